@@ -1,0 +1,41 @@
+# Two commands for a newcomer: `make demo` and `make test`. They need python3 (3.11 or newer) and
+# make; everything else is fetched once, by hash, into .venv (and .tools, if uv is missing).
+
+PYTHON ?= python3
+ORDERS ?= 200000
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench install lock clean
+
+help: ## Show what make can do here
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Play an opening bell on this machine: make demo ORDERS=200000
+	@$(BIN)/openbell demo --orders $(ORDERS)
+
+test: $(STAMP) ## Run the tests on two processes: make test ARGS="-k pacer"
+	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(STAMP) ## Read the code: ruff, its formatter, mypy
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## Measure accepting and sending, as ratios of what this machine can do
+	@$(BIN)/openbell bench intake
+	@$(BIN)/openbell bench dispatch
+
+install: $(STAMP) ## Make .venv equal the lock; the others do it by themselves
+
+lock: ## Write the locks again after editing pyproject.toml: make lock ARGS=--upgrade
+	@$(PYTHON) .ci/bootstrap.py lock $(ARGS)
+
+clean: ## Remove what make and the tools have made
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	@find app tests migrations .ci -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml .ci/bootstrap.py
+	@$(PYTHON) .ci/bootstrap.py
+	@touch $@

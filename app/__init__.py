@@ -1,0 +1,30 @@
+"""openbell: a brokerage order gateway that never sends an order twice.
+
+    client ─► web ─► intake/desk ─► intake/writer ══ one commit ══► ledger ──────► 201
+                                                                      │  ▲
+               bell rings ─► dispatch/lane ◄── claims a batch ────────┤  │ answers
+                                │  pacer · window · gate              │  │
+                                ▼                                     │  │
+                        brokers/<adapter> ─ five answers ─────────────┼──┘
+                                │                                     │
+        execution reports ─► bus ─► dispatch/reports ─► ledger        │
+                                                                      ▼
+                     accounts/projector ◄─ bus ◄─ ledger/relay ◄─ outbox
+                                │
+                                ▼
+                         account book ─► web/reads          in doubt ─► dispatch/reconciler
+
+Follow one order from left to right: `web/orders.py`, `intake/desk.py`, `intake/writer.py`,
+`ledger/booking.py`, `dispatch/bell.py`, `ledger/queues.py`, `dispatch/lane.py`,
+`brokers/http.py`, `ledger/outcomes.py`, `dispatch/reports.py`, `ledger/relay.py`,
+`accounts/projector.py`. The words and laws that all of them use stand in `domain/`.
+
+Rooms stand on floors and import only downwards: `__main__` · `cli`, `main` · `web` · `wiring` ·
+the rooms `intake`, `dispatch`, `ledger`, `bus`, `accounts`, `brokers` · `ports`, `settings`,
+`reference`, `codec`, `sqlite` · `domain`, `clock`, `crash`. Neighbours meet in `wiring.py`.
+Each room's `__init__.py` is its door plate: one promise, and the trap that it avoids.
+"""
+
+from typing import Final
+
+VERSION: Final = "0.1.0"

@@ -1,0 +1,121 @@
+"""The tables behind the rules of the house: where things live, and the few exceptions.
+
+To change the house, change a row here, in the same commit as the code, and say why. A row that
+excuses something carries its reason.
+"""
+
+import re
+
+# Imports only ever point down; neighbours on a floor never import each other.
+FLOORS = (
+    {"__init__", "clock", "crash", "domain"},
+    {"codec", "ports", "reference", "settings", "sqlite"},
+    {"intake", "dispatch", "failover", "diagnostics", "quotes"}
+    | {"ledger", "bus", "accounts", "brokers", "alarms", "webhooks"},
+    {"wiring"},
+    {"web"},
+    {"cli", "main"},
+    {"__main__"},
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# It plays strangers, so it shares no code with the house, not even the words.
+STRANGER = "app/brokers/sim/"
+
+# Every package has its homes, so that swapping it touches them alone. A package without a row
+# may not be imported: a new dependency is a visible decision.
+HOMES: dict[str, set[str]] = {
+    "aiohttp": {"app/alarms/", "app/brokers/", "app/cli/", "app/webhooks/"},
+    "alembic": {"app/ledger/"},
+    "exchange_calendars": {"app/cli/"},
+    "fastapi": {"app/web/"},
+    "limits": {"app/dispatch/", "app/web/"},
+    # The dialect of a broker and the requests of a client are shapes of their own rooms.
+    "msgspec": {"app/accounts/", "app/brokers/", "app/bus/", "app/codec.py", "app/web/"},
+    "prometheus_client": {"app/diagnostics/", "app/main.py", "app/web/"},
+    "pybreaker": {"app/dispatch/"},
+    "pydantic": {"app/settings.py", "app/web/"},
+    "pydantic_core": {"app/web/"},  # pydantic's own errors are named there
+    "pydantic_settings": {"app/settings.py"},
+    "rich": {"app/cli/"},
+    "sqlalchemy": {"app/accounts/", "app/bus/", "app/ledger/", "app/sqlite.py"},
+    "starlette": {"app/web/"},
+    "structlog": {"app/cli/", "app/diagnostics/"},
+    "typer": {"app/cli/"},
+    "uvicorn": {"app/cli/", "app/main.py"},
+    "uvloop": {"app/cli/", STRANGER},
+}
+
+# Deciding code: values and `now` in, a decision out. The loop around it is thin and dull.
+PURE = {
+    "app/accounts/fold.py",
+    "app/diagnostics/tripwires.py",
+    "app/dispatch/adaptive.py",
+    "app/dispatch/pacer.py",
+    "app/dispatch/plan.py",
+    "app/dispatch/verdict.py",
+    "app/domain/",
+    "app/failover/policy.py",
+    "app/intake/checks.py",
+    "app/quotes/frame.py",
+    "app/quotes/selector.py",
+}
+IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "sqlite3", "threading", "time"}
+
+CLOCK_READERS = {
+    "app/clock.py": "it is the clock",
+    "app/cli/": "it measures the gateway from outside, and tells a person how long it took",
+    STRANGER: "a stranger's process has a clock and a chance of its own",
+}
+CLOCKS = {
+    "datetime.date.today",
+    "datetime.datetime.now",
+    "datetime.datetime.today",
+    "datetime.datetime.utcnow",
+    "os.getrandom",
+    "os.urandom",
+    "uuid.uuid1",
+    "uuid.uuid4",
+}
+CLOCK_MODULES = ("random.", "secrets.", "time.")
+
+ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv"}
+ENVIRONMENT_READERS = {"app/settings.py": "every knob stands there, and is read once"}
+
+# What a screen or two can show. A longer one gets a row: its lines, and why it is longer.
+LINES_PER_MODULE_MAX = 300
+LINES_PER_FUNCTION_MAX = 60
+LONGER = {
+    "app/ports.py": (450, "every seam on one page, and most of it is contracts in prose"),
+}
+
+# They promise nothing, so anything fits into them.
+REFUSED_NAMES = {"base", "helper", "helpers", "manager", "managers", "util", "utils"}
+
+# The suite that holds every implementation of a port to its contract, where it is not simply
+# tests/contracts/test_<port>.py; or the reason why it needs none.
+CONTRACTS = {
+    "ControlStore": "tests/contracts/test_ledger.py",
+    "Desk": "one room's own door, handed to web: its room's tests hold it",
+    "DispatchStore": "tests/contracts/test_ledger.py",
+    "Floor": "one room's own door, handed to web: its room's tests hold it",
+    "OrderStore": "tests/contracts/test_ledger.py",
+    "Wakeup": "any callable will do",
+}
+
+CHANGELOG_SECTIONS = ["Safety", "Added", "Changed", "Fixed"]
+
+# In pieces, so that this file does not name what it forbids.
+REGISTRIES = [
+    ".".join(host)
+    for host in (
+        ("crates", "io"),
+        ("npmjs", "org"),
+        ("proxy", "golang", "org"),
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("rubygems", "org"),
+        ("yarnpkg", "com"),
+    )
+]
+# A path on the machine of whoever wrote it; the same word deep in another path says nothing.
+WORKPLACES = re.compile(r"(?<![\w.*}/-])/(?:work|root)/")
