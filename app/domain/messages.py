@@ -1,0 +1,151 @@
+"""What crosses a seam: submissions out, answers and reports in. All frozen.
+
+Five answers to a send, three to a look-up, and no exception: what a broker did not clearly
+say is `Unknown`, because a wrong "it failed" becomes a second order.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from app.domain.values import OrderType, Side, Status, TimeInForce
+
+
+class Submission(NamedTuple):
+    """One attempt at placing one order, as an adapter sees it."""
+
+    broker_order_key: str  # 11
+    account_id: str  # 1
+    symbol: str  # 55
+    market: str  # 207, a MIC
+    side: Side  # 54
+    order_type: OrderType  # 40
+    quantity: Decimal  # 38
+    limit_price: Decimal | None  # 44
+    currency: str  # 15
+    time_in_force: TimeInForce  # 59
+
+
+class Cancellation(NamedTuple):
+    """One request to cancel what an attempt placed."""
+
+    broker_order_key: str  # 41
+    broker_order_id: str | None  # 198
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The broker has it. (Our own acceptance is called *taken*.)"""
+
+    broker_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The broker judged this very order and refused it: proof that it is not live there."""
+
+    code: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Proof that no byte of it reached the broker, or that nobody there looked at it.
+
+    `credentials` says that the broker refused us, not the order (401, 403, logon lost): the
+    gate opens at once, so that an expired token does not kill a million orders.
+    """
+
+    cause: str
+    credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """As `NotSent`, because we were too fast. The broker says how long to wait, or None."""
+
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may be there. Ask; never send again."""
+
+    cause: str
+
+
+Answer = Accepted | Rejected | NotSent | Throttled | Unknown
+
+
+class ExecutionType(StrEnum):
+    """Tag 150: what happened. (39 says where the order stands then.)"""
+
+    NEW = "new"  # 0
+    TRADE = "trade"  # F
+    CANCELED = "canceled"  # 4
+    EXPIRED = "expired"  # C
+    REJECTED = "rejected"  # 8
+    DONE_FOR_DAY = "done_for_day"  # 3
+    TRADE_CANCEL = "trade_cancel"  # H, a bust
+    TRADE_CORRECT = "trade_correct"  # G
+    ORDER_STATUS = "order_status"  # I: evidence that the broker has it, never a fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionReport:
+    """One report from a broker. Applied once per (`broker_id`, `execution_id`, `trade_date`)."""
+
+    broker_id: str
+    broker_order_key: str  # 11
+    broker_order_id: str  # 37 there, 198 here
+    execution_id: str  # 17
+    execution_type: ExecutionType  # 150
+    trade_date: date  # 75
+    at: int  # 60, milliseconds since 1970 UTC
+    last_quantity: Decimal = Decimal(0)  # 32
+    last_price: Decimal | None = None  # 31
+    referenced_execution_id: str | None = None  # 19
+    reason: str | None = None  # 103, 58
+    possible_duplicate: bool = False  # 43
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The broker shows the order: where it stands there, and every execution it lists."""
+
+    broker_order_id: str
+    status: Status
+    executions: tuple[ExecutionReport, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The broker answered that it knows no such order. A report, not yet a proof."""
+
+
+Lookup = Found | Absent | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What one broker can do. Plan, pacer and reconciler read it; nothing is hard-coded."""
+
+    batch_max: int = 1  # orders a request
+    cancel_batch_max: int = 1
+    batch_cost: str = "per_order"  # what a batch of n costs: per_order n, per_request 1
+    batch_same_symbol: bool = False
+    query_by_key: bool = True  # else its doubts go to an operator
+    find_batch_max: int = 1
+    # How long after the last send "unknown id" still proves nothing, in seconds: at least the
+    # broker's longest ingest delay plus the staleness of its queries.
+    visibility_window_s: float = 10.0
+    unknown_answers_required: int = 2
+    orders_per_second_max: int = 1000  # the contract; the operator's number stays below it
+    max_in_flight: int = 64  # requests without an answer
+
+    def cost(self, orders: int) -> int:
+        """Return the permits that one batch of so many orders spends."""
+        return 1 if self.batch_cost == "per_request" else orders

@@ -1,0 +1,230 @@
+"""What the rooms hand each other about orders and control. Frozen values, nothing else.
+
+They stand apart from `app/ports.py` so that the seams fit on one page.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+from app.domain.messages import Answer
+from app.domain.order import Order
+from app.domain.request import OrderRequest
+from app.domain.session import TradingSession
+from app.domain.values import Status
+
+
+class Actor(NamedTuple):
+    """Who acts, why, and under which request: what the audit log keeps of every change."""
+
+    name: str
+    reason: str
+    request_id: str = ""
+
+
+class Change(NamedTuple):
+    """One operator action, before and after, as plain JSON values."""
+
+    action: str
+    resource: str
+    before: object
+    after: object
+
+
+class Taking(NamedTuple):
+    """One checked request on its way to disk."""
+
+    request: OrderRequest
+    request_hash: str
+    session: TradingSession
+    reserved: bool
+    route_id: str
+
+
+class Taken(NamedTuple):
+    """The durable order: created just now, or (`created` false) by the same request before."""
+
+    order: Order
+    created: bool
+
+
+class Conflict(NamedTuple):
+    """The client_order_id belongs to another order, for ever."""
+
+    existing_order_id: str
+    status: Status
+
+
+class OrderQuery(NamedTuple):
+    """A listing within one account, newest first; `before` is the last accept_sequence shown."""
+
+    account_id: str
+    status: Status | None = None
+    symbol: str | None = None
+    list_id: str | None = None
+    trade_date: date | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+class OrderEvent(NamedTuple):
+    """One line of an order's history."""
+
+    sequence: int
+    type: str
+    at: int
+    actor: str
+    cause: str
+
+
+class AttemptView(NamedTuple):
+    """One attempt as operators see it."""
+
+    broker_order_key: str
+    attempt_number: int
+    broker_id: str
+    claimed_at: int
+    outcome: str
+    settled_by: str | None
+    settled_at: int | None
+
+
+class Fence(NamedTuple):
+    """Who claims, under which ownership, for which open sessions."""
+
+    broker_id: str
+    holder: str
+    owner_epoch: int
+    sessions: frozenset[str]
+
+
+class FenceLost(Exception):
+    """This process may not send to the broker now: no lease, no route, paused or halted."""
+
+
+class Claimed(NamedTuple):
+    """An order with its attempt on disk: bytes may leave under `broker_order_key`."""
+
+    order: Order
+    broker_order_key: str
+    route_id: str
+    route_epoch: int
+    rank: int
+
+
+class Settlement(NamedTuple):
+    """What a broker answered to one attempt, and when (monotonic) its bytes began to leave."""
+
+    broker_order_key: str
+    answer: Answer
+    sent_ns: int | None
+
+
+class OpenAttempt(NamedTuple):
+    """An attempt in doubt."""
+
+    broker_order_key: str
+    order_id: str
+    broker_id: str
+    sent_ns: int | None
+
+
+class Applied(NamedTuple):
+    """What became of a batch of reports."""
+
+    applied: int
+    known: int
+    quarantined: int
+
+
+class PendingCancel(NamedTuple):
+    """A working order whose owner wants it canceled."""
+
+    order_id: str
+    broker_order_key: str
+    broker_order_id: str | None
+
+
+class BrokerControl(NamedTuple):
+    """What operators set for one broker. `version` is its ETag."""
+
+    broker_id: str
+    version: int
+    tps: int  # messages a second, cluster-wide; at most the contract
+    dispatch: str  # running, paused
+    breaker: str  # auto, forced_open, forced_closed, metrics_only
+    changed_by: str
+    changed_at: int
+    reason: str
+    expires_at: int | None
+    reverts_to: str | None  # JSON of what `expires_at` brings back
+
+
+class Halt(NamedTuple):
+    """Stops new sends within its scope: all, route, broker, account or symbol."""
+
+    scope: str
+    target: str
+    halted_by: str
+    halted_at: int
+    reason: str
+
+
+class Route(NamedTuple):
+    """Where an order book goes."""
+
+    route_id: str
+    active_broker: str
+    epoch: int
+
+
+class SessionOverride(NamedTuple):
+    """An operator's word on when a session opens and closes."""
+
+    trading_session_id: str
+    version: int
+    opens_at: int
+    closes_at: int
+    changed_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits: reserved by session, ready by route, in doubt by broker, in the outbox."""
+
+    reserved: dict[str, int]
+    ready: dict[str, int]
+    in_doubt: dict[str, int]
+    outbox: int
+
+
+class Doubt(NamedTuple):
+    """One order in doubt, as operators see it."""
+
+    order_id: str
+    account_id: str
+    symbol: str
+    broker_order_key: str
+    broker_id: str
+    since: int
+
+
+class LaneStatus(NamedTuple):
+    """One broker's lane at this moment."""
+
+    broker_id: str
+    owner_epoch: int
+    running: bool
+    why_not: str | None
+    tps_configured: int
+    tps_effective: int
+    applied_version: int
+    in_flight: int
+    sent_total: int
+    sent_last_second: int
+    answers: dict[str, int]
+    circuit: str
+    circuit_reason: str
+    next_trial_s: float | None
+    tps_contract: int

@@ -1,0 +1,129 @@
+"""The closed vocabularies and the ids. Words are FIX values spelled out, tags beside them."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+CLIENT_ORDER_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+class Side(StrEnum):
+    """Tag 54."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(StrEnum):
+    """Tag 40."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+
+
+class TimeInForce(StrEnum):
+    """Tag 59. `OPG` takes part in the opening auction only."""
+
+    DAY = "day"
+    OPG = "opg"
+    IOC = "ioc"
+
+
+class Status(StrEnum):
+    """Where an order stands; `domain/order.py` says where it may go from there."""
+
+    RESERVED = "reserved"
+    HELD = "held"
+    QUEUED = "queued"
+    SENDING = "sending"
+    IN_DOUBT = "in_doubt"
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    DENIED = "denied"
+
+
+class PendingRequest(StrEnum):
+    """What the client has asked of an order that may be at a broker; an overlay on status."""
+
+    NONE = "none"
+    CANCEL = "cancel"
+
+
+class CancelOrigin(StrEnum):
+    """Who ended a canceled order."""
+
+    CLIENT = "client"
+    OPERATOR = "operator"
+    BROKER = "broker"
+    SESSION_END = "session_end"
+    SYSTEM = "system"
+
+
+class Outcome(StrEnum):
+    """What is known of one attempt. `OPEN` and `UNKNOWN` are exposure; the rest is history."""
+
+    OPEN = "open"
+    UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    NOT_SENT = "not_sent"
+    THROTTLED = "throttled"
+    NOT_RECEIVED = "not_received"
+
+
+CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+EPOCH: Final = date(1970, 1, 1)
+DAY_MS: Final = 86_400_000
+ORDER_ID_LENGTH: Final = 26
+# Two digits in the key; the hundredth try of one order is a person's business, not ours.
+ATTEMPT_NUMBER_MAX: Final = 99
+
+
+def new_order_id(trade_date: date, now: int, random80: int) -> str:
+    """Return a ULID whose time is the trade date at 00:00 UTC plus the millisecond of the day.
+
+    It sorts by trade date and names its partition; its time is *not* the acceptance time.
+    """
+    assert 0 <= random80 < 1 << 80
+    milliseconds = (trade_date - EPOCH).days * DAY_MS + now % DAY_MS
+    number = milliseconds << 80 | random80
+    return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def trade_date_of(order_id: str) -> date | None:
+    """Return the trade date inside an order id, or None if the text is no order id."""
+    if len(order_id) != ORDER_ID_LENGTH or order_id[0] > "7":
+        return None
+    if any(letter not in CROCKFORD for letter in order_id):
+        return None
+    milliseconds = 0
+    for letter in order_id[:10]:
+        milliseconds = milliseconds << 5 | CROCKFORD.index(letter)
+    try:
+        return EPOCH + timedelta(days=milliseconds // DAY_MS)
+    except OverflowError:
+        return None
+
+
+def broker_order_key(order_id: str, attempt_number: int) -> str:
+    """Return what leaves as ClOrdID (11): 28 characters, unique per attempt, never the client's."""
+    assert 1 <= attempt_number <= ATTEMPT_NUMBER_MAX
+    return f"{order_id}{attempt_number:02d}"
+
+
+def order_id_of(key: str) -> str | None:
+    """Return the order id inside a `broker_order_key`, or None if the text is no key of ours."""
+    if len(key) != ORDER_ID_LENGTH + 2 or not key[ORDER_ID_LENGTH:].isdigit():
+        return None
+    return None if trade_date_of(key[:ORDER_ID_LENGTH]) is None else key[:ORDER_ID_LENGTH]
+
+
+def rfc3339(now: int) -> str:
+    """Write an instant (milliseconds since 1970, UTC) as the doors show it: `…T14:30:00.004Z`."""
+    at = datetime.fromtimestamp(now / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,339 @@
+"""Every seam of the house on one page.
+
+A room that needs the outside, or a neighbour, names a Protocol here and is handed one by
+`wiring.py`. Each docstring is the contract; `tests/contracts/` holds every implementation to
+it. The trap it avoids: a double that drifts from the thing it doubles.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple, Protocol
+
+from app.domain.errors import Busy, Code, Refused
+from app.domain.messages import (
+    Answer,
+    Cancellation,
+    Capabilities,
+    ExecutionReport,
+    Lookup,
+    Submission,
+)
+from app.domain.order import Order
+from app.domain.records import (
+    Actor,
+    Applied,
+    AttemptView,
+    Backlog,
+    BrokerControl,
+    Change,
+    Claimed,
+    Conflict,
+    Doubt,
+    Fence,
+    Halt,
+    LaneStatus,
+    OpenAttempt,
+    OrderEvent,
+    OrderQuery,
+    PendingCancel,
+    Route,
+    SessionOverride,
+    Settlement,
+    Taken,
+    Taking,
+)
+from app.domain.request import OrderRequest
+from app.domain.values import CancelOrigin
+
+
+class BadCallback(Exception):
+    """A callback whose signature, age or shape is wrong: nothing in it may be believed."""
+
+
+class Broker(Protocol):
+    """Places orders at one broker, looks them up and cancels them.
+
+    One answer for each item, in the same order, never an exception (but cancellation of the
+    task). Whatever went wrong after the first byte left is `Unknown`; nothing under this
+    port ever repeats a request by itself.
+    """
+
+    name: str
+    capabilities: Capabilities
+
+    async def submit(self, batch: Sequence[Submission]) -> list[Answer]:
+        """Send one batch in one request; at most `capabilities.batch_max` items."""
+
+    async def cancel(self, batch: Sequence[Cancellation]) -> list[Answer]:
+        """Ask to cancel; `Accepted`: it is canceled or will be reported so.
+
+        `Rejected` carries the code `too-late`, `unknown-order`, `already-pending` or another.
+        """
+
+    async def find(self, keys: Sequence[str]) -> list[Lookup]:
+        """Look orders up by `broker_order_key`, on a connection opened after the call began."""
+
+    async def ping(self) -> bool:
+        """Return whether a cheap authenticated round trip succeeds; risks no order."""
+
+    def read_callback(self, headers: Mapping[str, str], body: bytes) -> list[ExecutionReport]:
+        """Verify and read reports that the broker pushed, or raise `BadCallback`."""
+
+    async def close(self) -> None:
+        """Close idle connections. What is on the wire stays unknown."""
+
+
+class Event(NamedTuple):
+    """One thing to publish: `event_id` is derived from its cause, so a replay repeats it."""
+
+    topic: str
+    key: str  # events of one key keep their order
+    event_id: str
+    type: str
+    payload: bytes  # JSON
+
+
+class Record(NamedTuple):
+    """One event as a consumer sees it."""
+
+    offset: int
+    event: Event
+
+
+class Bus(Protocol):
+    """Carries events at least once, in order per key."""
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Return when all of them are durable; on an exception any part may be."""
+
+    async def poll(self, topic: str, group: str, limit: int) -> list[Record]:
+        """Return the next records after the last poll; empty when there are none yet.
+
+        A new process starts after the group's last committed offset, so what was polled and
+        not committed comes again.
+        """
+
+    async def commit(self, topic: str, group: str, offset: int) -> None:
+        """Note that everything up to and including `offset` is done, durably."""
+
+    async def lag(self, topic: str, group: str) -> int:
+        """Return how many records the group has not committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, newest first, and where the next one starts."""
+
+    documents: list[bytes]  # JSON, one each
+    next_cursor: str | None
+
+
+class AccountBook(Protocol):
+    """The customers' view: one document an order, found by account."""
+
+    async def upsert(self, documents: Sequence["AccountDocument"]) -> int:
+        """Store each document unless the same or a newer version is there; return how many were.
+
+        Durable on return. Stale and repeated documents change nothing.
+        """
+
+    async def page(
+        self, account_id: str, *, status: str | None, cursor: str | None, limit: int
+    ) -> Page:
+        """Return an account's orders, newest first. A foreign cursor shows nothing foreign."""
+
+    async def summary(self, account_id: str) -> "AccountSummary":
+        """Return an account's orders counted by status, and what traded."""
+
+    async def clear(self) -> None:
+        """Forget everything, for a rebuild."""
+
+
+class AccountDocument(NamedTuple):
+    """One order as its account sees it; `version` guards against older news."""
+
+    order_id: str
+    account_id: str
+    accept_sequence: int
+    version: int
+    status: str
+    symbol: str
+    filled_quantity: str
+    filled_value: str
+    currency: str
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSummary:
+    """An account in one look. Values are exact decimals as strings, by currency."""
+
+    account_id: str
+    by_status: dict[str, int]
+    filled_value: dict[str, str]
+
+
+class Desk(Protocol):
+    """Takes checked orders durably; what it returns as `Taken` survives a power cut."""
+
+    async def place(self, request: OrderRequest) -> Taken:
+        """Check and take one order, or raise `Refused` or `Busy` (then no order exists)."""
+
+    async def place_all(
+        self, requests: Sequence[OrderRequest | Refused]
+    ) -> list[Taken | Refused | Busy]:
+        """Check and take each by itself; one result each, in input order, no exception."""
+
+    async def amend(
+        self, order: Order, version: int, quantity: Decimal, limit_price: Decimal | None
+    ) -> Order:
+        """Check the new terms and edit an unsent order, or raise `Refused`."""
+
+
+class Floor(Protocol):
+    """What operators may see of the running lanes, one a broker."""
+
+    def lanes(self) -> list[LaneStatus]: ...
+
+    async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:
+        """Return whether the lane acts on this control version before the time is over."""
+
+    async def probe(self, broker_order_key: str) -> str:
+        """Ask the broker about one doubt now; return in words what it proved."""
+
+    def halts_changed(self) -> None:
+        """Stop sends in scope now; the row is committed."""
+
+
+class OrderStore(Protocol):
+    """The record, as intake and the client API see it. Every return is durable."""
+
+    async def take(self, entries: Sequence[Taking]) -> list[Taken | Conflict]:
+        """Commit all of them at once; one result each, in input order.
+
+        Twins, within the batch or from any time before, meet one key: one is created.
+        """
+
+    async def get(self, order_id: str) -> Order | None: ...
+
+    async def by_client_order_id(self, account_id: str, client_order_id: str) -> Order | None: ...
+
+    async def standing(
+        self, account_id: str, client_order_id: str, request_hash: str
+    ) -> Taken | Conflict | None:
+        """Return what `take` would answer to a request that is not new; None if it is."""
+
+    async def page(self, query: OrderQuery) -> list[Order]: ...
+
+    async def amend(
+        self, order_id: str, version: int, quantity: Decimal, limit_price: Decimal | None
+    ) -> Order:
+        """Edit an unsent order, or raise `Refused` (not found, stale, not editable, ended)."""
+
+    async def cancel(self, order_id: str, version: int | None, origin: CancelOrigin) -> Order:
+        """Cancel at once if it never left, else note the wish; or raise `Refused`."""
+
+    async def events(self, order_id: str) -> list[OrderEvent]: ...
+
+    async def executions(self, order_id: str) -> list[ExecutionReport]: ...
+
+    async def attempts(self, order_id: str) -> list[AttemptView]: ...
+
+
+Recheck = Callable[[Order], Code | None]
+
+
+class DispatchStore(Protocol):
+    """The record, as dispatch sees it. Every return is durable."""
+
+    async def take_lease(self, broker_id: str, holder: str, ttl_ms: int) -> int:
+        """Become the broker's only owner and return the new epoch, or raise `FenceLost`."""
+
+    async def renew_lease(self, broker_id: str, holder: str, epoch: int, ttl_ms: int) -> bool:
+        """Return whether the lease was still ours and is prolonged."""
+
+    async def drop_lease(self, broker_id: str, holder: str, epoch: int) -> None: ...
+
+    async def recover(self, broker_id: str) -> int:
+        """Put every attempt that was left open in doubt; return how many."""
+
+    async def release(self, session: str, limit: int, recheck: Recheck) -> tuple[int, int]:
+        """Queue reserved orders of an open session; return (queued, denied)."""
+
+    async def expire(self, session: str, limit: int) -> int:
+        """End unsent orders of a session that is over; return how many."""
+
+    async def claim(self, fence: Fence, limit: int, recheck: Recheck) -> list[Claimed]:
+        """Commit an attempt for each of the next orders in fair order, or raise `FenceLost`."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Note answers; a closed attempt is not moved by a late one."""
+
+    async def apply(self, reports: Sequence[ExecutionReport], by: str) -> Applied:
+        """Fold reports, each execution once; what does not fit goes to quarantine."""
+
+    async def in_doubt(self, broker_id: str) -> list[OpenAttempt]: ...
+
+    async def never_received(self, keys: Sequence[str], by: str) -> int:
+        """Close doubts on proof of absence (`domain` decides what is proof)."""
+
+    async def pending_cancels(self, broker_id: str, limit: int) -> list[PendingCancel]: ...
+
+    async def refuse_cancel(self, order_ids: Sequence[str]) -> None:
+        """The broker will not cancel these; they go on as they were."""
+
+
+class ControlStore(Protocol):
+    """The record, as operators see it. Every change is compare-and-set and audited with it."""
+
+    async def controls(self) -> dict[str, BrokerControl]: ...
+
+    async def set_control(
+        self, wanted: BrokerControl, expected_version: int, by: Actor
+    ) -> BrokerControl:
+        """Store `wanted` as the next version, or raise `Refused(STALE_VERSION)`."""
+
+    async def revert_expired(self) -> list[BrokerControl]:
+        """Bring back what an override with a time to live replaced; return what changed."""
+
+    async def halts(self) -> list[Halt]: ...
+
+    async def halt(self, scope: str, target: str, by: Actor) -> Halt: ...
+
+    async def resume(self, scope: str, target: str, by: Actor) -> None:
+        """Lift a halt; raise `Refused` if there is none or `by` is who halted."""
+
+    async def routes(self) -> list[Route]: ...
+
+    async def overrides(self) -> list[SessionOverride]: ...
+
+    async def override_session(
+        self, trading_session_id: str, opens_at: int, closes_at: int, by: Actor
+    ) -> SessionOverride: ...
+
+    async def audit(self, after: int, limit: int) -> list[dict[str, object]]: ...
+
+    async def audit_broken_at(self) -> int | None:
+        """Return the sequence of the first row that breaks the chain, or None."""
+
+    async def note(self, change: Change, by: Actor) -> int:
+        """Write an audit row for an action that changed no row of its own (a denied one)."""
+
+    async def resolve_doubt(
+        self, broker_order_key: str, verdict: str, terms: Mapping[str, str], by: Actor
+    ) -> Order:
+        """Settle a doubt by a person's word: not_received, accepted, rejected, canceled, filled.
+
+        `terms` carries `price` for `filled` and `broker_order_id` where known. Raises
+        `Refused(DOUBT_SETTLED)` if evidence came first.
+        """
+
+    async def waiting_sessions(self) -> list[str]:
+        """Return the sessions for which an unsent order waits."""
+
+    async def doubts(self) -> list[Doubt]: ...
+
+    async def backlog(self) -> Backlog: ...
+
+    async def by_status(self, trading_session_id: str) -> dict[str, int]: ...
