@@ -1,0 +1,10 @@
+"""The strangers: whatever a broker does becomes one of our five answers.
+
+Each adapter speaks one broker's dialect behind `ports.Broker`; `registry` finds adapters by
+the entry-point group `openbell.brokers`, ours and other people's alike; `sim` is a broker of
+our own to test against, another process that shares no code with us.
+
+The trap it avoids: an adapter that turns silence into a verdict. A time-out read as a
+rejection, or a client that quietly repeats a POST, ends as two live orders. So nothing here
+retries, and what was not clearly said is `Unknown`.
+"""

@@ -1,0 +1,67 @@
+"""Decides whether a pushed callback is the broker's own, and reads it. Pure.
+
+The signature is over the raw bytes, because two JSON texts may mean the same; it is compared
+in constant time; it is old after five minutes, so that a recorded callback cannot be played
+next week. A repetition inside those minutes does no harm: executions are applied once.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from app.brokers.wire import (
+    REPORTS_MAX,
+    Malformed,
+    Unreadable,
+    execution_report,
+    read_push,
+)
+from app.domain.messages import ExecutionReport
+from app.ports import BadCallback
+
+SIGNATURE: Final = "x-signature"
+SECONDS: Final = re.compile(r"[0-9]{1,11}")
+
+
+class Key(NamedTuple):
+    """Whose callbacks are believed, and for how long."""
+
+    broker_id: str
+    secret: bytes
+    tolerance_s: float
+
+
+def read_callback(
+    key: Key, headers: Mapping[str, str], body: bytes, now: int
+) -> list[ExecutionReport]:
+    """Return the reports of a genuine callback, or raise `BadCallback`."""
+    signatures = [value for name, value in headers.items() if name.lower() == SIGNATURE]
+    if len(signatures) != 1:
+        raise BadCallback(f"expected one X-Signature, there were {len(signatures)}")
+    _verify(key, signatures[0], body, now)
+    try:
+        push = read_push(body)
+        if push.broker != key.broker_id:
+            raise BadCallback(f"expected broker {key.broker_id!r}, was {push.broker[:64]!r}")
+        if len(push.reports) > REPORTS_MAX:
+            raise BadCallback(f"expected at most {REPORTS_MAX} reports")
+        return [execution_report(key.broker_id, report) for report in push.reports]
+    except (*Malformed, Unreadable) as e:
+        raise BadCallback(f"unreadable: {e}") from e
+
+
+def _verify(key: Key, signature: str, body: bytes, now: int) -> None:
+    parts = [part.strip().partition("=") for part in signature.split(",")]
+    stamps = [value for name, _, value in parts if name == "t"]
+    shown = [value for name, _, value in parts if name == "v1"]
+    if len(stamps) != 1 or not SECONDS.fullmatch(stamps[0]) or not shown:
+        raise BadCallback("expected X-Signature: t=<seconds>,v1=<hex>")
+    signed = hmac.new(key.secret, stamps[0].encode() + b"." + body, hashlib.sha256).hexdigest()
+    # Several v1 may stand there while the broker changes its key; every one is compared.
+    genuine = [hmac.compare_digest(signed.encode(), value.encode()) for value in shown]
+    if not any(genuine):
+        raise BadCallback("the signature is not the broker's")
+    if abs(now - int(stamps[0]) * 1000) > key.tolerance_s * 1000:
+        raise BadCallback("the signature is too old or from the future")
