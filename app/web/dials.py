@@ -1,0 +1,288 @@
+"""What operators turn on one broker: its rate, its breaker, whether orders leave.
+
+Every change compares the version that the operator saw, carries a reason and can be taken back
+by the URL that the answer names. The rate is one number for the whole cluster; the answer waits
+up to a second for the lane to act on it and says so, or says `null`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app import codec
+from app.domain.errors import Code, Refused
+from app.domain.records import BrokerControl, LaneStatus
+from app.domain.values import rfc3339
+from app.web.control import changed, undone
+from app.web.house import House
+from app.web.keys import not_there
+from app.web.operator_schemas import (
+    BreakerChange,
+    DispatchChange,
+    Preview,
+    RateChange,
+    Reasoned,
+    Undo,
+)
+from app.web.rate import out_of_bounds, read_rate, warnings_of
+from app.web.shapes import control_shape, instant, lane_shape
+from app.web.spec import Call, Reader, Reply, Spec, etag, json_of, ok
+from app.web.trail import Trail
+from app.web.waiting import duration, waiting_by_broker
+
+SEE: Final = "admin:read"
+TUNE: Final = "admin:tune"
+APPLIED_WITHIN_S: Final = 1.0
+
+
+class Dials:
+    """The brokers as operators see and set them."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._trail = Trail(house.control)
+
+    async def brokers(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
+        """List every broker: what is set, and what its lane does."""
+        controls = await self._house.control.controls()
+        waiting, doubts = await self._waiting()
+        shapes = [self._shape(control, waiting, doubts) for control in controls.values()]
+        return ok({"data": shapes})
+
+    async def broker(self, call: Call[None, None]) -> Reply:
+        """Show one broker; its ETag is the version that a change must name."""
+        control = await self._control(call)
+        waiting, doubts = await self._waiting()
+        return ok(self._shape(control, waiting, doubts), etag(control.version))
+
+    async def rate(self, call: Call[RateChange, Preview]) -> Reply:
+        """Set the messages a second; with `dry_run`, only say what that would mean."""
+        control = await self._seen(call)
+        contract = self._contract(control)
+        tps = call.body.tps
+        if tps > contract:
+            raise out_of_bounds(f"tps {tps} is above the contract of {contract}")
+        if call.query.dry_run:
+            return ok(await self._preview(control, tps, contract))
+        return await self._set(call, control, "tps", tps, call.body.ttl_s)
+
+    async def breaker(self, call: Call[BreakerChange, None]) -> Reply:
+        """Force the breaker, or let it rule itself again."""
+        control = await self._seen(call)
+        return await self._set(call, control, "breaker", call.body.mode, call.body.ttl_s)
+
+    async def dispatch(self, call: Call[DispatchChange, None]) -> Reply:
+        """Pause or resume the sending of orders; cancels still pass."""
+        control = await self._seen(call)
+        return await self._set(call, control, "dispatch", call.body.state, call.body.ttl_s)
+
+    async def undo(self, call: Call[Reasoned, Undo]) -> Reply:
+        """Take a change back, if it is still the last one."""
+        control = await self._control(call)
+        rows = await self._house.control.audit(call.query.audit_id - 1, 1)
+        row = rows[0] if rows else {}
+        if row.get("resource") != f"broker/{control.broker_id}":
+            raise not_there()
+        after = codec.decode(str(row["after"]))
+        before = codec.decode(str(row["before"]))
+        if not before or after.get("version") != control.version:
+            raise _stale(control)
+        wanted = undone(control, BrokerControl(**before), self._house.clock.now())
+        return await self._store(call, control, wanted)
+
+    async def _set(
+        self,
+        call: Call[Any, Any],
+        control: BrokerControl,
+        name: str,
+        value: object,
+        ttl_s: int | None,
+    ) -> Reply:
+        wanted = changed(control, name, value, ttl_s, self._house.clock.now())
+        return await self._store(call, control, wanted)
+
+    async def _store(
+        self, call: Call[Any, Any], control: BrokerControl, wanted: BrokerControl
+    ) -> Reply:
+        since = await self._trail.end()
+        actor = call.actor(call.body.reason)
+        after = await self._house.control.set_control(wanted, control.version, actor)
+        audit_id = await self._trail.written(since, call.request_id)
+        return ok(await self._told(after, audit_id), etag(after.version))
+
+    async def _told(self, control: BrokerControl, audit_id: int | None) -> dict[str, Any]:
+        broker_id = control.broker_id
+        floor = self._house.floor
+        applied = await floor.applied(broker_id, control.version, APPLIED_WITHIN_S)
+        lane = self._lane(broker_id)
+        return {
+            "broker_id": broker_id,
+            "version": control.version,
+            "configured": control.tps,
+            "effective": lane.tps_effective if lane else None,
+            "breaker": control.breaker,
+            "dispatch": control.dispatch,
+            "applied": None
+            if lane is None or not applied
+            else {
+                "epoch": lane.owner_epoch,
+                "version": control.version,
+                "at": rfc3339(self._house.clock.now()),
+            },
+            "expires_at": instant(control.expires_at),
+            "audit_id": audit_id,
+            "undo_url": f"/admin/v1/brokers/{broker_id}/undo?audit_id={audit_id}",
+        }
+
+    async def _preview(self, control: BrokerControl, tps: int, contract: int) -> dict[str, Any]:
+        waiting, doubts = await self._waiting()
+        broker_id = control.broker_id
+        orders = waiting.get(broker_id, 0)
+        return {
+            "dry_run": True,
+            "orders_affected": orders,
+            "eta_before": duration(orders, control.tps),
+            "eta_after": duration(orders, tps),
+            "warnings": warnings_of(control, tps, contract, doubts.get(broker_id, 0)),
+        }
+
+    async def _seen(self, call: Call[Any, Any]) -> BrokerControl:
+        """Return the control row, if it is the one that the operator saw."""
+        control = await self._control(call)
+        if call.version != control.version:
+            raise _stale(control)
+        return control
+
+    async def _control(self, call: Call[Any, Any]) -> BrokerControl:
+        found = (await self._house.control.controls()).get(call.part("broker_id"))
+        if found is None:
+            raise not_there()
+        return found
+
+    async def _waiting(self) -> tuple[dict[str, int], dict[str, int]]:
+        backlog = await self._house.control.backlog()
+        routes = await self._house.control.routes()
+        calendar = self._house.reference().calendar
+        return waiting_by_broker(backlog, routes, calendar), backlog.in_doubt
+
+    def _lane(self, broker_id: str) -> LaneStatus | None:
+        lanes = self._house.floor.lanes()
+        return next((lane for lane in lanes if lane.broker_id == broker_id), None)
+
+    def _contract(self, control: BrokerControl) -> int:
+        """Return the most that the broker allows; a broker that nobody runs here keeps its rate."""
+        broker = self._house.brokers.get(control.broker_id)
+        if broker is not None:
+            return broker.capabilities.orders_per_second_max
+        lane = self._lane(control.broker_id)
+        return control.tps if lane is None else lane.tps_contract
+
+    def _shape(
+        self, control: BrokerControl, waiting: dict[str, int], doubts: dict[str, int]
+    ) -> dict[str, Any]:
+        return control_shape(control) | {
+            "contract": self._contract(control),
+            "backlog": waiting.get(control.broker_id, 0),
+            "in_doubt": doubts.get(control.broker_id, 0),
+            "lane": lane_shape(self._lane(control.broker_id)),
+        }
+
+
+def _stale(control: BrokerControl) -> Refused:
+    return Refused(
+        Code.STALE_VERSION,
+        f"{control.changed_by} changed this: the version is {control.version}",
+        current=control_shape(control),
+        changed_by=control.changed_by,
+        changed_at=rfc3339(control.changed_at),
+    )
+
+
+BROKER: Final = "/admin/v1/brokers/{broker_id}"
+CHANGED: Final = (
+    Code.MALFORMED_REQUEST,
+    Code.NOT_FOUND,
+    Code.STALE_VERSION,
+    Code.VALIDATION_FAILED,
+    Code.IF_MATCH_REQUIRED,
+)
+
+
+def dial_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    dials = Dials(house)
+    return (*_shown(dials), *_turned(dials))
+
+
+def _shown(dials: Dials) -> Sequence[Spec[Any, Any]]:
+    return (
+        Spec(
+            method="GET",
+            path="/admin/v1/brokers",
+            name="list_brokers",
+            scope=SEE,
+            handler=dials.brokers,
+            answers={200: None},
+        ),
+        Spec(
+            method="GET",
+            path=BROKER,
+            name="get_broker",
+            scope=SEE,
+            handler=dials.broker,
+            answers={200: None},
+            refuses=(Code.NOT_FOUND,),
+        ),
+    )
+
+
+def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
+    return (
+        Spec(
+            method="PATCH",
+            path=f"{BROKER}/rate",
+            name="set_broker_rate",
+            scope=TUNE,
+            handler=dials.rate,
+            reads=Reader(RateChange, read_rate),
+            asks=Preview,
+            answers={200: None},
+            refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS),
+            if_match="required",
+            audited=True,
+        ),
+        Spec(
+            method="PUT",
+            path=f"{BROKER}/breaker",
+            name="set_broker_breaker",
+            scope=TUNE,
+            handler=dials.breaker,
+            reads=json_of(BreakerChange),
+            answers={200: None},
+            refuses=CHANGED,
+            if_match="required",
+            audited=True,
+        ),
+        Spec(
+            method="PUT",
+            path=f"{BROKER}/dispatch",
+            name="set_broker_dispatch",
+            scope=TUNE,
+            handler=dials.dispatch,
+            reads=json_of(DispatchChange),
+            answers={200: None},
+            refuses=CHANGED,
+            if_match="required",
+            audited=True,
+        ),
+        Spec(
+            method="POST",
+            path=f"{BROKER}/undo",
+            name="undo_broker_change",
+            scope=TUNE,
+            handler=dials.undo,
+            reads=json_of(Reasoned),
+            asks=Undo,
+            answers={200: None},
+            refuses=(Code.NOT_FOUND, Code.STALE_VERSION, Code.VALIDATION_FAILED),
+            audited=True,
+        ),
+    )

@@ -1,0 +1,119 @@
+"""One way in: who calls, may they, is the body sound; then the handler, then bytes.
+
+FastAPI describes a door (its OpenAPI comes from the very models that read the body) and the
+door itself acts: a request runs through none of the framework's dependency machinery, which
+costs more than an order does. The trap of doing both by hand is that they drift apart; so one
+`Spec` feeds both.
+"""
+
+from typing import Any, Final
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from app.domain.errors import Busy, Code, Refused
+from app.domain.records import Change
+from app.web.description import described, operation
+from app.web.house import House
+from app.web.keys import NOBODY, authorize
+from app.web.problems import Invalid, invalid
+from app.web.spec import Call, Reply, Spec
+
+REQUEST_ID: Final = "openbell.request_id"  # the porch puts it into the scope
+# What an operator was refused and why is as much worth keeping as what he did.
+DENIED: Final = frozenset({403, 409, 412})
+
+
+class Door(APIRoute):
+    """A route that acts by its `Spec` alone."""
+
+    def __init__(self, spec: Spec[Any, Any], house: House) -> None:
+        super().__init__(spec.path, described(spec), **operation(spec))
+        self.spec = spec
+        self._house = house
+        self.app = self._serve
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = await self._answer(Request(scope, receive), scope[REQUEST_ID])
+        await reply.send(send)
+
+    async def _answer(self, request: Request, request_id: str) -> Reply:
+        spec = self.spec
+        call: Call[Any, Any] = Call(request, NOBODY, request_id, None, None, None)
+        if spec.scope is not None:
+            call.who = self._house.keyring.principal(request.headers.get("authorization", ""))
+        try:
+            await self._admit(call)
+            return await spec.handler(call)
+        except Refused as e:
+            if spec.audited and e.code.status in DENIED:
+                await self._note(call, e)
+            raise
+
+    async def _admit(self, call: Call[Any, Any]) -> None:
+        """Check scope, state, version, query and body: the cheap before the dear."""
+        spec, request = self.spec, call.request
+        if spec.scope is not None:
+            authorize(call.who, spec.scope)
+        if spec.takes_orders and self._house.health.draining:
+            raise Busy(Code.DRAINING, 1.0)
+        if spec.asks is not None:
+            call.query = _query(spec.asks, request)
+        if spec.if_match:
+            call.version = _version(request.headers.get("if-match"), spec.if_match)
+        if spec.reads is not None:
+            raw = await _body(request, spec.body_bytes_max)
+            call.body = spec.reads.decode(raw, request.headers.get("content-type", ""))
+
+    async def _note(self, call: Call[Any, Any], refused: Refused) -> None:
+        change = Change(
+            f"denied.{self.spec.name}",
+            call.request.url.path,
+            None,
+            {"code": refused.code.code, "detail": refused.detail},
+        )
+        await self._house.control.note(change, call.actor(getattr(call.body, "reason", "")))
+
+
+def _query(model: type[BaseModel], request: Request) -> BaseModel:
+    try:
+        return model.model_validate(dict(request.query_params))
+    except ValidationError as e:
+        raise invalid(e) from None
+
+
+def _version(if_match: str | None, wanted: str) -> int | None:
+    """Return the version that the caller has seen; `"v3"` is 3."""
+    if if_match is None or if_match == "*":
+        if wanted == "required":
+            raise Refused(Code.IF_MATCH_REQUIRED, 'send If-Match with the ETag, such as "v3"')
+        return None
+    digits = if_match.removeprefix('"v').removesuffix('"')
+    if if_match != f'"v{digits}"' or not digits.isascii() or not digits.isdigit():
+        raise Refused(Code.STALE_VERSION, 'expected an ETag such as "v3"')
+    # No version has twenty digits, and SQL could not compare it.
+    return int(digits[:18])
+
+
+async def _body(request: Request, bytes_max: int) -> bytes:
+    """Read the body, and not one chunk further than it may be long."""
+    declared = request.headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()) or int(declared[:18]) > bytes_max:
+        raise _too_large(bytes_max)
+    body = b""
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
+    return body
+
+
+def _too_large(bytes_max: int) -> Invalid:
+    return Invalid(Code.BODY_TOO_LARGE, f"expected at most {bytes_max} bytes", [])

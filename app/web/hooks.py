@@ -1,0 +1,87 @@
+"""What brokers push: verified on the raw bytes, made durable, then answered.
+
+A 200 makes the broker forget the report, so it is given only after the bus has it; anything
+else makes the broker send it again, and an execution is applied once however often it comes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from app import codec
+from app.domain.errors import Busy, Code, Refused
+from app.domain.messages import ExecutionReport
+from app.domain.values import order_id_of
+from app.ports import BadCallback, Event
+from app.web.house import House
+from app.web.keys import not_there
+from app.web.spec import BATCH_BYTES_MAX, Call, Reader, Reply, Spec, ok
+
+TOPIC: Final = "openbell.broker-reports.v1"
+
+
+class _AnyShape(BaseModel):
+    """What the broker sends, signed as its adapter wants it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Hooks:
+    """The door for brokers."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def reports(self, call: Call[bytes, None]) -> Reply:
+        """Take a broker's execution reports; 200 means that they are durable here."""
+        broker = self._house.brokers.get(call.part("broker_id"))
+        if broker is None:
+            raise not_there()
+        try:
+            reports = broker.read_callback(dict(call.request.headers), call.body)
+        except BadCallback:
+            # Why it failed is not told: whoever forges signatures would learn from it.
+            detail = "the callback's signature, age or shape is wrong"
+            raise Refused(Code.UNAUTHENTICATED, detail) from None
+        events = [event_of(report) for report in reports]
+        if events:
+            await self._publish(events)
+        return ok({"taken": len(events)})
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        try:
+            await self._house.bus.publish(events)
+        except Exception as e:  # whatever it was, the broker keeps the report and sends it again
+            raise Busy(Code.OVERLOADED, 1.0) from e
+
+
+def event_of(report: ExecutionReport) -> Event:
+    """Return the event of one report; told twice, it has the same id twice.
+
+    The trade date is part of the id, because brokers number their executions by the day.
+    """
+    name = f"{report.broker_id}-{report.execution_id}-{report.trade_date}"
+    return Event(
+        topic=TOPIC,
+        key=order_id_of(report.broker_order_key) or report.broker_order_key,
+        event_id=name,
+        type=f"io.openbell.broker-report.{report.execution_type}.v1",
+        payload=codec.encode(report),
+    )
+
+
+def hook_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    return (
+        Spec(
+            method="POST",
+            path="/hooks/brokers/{broker_id}",
+            name="take_broker_reports",
+            scope=None,  # the adapter verifies the broker's own signature
+            handler=Hooks(house).reports,
+            reads=Reader(_AnyShape, lambda raw, _content_type: raw),
+            answers={200: None},
+            refuses=(Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.BODY_TOO_LARGE, Code.OVERLOADED),
+            body_bytes_max=BATCH_BYTES_MAX,
+        ),
+    )

@@ -1,0 +1,44 @@
+"""What the doors need of the house: handed over by `wiring.py`, reached for by nobody."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from app.clock import Clock
+from app.ports import AccountBook, Broker, Bus, ControlStore, Desk, Floor, OrderStore
+from app.reference import Reference
+from app.web.keys import Keyring
+
+
+@dataclass(slots=True)
+class Health:
+    """What the probes say; the wiring writes here, the doors only read."""
+
+    alive: Callable[[], bool] = lambda: True
+    # Why a durable accept is not possible now; never a dependency beyond the ledger.
+    not_ready: Callable[[], list[str]] = list
+    started: bool = False
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Everything that a request can touch."""
+
+    desk: Desk
+    orders: OrderStore
+    control: ControlStore
+    floor: Floor
+    accounts: AccountBook
+    bus: Bus
+    brokers: Mapping[str, Broker]
+    reference: Callable[[], Reference]
+    on_override: Callable[[], Awaitable[None]]  # after a session's bells were moved
+    rebuild_view: Callable[[], Awaitable[int]]
+    verify_view: Callable[[], Awaitable[list[str]]]
+    keyring: Keyring
+    clock: Clock
+    health: Health
+    registry: CollectorRegistry
+    docs: bool

@@ -1,0 +1,157 @@
+"""The file of API keys: made, changed and read here; `openbell key` is its hand.
+
+    keys.json     id, HMAC of the secret, scopes, accounts: useless without the pepper
+    keys.pepper   256 random bits, 0600: useless without the secrets
+
+A change is a new file that takes the old one's place, so a reader never sees half of it. The
+secret is shown once, when the key is made, and is nowhere afterwards.
+"""
+
+import fcntl
+import hmac
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from app.clock import Clock
+
+SCOPES: Final = frozenset(
+    {"orders:read", "orders:write", "audit:read", "admin:read", "admin:tune", "admin:halt"}
+    | {"admin:resume", "admin:settle", "admin:keys"}
+)
+OURS_ALONE: Final = 0o600
+OTHERS: Final = 0o077
+ID_BITS: Final = 80
+SECRET_BITS: Final = 256
+
+
+class BadKeyFile(Exception):
+    """A key file, or its pepper, that we will not trust."""
+
+
+class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One key as the file holds it; `accounts` is a list of ids, or `["*"]`."""
+
+    id: str
+    kind: str  # live, test
+    name: str
+    digest: str  # HMAC-SHA256(pepper, secret), hexadecimal
+    scopes: list[str]
+    accounts: list[str]
+    created_at: int
+    expires_at: int | None = None
+    revoked: bool = False
+
+
+class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
+    keys: list[KeyRecord]
+
+
+class Grant(NamedTuple):
+    """What a new key is for."""
+
+    name: str
+    scopes: frozenset[str]
+    accounts: tuple[str, ...]
+    live: bool = False
+    expires_at: int | None = None
+
+
+def create_key(path: Path, grant: Grant, clock: Clock) -> str:
+    """Add a key and return its token, which nobody can ever read again."""
+    strange = grant.scopes - SCOPES
+    if strange or not grant.scopes or not grant.name or not grant.accounts:
+        raise ValueError(
+            f"expected a name, accounts and scopes among {', '.join(sorted(SCOPES))};"
+            f" unknown: {', '.join(sorted(strange)) or 'none'}"
+        )
+    _make_pepper(path, clock)
+    secret = f"{clock.random_bits(SECRET_BITS):064x}"
+    record = KeyRecord(
+        id=f"{clock.random_bits(ID_BITS):020x}",
+        kind="live" if grant.live else "test",
+        name=grant.name,
+        digest=digest_of(read_pepper(path), secret),
+        scopes=sorted(grant.scopes),
+        accounts=list(grant.accounts),
+        created_at=clock.now(),
+        expires_at=grant.expires_at,
+    )
+    _change(path, lambda keys: [*keys, record])
+    return f"ob_{record.kind}_{record.id}_{secret}"
+
+
+def revoke_key(path: Path, key_id: str) -> KeyRecord:
+    """Revoke a key; raise `KeyError` if the file has none with this id."""
+    found = {key.id: key for key in read_keys(path)}
+    revoked = msgspec.structs.replace(found[key_id], revoked=True)
+    _change(path, lambda keys: [revoked if key.id == key_id else key for key in keys])
+    return revoked
+
+
+def read_keys(path: Path) -> list[KeyRecord]:
+    """Return every key of the file; none if there is no file yet."""
+    try:
+        keys = msgspec.json.decode(path.read_bytes(), type=_KeyFile).keys
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.DecodeError) as e:
+        raise BadKeyFile(f"{path}: {e}") from e
+    for key in keys:
+        if not SCOPES.issuperset(key.scopes):
+            raise BadKeyFile(f"{path}: key {key.id} has a scope that we do not know")
+    return keys
+
+
+def read_pepper(path: Path) -> bytes:
+    """Return the pepper beside the key file, or refuse one that others can read."""
+    pepper = pepper_path(path)
+    try:
+        if pepper.stat().st_mode & OTHERS:
+            raise BadKeyFile(f"{pepper}: others can read it; expected mode 0600")
+        return pepper.read_bytes()
+    except OSError as e:
+        raise BadKeyFile(f"{pepper}: {e.strerror}") from e
+
+
+def digest_of(pepper: bytes, secret: str) -> str:
+    """Return what the file keeps of a secret."""
+    return hmac.digest(pepper, secret.encode(), "sha256").hex()
+
+
+def pepper_path(path: Path) -> Path:
+    return path.with_suffix(".pepper")
+
+
+def _make_pepper(path: Path, clock: Clock) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made = os.open(pepper_path(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, OURS_ALONE)
+    except FileExistsError:
+        return
+    with os.fdopen(made, "wb") as file:
+        file.write(clock.random_bits(SECRET_BITS).to_bytes(SECRET_BITS // 8, "big"))
+
+
+def _change(path: Path, change: Callable[[list[KeyRecord]], list[KeyRecord]]) -> None:
+    with _alone(path):
+        keys = change(read_keys(path))
+        fresh = path.with_suffix(".new")
+        opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OURS_ALONE)
+        with os.fdopen(opened, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(_KeyFile(keys)), indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one process at a time change the file, or one key of two would be lost."""
+    with pepper_path(path).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

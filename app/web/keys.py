@@ -1,0 +1,128 @@
+"""Who calls, what they may do, and for which accounts.
+
+A key is `ob_live_<id>_<secret>`. The file holds the secret only as an HMAC under a pepper that
+lies beside it, readable by us alone, so that a copied key file opens nothing. An unknown id is
+compared like a known one, in the same time. The file is read again when it changes, so a
+revoked key dies within a second without a restart; a file that cannot be read changes nothing,
+because a slip of an editor at the open must not lock every client out.
+"""
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.clock import Clock
+from app.domain.errors import Code, Refused
+from app.web.keyfile import BadKeyFile, KeyRecord, digest_of, pepper_path, read_keys, read_pepper
+
+EVERY_ACCOUNT: Final = "*"
+CHECK_EVERY_NS: Final = 1_000_000_000
+_BEARER: Final = re.compile(r"[Bb]earer ob_(live|test)_([0-9a-f]{20})_([0-9a-f]{64})")
+# Compared with when no key has this id, so that both cases take the same time.
+_NOBODY: Final = KeyRecord(
+    id="", kind="", name="", digest="0" * 64, scopes=[], accounts=[], created_at=0
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller whose key was good. `name` is the person or program: two keys may share it."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+    accounts: frozenset[str]
+
+    def sees(self, account_id: str) -> bool:
+        """Return whether this caller may know anything of the account."""
+        return account_id in self.accounts or EVERY_ACCOUNT in self.accounts
+
+
+NOBODY: Final = Principal("", "", frozenset(), frozenset())
+
+
+def authorize(principal: Principal, scope: str, account_id: str | None = None) -> None:
+    """Let the caller pass, or raise `Refused`; every handler asks here and nowhere else.
+
+    What belongs to a foreign account is not there: the same answer as for an id that nobody
+    has, so that nothing can be learned by guessing.
+    """
+    if scope not in principal.scopes:
+        raise Refused(Code.SCOPE_MISSING, f"this call needs the scope {scope}", scope=scope)
+    if account_id is not None and not principal.sees(account_id):
+        raise not_there()
+
+
+def not_there() -> Refused:
+    """Return the one refusal for what does not exist and for what is not the caller's."""
+    return Refused(Code.NOT_FOUND, "no such resource, or it is not yours")
+
+
+class Keyring:
+    """The keys of one file, as they stand now."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Read the file; raise `BadKeyFile` if it is there and cannot be trusted."""
+        self._path = path
+        self._clock = clock
+        self._keys: Mapping[str, tuple[KeyRecord, Principal]] = {}
+        self._pepper = b""
+        self._stamp: tuple[tuple[int, int], ...] = ()
+        self._checked_ns = clock.monotonic_ns()
+        self.trouble: str | None = None  # why the newest file is not in force
+        self._read()
+
+    def principal(self, authorization: str) -> Principal:
+        """Return whose key this `Authorization` header carries, or raise `Refused`."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._checked_ns >= CHECK_EVERY_NS:
+            self._checked_ns = now_ns
+            self._refresh()
+        found = _BEARER.fullmatch(authorization)
+        if found is None:
+            raise Refused(Code.UNAUTHENTICATED, "expected Authorization: Bearer ob_live_…")
+        kind, key_id, secret = found.groups()
+        record, principal = self._keys.get(key_id, (_NOBODY, NOBODY))
+        if not hmac.compare_digest(digest_of(self._pepper, secret), record.digest):
+            raise _refused()
+        expired = record.expires_at is not None and record.expires_at <= self._clock.now()
+        if record is _NOBODY or record.kind != kind or record.revoked or expired:
+            raise _refused()
+        return principal
+
+    def _refresh(self) -> None:
+        try:
+            if self._stamped() != self._stamp:
+                self._read()
+                self.trouble = None
+        except BadKeyFile as e:
+            self.trouble = str(e)
+
+    def _read(self) -> None:
+        stamp = self._stamped()
+        records = read_keys(self._path)
+        pepper = read_pepper(self._path) if records else b""
+        self._keys = {record.id: (record, _principal(record)) for record in records}
+        self._pepper, self._stamp = pepper, stamp
+
+    def _stamped(self) -> tuple[tuple[int, int], ...]:
+        found = []
+        for path in (self._path, pepper_path(self._path)):
+            try:
+                status = path.stat()
+            except OSError:
+                found.append((0, 0))
+            else:
+                found.append((status.st_mtime_ns, status.st_ino))
+        return tuple(found)
+
+
+def _principal(record: KeyRecord) -> Principal:
+    return Principal(record.id, record.name, frozenset(record.scopes), frozenset(record.accounts))
+
+
+def _refused() -> Refused:
+    return Refused(Code.UNAUTHENTICATED, "the key is unknown, expired or revoked")

@@ -1,0 +1,142 @@
+"""A session as operators see it: what waits for its bell, how long it will take, is all there.
+
+The conservation line counts the orders twice, in two tables: if the book of reserved orders
+and the orders that say `reserved` differ, something was lost. The two are read one after the
+other, so a difference counts only when it is seen three times.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from app.domain.errors import Code
+from app.domain.order import MAYBE_OUT
+from app.domain.records import Backlog
+from app.domain.session import TradingSession
+from app.domain.values import Status, rfc3339
+from app.web.house import House
+from app.web.keys import not_there
+from app.web.operator_schemas import BellsMoved
+from app.web.problems import invalid_at
+from app.web.shapes import session_shape
+from app.web.spec import Call, Reply, Spec, json_of, ok
+
+LOOKS_MAX: Final = 3
+
+
+class Plans:
+    """What the next open will be like, and the bell itself."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def plan(self, call: Call[None, None]) -> Reply:
+        """Show a session's backlog by broker, when it will have left, and its conservation."""
+        session = self._house.reference().calendar.session(call.part("trading_session_id"))
+        if session is None:
+            raise not_there()
+        backlog, counts = await self._counted(session.trading_session_id)
+        reserved = backlog.reserved.get(session.trading_session_id, 0)
+        now = self._house.clock.now()
+        brokers = await self._brokers(session, reserved, backlog, now)
+        told = {
+            "session": session_shape(session, now),
+            "backlog": reserved,
+            "brokers": brokers,
+            "conservation": {
+                "accepted": sum(counts.values()),
+                "by_status": counts,
+                "open_attempts": sum(counts.get(status, 0) for status in MAYBE_OUT),
+                "balanced": reserved == counts.get(Status.RESERVED, 0),
+            },
+        }
+        return ok(told)
+
+    async def override(self, call: Call[BellsMoved, None]) -> Reply:
+        """Move a session's bells; the same instant twice closes the day."""
+        session_id = call.part("trading_session_id")
+        opens_at = _instant("opens_at", call.body.opens_at)
+        closes_at = _instant("closes_at", call.body.closes_at)
+        try:
+            calendar = self._house.reference().calendar
+            calendar.with_overrides({session_id: (opens_at, closes_at)})
+        except ValueError as e:
+            raise invalid_at("opens_at", str(e)) from None
+        moved = await self._house.control.override_session(
+            session_id, opens_at, closes_at, call.actor(call.body.reason)
+        )
+        await self._house.on_override()
+        bells = {"opens_at": rfc3339(moved.opens_at), "closes_at": rfc3339(moved.closes_at)}
+        return ok(moved._asdict() | bells)
+
+    async def _counted(self, session_id: str) -> tuple[Backlog, dict[str, int]]:
+        control = self._house.control
+        backlog, counts = await control.backlog(), await control.by_status(session_id)
+        for _ in range(LOOKS_MAX - 1):
+            if backlog.reserved.get(session_id, 0) == counts.get(Status.RESERVED, 0):
+                break
+            backlog, counts = await control.backlog(), await control.by_status(session_id)
+        return backlog, counts
+
+    async def _brokers(
+        self, session: TradingSession, reserved: int, backlog: Backlog, now: int
+    ) -> list[dict[str, Any]]:
+        """Return a line for the broker that the market's route names."""
+        controls = await self._house.control.controls()
+        lines = []
+        for route in await self._house.control.routes():
+            control = controls.get(route.active_broker)
+            if route.route_id != session.market or control is None:
+                continue
+            waiting = reserved + backlog.ready.get(route.route_id, 0)
+            starts_at = max(now, session.opens_at)
+            ends_at = starts_at + -(-waiting * 1000 // control.tps)
+            in_time = max(0, session.closes_at - starts_at) * control.tps // 1000
+            lines.append(
+                {
+                    "broker_id": control.broker_id,
+                    "route_id": route.route_id,
+                    "backlog": waiting,
+                    "tps": control.tps,
+                    "expected_end": rfc3339(ends_at),
+                    "will_miss_cut_off": max(0, waiting - in_time),
+                }
+            )
+        return lines
+
+
+def _instant(name: str, text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid_at(name, "expected an instant such as 2026-11-23T14:30:00.000Z") from None
+    if at.tzinfo is None:
+        raise invalid_at(name, "expected an instant with its zone, such as …Z")
+    return round(at.timestamp() * 1000)
+
+
+def plan_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    plans = Plans(house)
+    path = "/admin/v1/sessions/{trading_session_id}"
+    return (
+        Spec(
+            method="GET",
+            path=f"{path}/plan",
+            name="get_session_plan",
+            scope="admin:read",
+            handler=plans.plan,
+            answers={200: None},
+            refuses=(Code.NOT_FOUND,),
+        ),
+        Spec(
+            method="PUT",
+            path=f"{path}/override",
+            name="override_session",
+            scope="admin:tune",
+            handler=plans.override,
+            reads=json_of(BellsMoved),
+            answers={200: None},
+            refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
+            audited=True,
+        ),
+    )

@@ -1,0 +1,111 @@
+"""For machines that watch us, and for people who read: probes, metrics, documents.
+
+`/livez` looks at no dependency, because a ledger that is down at the open must not restart the
+fleet; `/readyz` asks only whether an order can be made durable now.
+"""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any, Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.domain.errors import Code
+from app.web.house import House
+from app.web.keys import not_there
+from app.web.problems import error_page
+from app.web.spec import Call, Reply, Spec, ok
+
+HTML: Final = b"text/html; charset=utf-8"
+Document = Callable[[], dict[str, Any]]
+
+
+class Probes:
+    """The doors without a lock: they show nothing of any customer."""
+
+    def __init__(self, house: House, document: Document) -> None:
+        self._house = house
+        self._document = document
+
+    async def livez(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
+        """Say whether the loop turns."""
+        alive = self._house.health.alive()
+        return ok({"status": "ok" if alive else "stuck"}, status=200 if alive else 503)
+
+    async def readyz(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
+        """Say whether a durable accept is possible, and else why not."""
+        health = self._house.health
+        reasons = health.not_ready()
+        if health.draining:
+            reasons = ["draining", *reasons]
+        if not health.started:
+            reasons = ["starting", *reasons]
+        told = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+        return ok(told, status=503 if reasons else 200)
+
+    async def startupz(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
+        """Say whether recovery is done."""
+        started = self._house.health.started
+        told = {"status": "started" if started else "starting"}
+        return ok(told, status=200 if started else 503)
+
+    async def metrics(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
+        """Show the counters as Prometheus reads them."""
+        text = generate_latest(self._house.registry)
+        return Reply(200, text, content_type=CONTENT_TYPE_LATEST.encode())
+
+    async def error(self, call: Call[None, None]) -> Reply:
+        """Explain one code."""
+        try:
+            code = Code.of(call.part("code"))
+        except KeyError:
+            raise not_there() from None
+        return Reply(200, error_page(code).encode(), content_type=HTML)
+
+    async def openapi(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
+        """Show the API for programs."""
+        return ok(self._document())
+
+    async def docs(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
+        """Show the API for people, without a script from anywhere."""
+        return Reply(200, docs_page(self._document()).encode(), content_type=HTML)
+
+
+def docs_page(document: dict[str, Any]) -> str:
+    """Return every operation with its words and answers, as one plain page."""
+    parts = [f"<h1>{escape(document['info']['title'])}</h1>"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            answers = " · ".join(
+                f"{status} {escape(answer.get('description') or '')}"
+                for status, answer in operation["responses"].items()
+            )
+            parts.append(
+                f"<h2 id={escape(operation['operationId'])}><code>{method.upper()}"
+                f" {escape(path)}</code></h2><p>{escape(operation.get('description', ''))}</p>"
+                f"<p>{answers}</p>"
+            )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>openbell API</title>'
+        '<p><a href="/openapi.json">openapi.json</a></p>' + "".join(parts) + "</html>"
+    )
+
+
+def probe_specs(house: House, document: Document) -> Sequence[Spec[Any, Any]]:
+    probes = Probes(house, document)
+    doors = [
+        ("/livez", "livez", probes.livez),
+        ("/readyz", "readyz", probes.readyz),
+        ("/startupz", "startupz", probes.startupz),
+        ("/metrics", "metrics", probes.metrics),
+        ("/errors/{code}", "explain_error", probes.error),
+    ]
+    if house.docs:
+        doors += [
+            ("/openapi.json", "openapi", probes.openapi),
+            ("/docs", "docs", probes.docs),
+        ]
+    return [
+        Spec(method="GET", path=path, name=name, scope=None, handler=handler, answers={200: None})
+        for path, name, handler in doors
+    ]

@@ -1,0 +1,224 @@
+"""Halt, resume, and the settling of doubts: where a second person stands beside the first.
+
+A halt is in force before it is answered: the row is committed, then the lanes are told. It
+stops new sends and cancels nothing; cancels still pass. Who halted may not resume, and a doubt
+is settled by two, because a wrong word there is a second order at a broker.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.domain.errors import Code, Refused
+from app.domain.records import Change, Doubt
+from app.domain.values import rfc3339
+from app.web.house import House
+from app.web.keys import Principal, authorize, not_there
+from app.web.operator_schemas import HaltChange, Reasoned, Resolution
+from app.web.problems import invalid_at
+from app.web.schemas import OrderTold
+from app.web.shapes import halt_shape, order_shape
+from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+
+SEE: Final = "admin:read"
+SETTLE: Final = "admin:settle"
+EVERYTHING: Final = "*"  # what a halt of all names
+
+
+class Safety:
+    """The red buttons."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def halts(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
+        """List the halts in force."""
+        return ok({"data": [halt_shape(halt) for halt in await self._house.control.halts()]})
+
+    async def halt(self, call: Call[HaltChange, None]) -> Reply:
+        """Stop new sends in scope. Working orders stay, and cancels still pass."""
+        change = call.body
+        standing = await self._house.control.halt(
+            change.scope, _target(change), call.actor(change.reason)
+        )
+        self._house.floor.halts_changed()
+        return ok(halt_shape(standing))
+
+    async def resume(self, call: Call[HaltChange, None]) -> Reply:
+        """Lift a halt; only another person than the one who halted."""
+        change = call.body
+        target = _target(change)
+        await self._house.control.resume(change.scope, target, call.actor(change.reason))
+        self._house.floor.halts_changed()
+        return ok({"scope": change.scope, "target": target, "resumed_by": call.who.name})
+
+    async def doubts(self, call: Call[None, None]) -> Reply:
+        """List the orders that were sent and not answered, the oldest first."""
+        now = self._house.clock.now()
+        found = await self._doubts(call.who)
+        return ok({"data": [_doubt_shape(doubt, now) for doubt in found]})
+
+    async def probe(self, call: Call[Reasoned, None]) -> Reply:
+        """Ask the broker about one order now, and say what that proved."""
+        doubt = await self._doubt(call)
+        proved = await self._house.floor.probe(doubt.broker_order_key)
+        change = Change(
+            "doubt.probe",
+            f"order/{doubt.order_id}",
+            {"attempt": doubt.broker_order_key},
+            {"proved": proved},
+        )
+        audit_id = await self._house.control.note(change, call.actor(call.body.reason))
+        told = {"order_id": doubt.order_id, "attempt_id": doubt.broker_order_key}
+        return ok(told | {"proved": proved, "audit_id": audit_id})
+
+    async def resolve(self, call: Call[Resolution, None]) -> Reply:
+        """Settle a doubt by evidence that two people have seen.
+
+        The second sends nothing: their key stands in `X-Approver-Key`.
+        """
+        word = call.body
+        approver = self._approver(call)
+        if word.verdict == "filled" and word.price is None:
+            raise invalid_at("price", "filled needs the price")
+        doubt = await self._doubt(call)
+        if word.attempt_id != doubt.broker_order_key:
+            raise Refused(Code.DOUBT_SETTLED, f"attempt {word.attempt_id} is not in doubt")
+        terms = {"evidence": word.evidence, "approved_by": approver.name}
+        if word.price is not None:
+            terms["price"] = word.price
+        if word.broker_order_id is not None:
+            terms["broker_order_id"] = word.broker_order_id
+        order = await self._house.control.resolve_doubt(
+            word.attempt_id, word.verdict, terms, call.actor(word.reason)
+        )
+        shape = order_shape(order, self._house.reference().calendar)
+        return ok(shape, etag(order.version))
+
+    def _approver(self, call: Call[Any, Any]) -> Principal:
+        token = call.request.headers.get("x-approver-key", "")
+        try:
+            approver = self._house.keyring.principal(f"Bearer {token}")
+            authorize(approver, SETTLE)
+        except Refused as e:
+            detail = f"X-Approver-Key: expected a key with {SETTLE}"
+            raise Refused(Code.SECOND_PRINCIPAL_REQUIRED, detail) from e
+        if approver.name == call.who.name:
+            raise Refused(
+                Code.SECOND_PRINCIPAL_REQUIRED, f"{approver.name} may not approve for themselves"
+            )
+        return approver
+
+    async def _doubts(self, who: Principal) -> list[Doubt]:
+        found = await self._house.control.doubts()
+        return [doubt for doubt in found if who.sees(doubt.account_id)]
+
+    async def _doubt(self, call: Call[Any, Any]) -> Doubt:
+        order_id = call.part("order_id")
+        for doubt in await self._doubts(call.who):
+            if doubt.order_id == order_id:
+                return doubt
+        order = await self._house.orders.get(order_id)
+        if order is None or not call.who.sees(order.account_id):
+            raise not_there()
+        raise Refused(Code.DOUBT_SETTLED, f"the order is {order.status}", status=order.status)
+
+
+def _target(change: HaltChange) -> str:
+    if change.scope == "all":
+        return EVERYTHING
+    if change.id is None:
+        raise invalid_at("id", f"name the {change.scope}")
+    return change.id
+
+
+def _doubt_shape(doubt: Doubt, now: int) -> dict[str, Any]:
+    return {
+        "order_id": doubt.order_id,
+        "attempt_id": doubt.broker_order_key,
+        "account_id": doubt.account_id,
+        "symbol": doubt.symbol,
+        "broker_id": doubt.broker_id,
+        "since": rfc3339(doubt.since),
+        "age_s": max(0, now - doubt.since) // 1000,
+    }
+
+
+def safety_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    safety = Safety(house)
+    return (*_halts(safety), *_doubts(safety))
+
+
+def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
+    return (
+        Spec(
+            method="GET",
+            path="/admin/v1/halts",
+            name="list_halts",
+            scope=SEE,
+            handler=safety.halts,
+            answers={200: None},
+        ),
+        Spec(
+            method="POST",
+            path="/admin/v1/halt",
+            name="halt",
+            scope="admin:halt",
+            handler=safety.halt,
+            reads=json_of(HaltChange),
+            answers={200: None},
+            refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
+            audited=True,
+        ),
+        Spec(
+            method="POST",
+            path="/admin/v1/resume",
+            name="resume",
+            scope="admin:resume",
+            handler=safety.resume,
+            reads=json_of(HaltChange),
+            answers={200: None},
+            refuses=(Code.NOT_FOUND, Code.SECOND_PRINCIPAL_REQUIRED, Code.VALIDATION_FAILED),
+            audited=True,
+        ),
+    )
+
+
+def _doubts(safety: Safety) -> Sequence[Spec[Any, Any]]:
+    path = "/admin/v1/in-doubt"
+    return (
+        Spec(
+            method="GET",
+            path=path,
+            name="list_doubts",
+            scope=SEE,
+            handler=safety.doubts,
+            answers={200: None},
+        ),
+        Spec(
+            method="POST",
+            path=f"{path}/{{order_id}}/probe",
+            name="probe_doubt",
+            scope=SETTLE,
+            handler=safety.probe,
+            reads=json_of(Reasoned),
+            answers={200: None},
+            refuses=(Code.NOT_FOUND, Code.DOUBT_SETTLED, Code.VALIDATION_FAILED),
+            audited=True,
+        ),
+        Spec(
+            method="POST",
+            path=f"{path}/{{order_id}}/resolve",
+            name="resolve_doubt",
+            scope=SETTLE,
+            handler=safety.resolve,
+            reads=json_of(Resolution),
+            answers={200: OrderTold},
+            refuses=(
+                Code.NOT_FOUND,
+                Code.DOUBT_SETTLED,
+                Code.SECOND_PRINCIPAL_REQUIRED,
+                Code.VALIDATION_FAILED,
+            ),
+            audited=True,
+        ),
+    )

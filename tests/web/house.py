@@ -1,0 +1,174 @@
+"""A whole house around the doors: the real ledger and account book in memory, and stand-ins.
+
+The stand-ins are the rooms that decide or wait: a desk that takes at once, a floor whose lanes
+are told what to say, a bus that can be down, a broker that believes one signature.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+
+from app import codec
+from app.accounts.sqlite import SqliteAccountBook
+from app.domain.instruments import Instrument
+from app.domain.messages import (
+    Unknown,
+)
+from app.domain.records import Fence, Settlement
+from app.domain.session import Calendar
+from app.ledger.store import SqliteLedger
+from app.ledger.tables import metadata
+from app.reference import Reference
+from app.sqlite import Database
+from app.web.app import create_app
+from app.web.house import Health, House
+from app.web.keyfile import SCOPES, Grant, create_key
+from app.web.keys import Keyring
+from tests.web.stand_ins import DirectDesk, ShortBus, SignedBroker, SteadyClock, StillFloor
+
+T = TypeVar("T")
+
+SESSION = "XNYS-2026-03-02-REG"
+NEXT_SESSION = "XNYS-2026-03-03-REG"
+
+
+def at(text: str) -> int:
+    """Return an instant of UTC in milliseconds."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+OPENS_AT = at("2026-03-02T14:30")
+CLOSES_AT = at("2026-03-02T21:00")
+CALENDAR = Calendar(
+    {
+        "XNYS": [
+            (date(2026, 3, 2), OPENS_AT, CLOSES_AT),
+            (date(2026, 3, 3), at("2026-03-03T14:30"), at("2026-03-03T21:00")),
+        ]
+    }
+)
+AA = Instrument("AA", "XNYS", "USD", reference_price=Decimal("38.90"))
+CLIENT_SCOPES = frozenset({"orders:read", "orders:write"})
+READER = frozenset({"orders:read"})
+
+
+@dataclass
+class Gateway:
+    """The application and everything that a test may look at or break."""
+
+    client: TestClient
+    house: House
+    ledger: SqliteLedger
+    clock: SteadyClock
+    desk: DirectDesk
+    floor: StillFloor
+    bus: ShortBus
+    key_file: Path
+    overridden: list[int] = field(default_factory=list)
+
+    def key(
+        self,
+        name: str = "mina",
+        scopes: frozenset[str] = SCOPES,
+        accounts: tuple[str, ...] = ("*",),
+    ) -> dict[str, str]:
+        """Make a key and return the header that carries it."""
+        token = create_key(self.key_file, Grant(name, scopes, accounts), self.clock)
+        self.clock.at += 1000  # the keyring looks at its file once a second
+        return {"Authorization": f"Bearer {token}"}
+
+    def orders(self, account_id: str = "A-1") -> int:
+        """Return how many orders of an account are on disk."""
+        return sum(1 for event in self.events() if event == account_id)
+
+    def events(self) -> list[str]:
+        async def accounts() -> list[str]:
+            return [
+                codec.decode(payload)["account_id"]
+                async for batch in self.ledger.payloads()
+                for payload in batch
+            ]
+
+        return run(accounts())
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Do one thing behind the doors' back."""
+    return asyncio.run(work)
+
+
+def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) -> Gateway:
+    """Build the house one minute before the bell, and open its doors."""
+    clock = SteadyClock(now)
+    database = Database(None)
+    database.write_now(metadata.create_all)
+    ledger = SqliteLedger(database, clock)
+    ledger.declare({"nova": 500}, {"XNYS": "nova"})
+    reference = Reference(CALENDAR, {("XNYS", "AA"): AA})
+    desk, floor, bus = DirectDesk(ledger, clock, reference), StillFloor(), ShortBus()
+    key_file = folder / "keys.json"
+    overridden: list[int] = []
+
+    async def on_override() -> None:
+        overridden.append(clock.now())
+
+    async def rebuilt() -> int:
+        return 3
+
+    async def verified() -> list[str]:
+        return []
+
+    house = House(
+        desk=desk,
+        orders=ledger,
+        control=ledger,
+        floor=floor,
+        accounts=SqliteAccountBook(Database(None)),
+        bus=bus,
+        brokers={"nova": SignedBroker()},
+        reference=lambda: reference,
+        on_override=on_override,
+        rebuild_view=rebuilt,
+        verify_view=verified,
+        keyring=Keyring(key_file, clock),
+        clock=clock,
+        health=Health(started=True),
+        registry=CollectorRegistry(),
+        docs=docs,
+    )
+    client = TestClient(create_app(house))
+    return Gateway(client, house, ledger, clock, desk, floor, bus, key_file, overridden)
+
+
+def an_order(**changes: object) -> dict[str, object]:
+    """Return a sound order for the coming session; None takes a field away."""
+    sound: dict[str, object] = {
+        "account_id": "A-1",
+        "client_order_id": "c-1",
+        "symbol": "AA",
+        "market": "XNYS",
+        "side": "buy",
+        "order_type": "limit",
+        "quantity": "10",
+        "limit_price": "38.50",
+        "currency": "USD",
+        "trading_session_id": SESSION,
+    }
+    return {name: value for name, value in (sound | changes).items() if value is not None}
+
+
+async def put_in_doubt(ledger: SqliteLedger, broker_id: str = "nova") -> str:
+    """Lead every reserved order into doubt, and return the first attempt's key."""
+    await ledger.release(SESSION, 100, lambda _order: None)
+    epoch = await ledger.take_lease(broker_id, "test", 10_000)
+    fence = Fence(broker_id, "test", epoch, frozenset({SESSION}))
+    claimed = await ledger.claim(fence, 100, lambda _order: None)
+    await ledger.settle([Settlement(c.broker_order_key, Unknown("timeout"), 1) for c in claimed])
+    return claimed[0].broker_order_key
