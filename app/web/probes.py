@@ -11,6 +11,7 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.domain.errors import Code
+from app.web.gauges import Gauges
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.problems import error_page
@@ -26,6 +27,7 @@ class Probes:
     def __init__(self, house: House, document: Document) -> None:
         self._house = house
         self._document = document
+        self._gauges = Gauges(house.registry)
 
     async def livez(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
         """Say whether the loop turns."""
@@ -38,8 +40,6 @@ class Probes:
         reasons = health.not_ready()
         if health.draining:
             reasons = ["draining", *reasons]
-        if not health.started:
-            reasons = ["starting", *reasons]
         told = {"status": "not ready" if reasons else "ready", "reasons": reasons}
         return ok(told, status=503 if reasons else 200)
 
@@ -51,6 +51,7 @@ class Probes:
 
     async def metrics(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
         """Show the counters as Prometheus reads them."""
+        await self._gauges.read(self._house)
         text = generate_latest(self._house.registry)
         return Reply(200, text, content_type=CONTENT_TYPE_LATEST.encode())
 

@@ -1,0 +1,94 @@
+"""What stands now, read when somebody scrapes: lanes from memory, backlog by one query.
+
+Names and labels are those of the conventions: never an account, an order or a symbol. Counters
+of a lane start at zero with its process, as Prometheus expects.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.domain.records import Backlog, LaneStatus
+from app.web.house import House
+
+CIRCUIT_STATES: Final = ("closed", "open", "half_open")
+
+
+class Gauges(Collector):
+    """Shows the lanes and the backlog of the last `read`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._lanes: list[LaneStatus] = []
+        self._backlog = Backlog({}, {}, {}, 0)
+        self._halts: dict[str, int] = {}
+        registry.register(self)
+
+    async def read(self, house: House) -> None:
+        """Look at the house; what is collected next is from this moment."""
+        self._lanes = house.floor.lanes()
+        self._backlog = await house.control.backlog()
+        scopes = [halt.scope for halt in await house.control.halts()]
+        self._halts = {scope: scopes.count(scope) for scope in set(scopes)}
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._of_lanes()
+        yield from self._of_backlog()
+
+    def _of_lanes(self) -> Iterable[Metric]:
+        attempts = CounterMetricFamily(
+            "openbell_dispatch_attempts", "Answers to attempts.", labels=["broker", "answer"]
+        )
+        sent = CounterMetricFamily(
+            "openbell_messages_sent", "Permits spent: messages that left.", labels=["broker"]
+        )
+        rate = GaugeMetricFamily(
+            "openbell_rate_limit_permits_per_second",
+            "The operator's number, and what is acted on.",
+            labels=["broker", "kind"],
+        )
+        circuit = GaugeMetricFamily(
+            "openbell_circuit_state", "1 for the state it is in.", labels=["broker", "state"]
+        )
+        in_flight = GaugeMetricFamily(
+            "openbell_in_flight", "Requests without an answer.", labels=["broker"]
+        )
+        epoch = GaugeMetricFamily(
+            "openbell_broker_owner_epoch", "Rises with each owner.", labels=["broker"]
+        )
+        for lane in self._lanes:
+            broker = lane.broker_id
+            for answer, count in lane.answers.items():
+                attempts.add_metric([broker, answer], count)
+            sent.add_metric([broker], lane.sent_total)
+            rate.add_metric([broker, "configured"], lane.tps_configured)
+            rate.add_metric([broker, "effective"], lane.tps_effective)
+            for state in CIRCUIT_STATES:
+                circuit.add_metric([broker, state], lane.circuit == state)
+            in_flight.add_metric([broker], lane.in_flight)
+            epoch.add_metric([broker], lane.owner_epoch)
+        yield from (attempts, sent, rate, circuit, in_flight, epoch)
+
+    def _of_backlog(self) -> Iterable[Metric]:
+        reserved = GaugeMetricFamily(
+            "openbell_orders_reserved", "Orders that wait for their session."
+        )
+        reserved.add_metric([], sum(self._backlog.reserved.values()))
+        depth = GaugeMetricFamily(
+            "openbell_dispatch_queue_depth", "Orders that wait for a permit.", labels=["route"]
+        )
+        for route, count in self._backlog.ready.items():
+            depth.add_metric([route], count)
+        doubts = GaugeMetricFamily(
+            "openbell_orders_in_doubt", "Sent, and no answer.", labels=["broker"]
+        )
+        for broker, count in self._backlog.in_doubt.items():
+            doubts.add_metric([broker], count)
+        outbox = GaugeMetricFamily("openbell_outbox_pending", "Events not yet on the bus.")
+        outbox.add_metric([], self._backlog.outbox)
+        halts = GaugeMetricFamily("openbell_halts_active", "Halts in force.", labels=["scope_kind"])
+        for scope, count in self._halts.items():
+            halts.add_metric([scope], count)
+        yield from (reserved, depth, doubts, outbox, halts)
