@@ -15,6 +15,7 @@ from app.domain.order import Order
 _orders: Final = msgspec.json.Decoder(list[Order])
 _report: Final = msgspec.json.Decoder(ExecutionReport)
 _reports: Final = msgspec.json.Decoder(list[ExecutionReport])
+_executions: Final = msgspec.json.Decoder(list[tuple[str, ExecutionReport]])
 _any: Final = msgspec.json.Decoder()
 _numbered: Final = msgspec.json.Decoder(list[tuple[int, msgspec.Raw]])
 _encoder: Final = msgspec.json.Encoder()
@@ -46,6 +47,11 @@ def decode_report(raw: bytes | str) -> ExecutionReport:
 def decode_reports(raw: bytes | str) -> list[ExecutionReport]:
     """Read an array of execution reports."""
     return _reports.decode(raw)
+
+
+def decode_executions(raw: bytes | str) -> list[tuple[str, ExecutionReport]]:
+    """Read an array of [order id, execution report]."""
+    return _executions.decode(raw)
 
 
 def encode_all(values: Sequence[object]) -> list[bytes]:

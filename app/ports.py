@@ -111,11 +111,14 @@ class Bus(Protocol):
         """Return the next records after the last poll; empty when there are none yet.
 
         A new process starts after the group's last committed offset, so what was polled and
-        not committed comes again.
+        not committed comes again. One consumer at a time polls for a group.
         """
 
     async def commit(self, topic: str, group: str, offset: int) -> None:
-        """Note that everything up to and including `offset` is done, durably."""
+        """Note that everything up to and including `offset` is done, durably.
+
+        It never moves back, and never beyond what was polled: that would swallow records.
+        """
 
     async def lag(self, topic: str, group: str) -> int:
         """Return how many records the group has not committed."""
@@ -281,7 +284,7 @@ class DispatchStore(Protocol):
     async def pending_cancels(self, broker_id: str, limit: int) -> list[PendingCancel]: ...
 
     async def refuse_cancel(self, order_ids: Sequence[str]) -> None:
-        """The broker will not cancel these; they go on as they were."""
+        """Note that the broker will not cancel these: they go on as they were."""
 
 
 class ControlStore(Protocol):

@@ -14,7 +14,8 @@ FLOORS = (
     | {"ledger", "bus", "accounts", "brokers", "alarms", "webhooks"},
     {"wiring"},
     {"web"},
-    {"cli", "main"},
+    {"main"},
+    {"cli"},
     {"__main__"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -86,6 +87,7 @@ LINES_PER_MODULE_MAX = 300
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
     "app/ports.py": (450, "every seam on one page, and most of it is contracts in prose"),
+    "app/dispatch/circuit.py": (330, "one state machine: split, its edges would stand in two places"),
 }
 
 # They promise nothing, so anything fits into them.

@@ -15,7 +15,7 @@ so fills stay simple. Each function returns the next version, one higher, or rai
 
 from datetime import date
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from app.domain.errors import Code, InvalidTransition
 from app.domain.values import (
@@ -32,6 +32,7 @@ _S = Status
 # stand in its own set. Busts (T22) go back by amounts: the only fill undone leaves `new`.
 MOVES: Final[dict[Status, frozenset[Status]]] = {
     _S.RESERVED: frozenset({_S.RESERVED, _S.QUEUED, _S.HELD, _S.CANCELED, _S.DENIED, _S.EXPIRED}),
+    # At a broker only by stray evidence: then it ends as the broker says, and never goes again.
     _S.HELD: frozenset({_S.HELD, _S.RESERVED, _S.QUEUED, _S.CANCELED, _S.DENIED, _S.EXPIRED}),
     _S.QUEUED: frozenset({_S.QUEUED, _S.HELD, _S.SENDING, _S.CANCELED, _S.DENIED, _S.EXPIRED}),
     # Back to queued only on proof that no broker has it; canceled only with a cancel pending.
@@ -62,7 +63,7 @@ UNSENT: Final = frozenset({_S.RESERVED, _S.HELD, _S.QUEUED})
 MAYBE_OUT: Final = frozenset({_S.SENDING, _S.IN_DOUBT})
 WORKING: Final = frozenset({_S.NEW, _S.PARTIALLY_FILLED})
 TERMINAL: Final = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.DENIED})
-assert UNSENT | MAYBE_OUT | WORKING | TERMINAL == set(Status)
+assert set(Status) == UNSENT | MAYBE_OUT | WORKING | TERMINAL
 
 
 class Order(NamedTuple):
@@ -147,11 +148,16 @@ def order_status(order: Order) -> str:
     return ORDER_STATUS[order.status]
 
 
-def moved(order: Order, to: Status, now: int) -> Order:
+def moved(order: Order, to: Status, now: int, **changes: Any) -> Order:
     """Return the order in `to`, one version on, or raise `InvalidTransition`."""
     if to not in MOVES[order.status]:
         raise InvalidTransition(f"order {order.order_id}: {order.status} -> {to}")
-    return order._replace(status=to, version=order.version + 1, updated_at=now)
+    return order._replace(status=to, version=order.version + 1, updated_at=now, **changes)
+
+
+def is_stray(order: Order) -> bool:
+    """Whether a broker has shown a copy that we held to be nowhere: a person decides."""
+    return order.reason_code == Code.STRAY_EVIDENCE.code
 
 
 def _expect(order: Order, allowed: frozenset[Status], what: str) -> None:
@@ -159,16 +165,22 @@ def _expect(order: Order, allowed: frozenset[Status], what: str) -> None:
         raise InvalidTransition(f"order {order.order_id}: {what} in {order.status}")
 
 
+def _expect_unseen(order: Order, allowed: frozenset[Status], what: str) -> None:
+    _expect(order, allowed, what)
+    if is_stray(order):
+        raise InvalidTransition(f"order {order.order_id}: {what}, but a broker has shown a copy")
+
+
 def released(order: Order, now: int) -> Order:
     """T2, T6: the bell has rung, or an operator let go; it waits for a permit."""
-    _expect(order, frozenset({_S.RESERVED, _S.HELD}), "released")
-    return moved(order, _S.QUEUED, now)._replace(released_at=now)
+    _expect_unseen(order, frozenset({_S.RESERVED, _S.HELD}), "released")
+    return moved(order, _S.QUEUED, now, released_at=now)
 
 
 def edited(order: Order, quantity: Decimal, limit_price: Decimal | None, now: int) -> Order:
     """T3: change an order that no broker has seen."""
-    _expect(order, UNSENT, "edited")
-    return moved(order, order.status, now)._replace(quantity=quantity, limit_price=limit_price)
+    _expect_unseen(order, UNSENT, "edited")
+    return moved(order, order.status, now, quantity=quantity, limit_price=limit_price)
 
 
 def held(order: Order, now: int) -> Order:
@@ -179,60 +191,59 @@ def held(order: Order, now: int) -> Order:
 
 def canceled_unsent(order: Order, origin: CancelOrigin, now: int) -> Order:
     """T4: it never left, and now it never will."""
-    _expect(order, UNSENT, "canceled unsent")
-    return moved(order, _S.CANCELED, now)._replace(
-        cancel_origin=origin, pending_request=PendingRequest.NONE
-    )
+    _expect_unseen(order, UNSENT, "canceled unsent")
+    return moved(order, _S.CANCELED, now, cancel_origin=origin, pending_request=PendingRequest.NONE)
 
 
 def cancel_requested(order: Order, origin: CancelOrigin, now: int) -> Order:
     """Note a cancel for an order that may be at a broker; evidence decides who won."""
-    _expect(order, MAYBE_OUT | WORKING, "cancel requested")
+    allowed = MAYBE_OUT | WORKING | ({_S.HELD} if is_stray(order) else frozenset())
+    _expect(order, allowed, "cancel requested")
     if order.pending_request is PendingRequest.CANCEL:
         return order
-    return moved(order, order.status, now)._replace(
-        pending_request=PendingRequest.CANCEL, cancel_origin=origin
+    return moved(
+        order, order.status, now, pending_request=PendingRequest.CANCEL, cancel_origin=origin
     )
 
 
 def cancel_refused(order: Order, now: int) -> Order:
-    """The broker will not cancel; the order goes on as it was."""
-    _expect(order, WORKING, "cancel refused")
+    """Go on as before: the broker will not cancel it."""
+    _expect(order, WORKING | {_S.HELD}, "cancel refused")
     if order.pending_request is PendingRequest.NONE:
         return order
-    return moved(order, order.status, now)._replace(
-        pending_request=PendingRequest.NONE, cancel_origin=None
-    )
+    return moved(order, order.status, now, pending_request=PendingRequest.NONE, cancel_origin=None)
 
 
 def denied(order: Order, code: Code, now: int) -> Order:
     """T7: we refuse after all. Proof that it never left."""
-    _expect(order, UNSENT, "denied")
-    return moved(order, _S.DENIED, now)._replace(reason_code=code.code)
+    _expect_unseen(order, UNSENT, "denied")
+    return moved(order, _S.DENIED, now, reason_code=code.code)
 
 
 def expired_unsent(order: Order, code: Code, now: int) -> Order:
     """T8: its session ended before it could leave."""
-    _expect(order, UNSENT, "expired unsent")
-    return moved(order, _S.EXPIRED, now)._replace(reason_code=code.code)
+    _expect_unseen(order, UNSENT, "expired unsent")
+    return moved(order, _S.EXPIRED, now, reason_code=code.code)
 
 
 def claimed(order: Order, broker_id: str, now: int) -> Order:
     """T9: an attempt is being committed with this very move; bytes may follow."""
     _expect(order, frozenset({_S.QUEUED}), "claimed")
-    return moved(order, _S.SENDING, now)._replace(broker_id=broker_id)
+    return moved(order, _S.SENDING, now, broker_id=broker_id)
 
 
 def returned(order: Order, now: int, *, exhausted: bool = False) -> Order:
     """T10, T15: proof that no broker has it. A waiting cancel wins; else it queues again."""
     _expect(order, MAYBE_OUT, "returned")
+    if is_stray(order):  # not this attempt, but an earlier one may be live: never send again
+        return moved(order, _S.HELD, now, broker_id=None)
     if order.pending_request is PendingRequest.CANCEL:
-        back = moved(order, _S.CANCELED, now)
-        return back._replace(pending_request=PendingRequest.NONE, broker_id=None)
+        none = PendingRequest.NONE
+        return moved(order, _S.CANCELED, now, pending_request=none, broker_id=None)
     if exhausted:
-        back = moved(order, _S.HELD, now)
-        return back._replace(broker_id=None, reason_code=Code.ATTEMPTS_EXHAUSTED.code)
-    return moved(order, _S.QUEUED, now)._replace(broker_id=None)
+        code = Code.ATTEMPTS_EXHAUSTED.code
+        return moved(order, _S.HELD, now, broker_id=None, reason_code=code)
+    return moved(order, _S.QUEUED, now, broker_id=None)
 
 
 def doubted(order: Order, now: int) -> Order:
@@ -243,27 +254,32 @@ def doubted(order: Order, now: int) -> Order:
 
 def acknowledged(order: Order, broker_order_id: str, now: int) -> Order:
     """T11, T14: a broker has it. An execution that came first has said so already."""
+    _expect(order, frozenset(Status) - UNSENT, "acknowledged")
     if order.status not in MAYBE_OUT:
         if order.broker_order_id == broker_order_id:
             return order
-        return moved(order, order.status, now)._replace(broker_order_id=broker_order_id)
-    return moved(order, _S.NEW, now)._replace(broker_order_id=broker_order_id)
+        return moved(order, order.status, now, broker_order_id=broker_order_id)
+    to = _S.PARTIALLY_FILLED if order.filled_quantity else _S.NEW  # filled by a stray copy
+    return moved(order, to, now, broker_order_id=broker_order_id)
 
 
 def rejected(order: Order, reason: str | None, now: int) -> Order:
     """T12, T14, T18: a broker refused it, definitively."""
     _expect(order, MAYBE_OUT | {_S.NEW}, "rejected")
-    back = moved(order, _S.REJECTED, now)
-    return back._replace(
-        reason_code=reason or Code.BROKER_REFUSED.code, pending_request=PendingRequest.NONE
+    return moved(
+        order,
+        _S.REJECTED,
+        now,
+        reason_code=order.reason_code if is_stray(order) else reason or Code.BROKER_REFUSED.code,
+        pending_request=PendingRequest.NONE,
+        cancel_origin=None,
     )
 
 
 def ended_at_broker(order: Order, to: Status, now: int) -> Order:
     """T14, T18, T19: the broker says canceled or expired. Nobody asked it: its own doing."""
     assert to in {_S.CANCELED, _S.EXPIRED}
-    _expect(order, WORKING | {_S.IN_DOUBT}, f"{to} at broker")
-    back = moved(order, to, now)._replace(pending_request=PendingRequest.NONE)
-    if to is _S.EXPIRED:
-        return back._replace(cancel_origin=None)
-    return back._replace(cancel_origin=order.cancel_origin or CancelOrigin.BROKER)
+    allowed = WORKING | {_S.IN_DOUBT} | ({_S.HELD} if is_stray(order) else frozenset())
+    _expect(order, allowed, f"{to} at broker")
+    origin = None if to is _S.EXPIRED else order.cancel_origin or CancelOrigin.BROKER
+    return moved(order, to, now, pending_request=PendingRequest.NONE, cancel_origin=origin)

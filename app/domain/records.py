@@ -99,7 +99,7 @@ class Fence(NamedTuple):
 
 
 class FenceLost(Exception):
-    """This process may not send to the broker now: no lease, no route, paused or halted."""
+    """Not now, not from here: no lease, no route, paused or halted."""
 
 
 class Claimed(NamedTuple):

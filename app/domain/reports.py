@@ -1,137 +1,160 @@
 """Folds a broker's reports into an order: every fill once, in any order, none dropped.
 
 A report may come before the answer to the send, twice, late, or after the order has ended;
-a bust may come before the trade that it undoes. The caller drops what it has applied before
-(an execution's key is unique in the ledger); here each remaining report becomes legal moves.
-The trap: gating reports on the state one expects. A fill is a fact, whatever we thought of
-the order.
+what executions come to is `domain/trades.py`'s business, and here each report becomes legal
+moves. The trap: gating reports on the state one expects. A fill is a fact, whatever we thought
+of the order.
+
+A *stray* report speaks of an attempt that was settled as not there (not sent, throttled, never
+received). Its fills count; its words are not about the attempt that is out now, so they never
+move that; and an order that waits to be sent again is held, because a broker may have it.
 """
 
 from decimal import Decimal
 from typing import Final
 
-from app.domain.errors import Code, InvalidTransition
+from app.domain.errors import Code
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.order import (
+    MAYBE_OUT,
     TERMINAL,
     UNSENT,
     Order,
     acknowledged,
     ended_at_broker,
+    is_stray,
     moved,
     rejected,
 )
+from app.domain.trades import EXACT, NOTHING, TRADES, Amounts
 from app.domain.values import PendingRequest, Status
 
 _S = Status
 _E = ExecutionType
-ZERO: Final = Decimal(0)
+STRAY: Final = Code.STRAY_EVIDENCE.code
 # An average is shown, never settled on: eight decimals are finer than any tick here.
 AVERAGE_PLACES: Final = Decimal("0.00000001")
+# An average is rounded, and that is not an error: a context of its own, which does not say so.
+_ROUNDED: Final = EXACT.copy()
+_ROUNDED.clear_traps()
 
 
-def applied(order: Order, report: ExecutionReport, other: ExecutionReport | None) -> list[Order]:
+def applied(
+    order: Order,
+    report: ExecutionReport,
+    change: Amounts,
+    now: int,
+    *,
+    stray: bool = False,
+) -> list[Order]:
     """Return the versions that this report leads through, oldest first; empty if it says nothing.
 
-    `other` is the second half of a pair: the trade that a bust or a correction refers to, or
-    the bust or correction that came before this trade. Raises `InvalidTransition` if the
-    report contradicts the order: keep it, raise an anomaly, stop nothing.
+    `change` is what an execution moves (`Trades.add`), `NOTHING` for any other report. Raises
+    `InvalidTransition` if the report contradicts the order: keep it, raise an anomaly, stop
+    nothing.
     """
-    now = max(report.at, order.updated_at)
+    if report.execution_type in TRADES:
+        return _traded(order, report, change, now, stray=stray)
+    if stray:
+        return _strayed(order, report, now)
     match report.execution_type:
-        case _E.NEW | _E.ORDER_STATUS:
-            return _acknowledged(order, report, now)
-        case _E.TRADE:
-            return _traded(order, report, other, now)
-        case _E.TRADE_CANCEL | _E.TRADE_CORRECT:
-            return [_corrected(order, report, other, now)] if other else []
         case _E.REJECTED:
             ended = order.status in {_S.REJECTED, _S.DENIED}
             return [] if ended else [rejected(order, report.reason, now)]
         case _E.DONE_FOR_DAY:
-            if order.done_for_day:
-                return []
-            return [moved(order, order.status, now)._replace(done_for_day=True)]
+            return _done_for_day(order, report, now)
         case _E.CANCELED:
             return _ended(order, report, _S.CANCELED, now)
         case _E.EXPIRED:
             return _ended(order, report, _S.EXPIRED, now)
+        case _:
+            after = acknowledged(order, report.broker_order_id, now)
+            return [] if after is order else [after]
 
 
-def _acknowledged(order: Order, report: ExecutionReport, now: int) -> list[Order]:
-    if order.status in UNSENT:
-        return [_stray(order, now)]
-    after = acknowledged(order, report.broker_order_id, now)
-    return [] if after is order else [after]
-
-
-def _stray(order: Order, now: int) -> Order:
-    """Stop an order that we held to be nowhere: a broker has just shown a copy of it."""
-    return moved(order, _S.HELD, now)._replace(reason_code=Code.STRAY_EVIDENCE.code)
+def _done_for_day(order: Order, report: ExecutionReport, now: int) -> list[Order]:
+    if order.done_for_day or order.status in TERMINAL:
+        return []
+    steps = []
+    if order.status in MAYBE_OUT:  # it is there, whatever the answer to the send will be
+        steps.append(acknowledged(order, report.broker_order_id, now))
+    last = steps[-1] if steps else order
+    return [*steps, moved(last, last.status, now)._replace(done_for_day=True)]
 
 
 def _ended(order: Order, report: ExecutionReport, to: Status, now: int) -> list[Order]:
-    if order.status in TERMINAL or order.status in UNSENT:
+    if order.status in TERMINAL:
         return []
     steps = []
     if order.status is _S.SENDING:  # it ended before its acknowledgement reached us
         steps.append(acknowledged(order, report.broker_order_id, now))
-    steps.append(ended_at_broker(steps[-1] if steps else order, to, now))
-    return steps
+    last = steps[-1] if steps else order
+    if last.status in TERMINAL:  # fills of an earlier attempt had completed it
+        return steps
+    return [*steps, ended_at_broker(last, to, now)]
+
+
+def _strayed(order: Order, report: ExecutionReport, now: int) -> list[Order]:
+    """Note a word about a copy that we held to be nowhere. It says nothing of other attempts."""
+    match report.execution_type:
+        case _E.REJECTED:  # it is not there: as we thought
+            return []
+        case _E.CANCELED | _E.EXPIRED:
+            if order.status is not _S.HELD or not is_stray(order):
+                return []
+            expired = report.execution_type is _E.EXPIRED
+            return [ended_at_broker(order, _S.EXPIRED if expired else _S.CANCELED, now)]
+        case _:
+            if is_stray(order):
+                return []
+            to = _S.HELD if order.status in UNSENT else order.status
+            return [moved(order, to, now)._replace(reason_code=STRAY)]
 
 
 def _traded(
-    order: Order, trade: ExecutionReport, undo: ExecutionReport | None, now: int
+    order: Order, report: ExecutionReport, change: Amounts, now: int, *, stray: bool
 ) -> list[Order]:
-    filled = order.filled_quantity + order.overfilled_quantity + trade.last_quantity
-    value = order.filled_value + _value(trade)
-    after = _with_amounts(order, filled, value, now)
-    if after.broker_order_id is None:
-        after = after._replace(broker_order_id=trade.broker_order_id)
-    return [after] if undo is None else [after, _corrected(after, undo, trade, now)]
-
-
-def _corrected(
-    order: Order, correction: ExecutionReport, trade: ExecutionReport, now: int
-) -> Order:
-    filled = order.filled_quantity + order.overfilled_quantity - trade.last_quantity
-    value = order.filled_value - _value(trade)
-    if correction.execution_type is _E.TRADE_CORRECT:
-        filled += correction.last_quantity
-        value += _value(correction)
-    if filled < ZERO:
-        raise InvalidTransition(f"order {order.order_id}: more undone than filled")
-    return _with_amounts(order, filled, value, now)
-
-
-def _value(report: ExecutionReport) -> Decimal:
-    if report.last_price is None or report.last_quantity <= ZERO:
-        raise InvalidTransition(
-            f"execution {report.execution_id}: expected a price and a positive quantity,"
-            f" were {report.last_price} and {report.last_quantity}"
-        )
-    return report.last_price * report.last_quantity
-
-
-def _with_amounts(order: Order, filled: Decimal, value: Decimal, now: int) -> Order:
     """Put the amounts in, and the status that they mean."""
-    capped = min(filled, order.quantity)
-    after = moved(order, _status_for(order, capped), now)
+    shown = order.status in MAYBE_OUT or stray
+    if change == NOTHING and (is_stray(order) if stray else not shown):
+        return []
+    total = EXACT.add(EXACT.add(order.filled_quantity, order.overfilled_quantity), change.quantity)
+    value = EXACT.add(order.filled_value, change.value)
+    capped = min(total, order.quantity)
+    after = moved(order, _status_for(order, capped, stray=stray), now)
     complete = after.status is _S.FILLED
-    return after._replace(
-        filled_quantity=capped,
-        overfilled_quantity=filled - capped,
-        filled_value=value,
-        average_price=(value / filled).quantize(AVERAGE_PLACES) if filled else None,
-        pending_request=PendingRequest.NONE if complete else order.pending_request,
-        cancel_origin=None if complete else order.cancel_origin,
-        reason_code=Code.STRAY_EVIDENCE.code if order.status in UNSENT else order.reason_code,
-    )
+    return [
+        after._replace(
+            filled_quantity=capped,
+            overfilled_quantity=EXACT.subtract(total, capped),
+            filled_value=value,
+            average_price=average(total, value),
+            pending_request=PendingRequest.NONE if complete else order.pending_request,
+            cancel_origin=None if complete else order.cancel_origin,
+            reason_code=STRAY if stray else order.reason_code,
+            broker_order_id=_broker_order_id(order, report, stray=stray),
+        )
+    ]
 
 
-def _status_for(order: Order, filled: Decimal) -> Status:
+def _broker_order_id(order: Order, report: ExecutionReport, *, stray: bool) -> str | None:
+    if stray or order.broker_order_id is not None:
+        return order.broker_order_id
+    return report.broker_order_id
+
+
+def average(quantity: Decimal, value: Decimal) -> Decimal | None:
+    """Return the average price (6) of what was traded, None of nothing."""
+    if not quantity:
+        return None
+    return _ROUNDED.divide(value, quantity).quantize(AVERAGE_PLACES, context=_ROUNDED)
+
+
+def _status_for(order: Order, filled: Decimal, *, stray: bool) -> Status:
     if order.status in UNSENT:
         return _S.HELD
+    if stray and order.status in MAYBE_OUT:
+        return order.status  # of the attempt that is out now, nothing has been said
     if order.status in {_S.REJECTED, _S.DENIED}:
         return order.status  # T21: a person decides; the amounts are kept
     if filled == order.quantity:

@@ -78,6 +78,7 @@ class Outcome(StrEnum):
 
 CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 EPOCH: Final = date(1970, 1, 1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_MS: Final = 86_400_000
 ORDER_ID_LENGTH: Final = 26
 # Two digits in the key; the hundredth try of one order is a person's business, not ours.
@@ -118,12 +119,23 @@ def broker_order_key(order_id: str, attempt_number: int) -> str:
 
 def order_id_of(key: str) -> str | None:
     """Return the order id inside a `broker_order_key`, or None if the text is no key of ours."""
-    if len(key) != ORDER_ID_LENGTH + 2 or not key[ORDER_ID_LENGTH:].isdigit():
+    if len(key) != ORDER_ID_LENGTH + 2 or not (key.isascii() and key[ORDER_ID_LENGTH:].isdigit()):
         return None
     return None if trade_date_of(key[:ORDER_ID_LENGTH]) is None else key[:ORDER_ID_LENGTH]
 
 
+def legible(text: str) -> str:
+    """Return a stranger's text as it can be stored: no NUL, no half of a surrogate pair.
+
+    SQLite's JSON ends a text at its first NUL, and no encoder takes a lone surrogate.
+    """
+    if text.isprintable():
+        return text
+    whole = text.encode("utf-8", "replace").decode()
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def rfc3339(now: int) -> str:
     """Write an instant (milliseconds since 1970, UTC) as the doors show it: `…T14:30:00.004Z`."""
-    at = datetime.fromtimestamp(now / 1000, UTC)
+    at = _EPOCH + timedelta(milliseconds=now)  # whole numbers: a float would lose some
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

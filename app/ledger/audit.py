@@ -1,0 +1,108 @@
+"""Who did what, when, why: append-only, each row sealed by the hash of the one before.
+
+A row changed, dropped or swapped afterwards breaks the chain at that row, and `broken_at` names
+it. A cut tail, or a chain that was sealed anew, is seen only against an anchor that stands
+elsewhere: so each row leaves for `openbell.audit.v1` with its hash, in its own transaction.
+"""
+
+import hashlib
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from app import codec
+from app.domain.records import Actor, Change
+
+GENESIS: Final = "0" * 64
+_HEAD: Final = text("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
+_APPEND: Final = text(
+    "INSERT INTO audit (sequence, at, actor, action, resource, before, after, reason,"
+    " request_id, previous_hash, hash) VALUES (:sequence, :at, :actor, :action, :resource,"
+    " :before, :after, :reason, :request_id, :previous_hash, :hash)"
+)
+_PAGE: Final = text(
+    "SELECT sequence, at, actor, action, resource, before, after, reason, request_id,"
+    " previous_hash, hash FROM audit WHERE sequence > :after ORDER BY sequence LIMIT :limit"
+)
+_PUBLISH: Final = text(
+    "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
+    " VALUES (:event_id, 'audit', :resource, 'io.openbell.audit.recorded.v1', :payload)"
+)
+
+
+class AuditRow(NamedTuple):
+    """One row, in the order in which it is sealed."""
+
+    sequence: int
+    at: int
+    actor: str
+    action: str
+    resource: str
+    before: str
+    after: str
+    reason: str
+    request_id: str
+    previous_hash: str
+    hash: str
+
+
+class Anchor(NamedTuple):
+    """A row's place and hash, as it was once seen: from there back nothing may have changed."""
+
+    sequence: int
+    hash: str
+
+
+def seal(row: AuditRow) -> str:
+    """Return the hash that this row must carry."""
+    return hashlib.sha256(codec.encode(row[:-1])).hexdigest()
+
+
+def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
+    """Write the row inside the change's own transaction; return its sequence."""
+    head = connection.execute(_HEAD).first()
+    sequence, previous = (head.sequence + 1, head.hash) if head else (1, GENESIS)
+    row = AuditRow(
+        sequence=sequence,
+        at=now,
+        actor=by.name,
+        action=change.action,
+        resource=change.resource,
+        before=codec.text(change.before),
+        after=codec.text(change.after),
+        reason=by.reason,
+        request_id=by.request_id,
+        previous_hash=previous,
+        hash="",
+    )
+    row = row._replace(hash=seal(row))
+    connection.execute(_APPEND, row._asdict())
+    connection.execute(
+        _PUBLISH,
+        {
+            "event_id": f"audit-{sequence}",
+            "resource": change.resource,
+            "payload": codec.text(row._asdict()),
+        },
+    )
+    return sequence
+
+
+def page(connection: Connection, after: int, limit: int) -> list[AuditRow]:
+    """Return rows in the order of the chain."""
+    found = connection.execute(_PAGE, {"after": after, "limit": limit})
+    return [AuditRow(*row) for row in found]
+
+
+def broken_at(connection: Connection, anchor: Anchor | None = None) -> int | None:
+    """Return the sequence of the first row that does not fit the chain or the anchor, or None."""
+    previous, sequence = GENESIS, 0
+    while found := page(connection, sequence, 1_000):
+        for row in found:
+            sequence += 1
+            if row.sequence != sequence or row.previous_hash != previous or row.hash != seal(row):
+                return sequence
+            if anchor is not None and anchor.sequence == sequence and anchor.hash != row.hash:
+                return sequence
+            previous = row.hash
+    return sequence + 1 if anchor is not None and anchor.sequence > sequence else None

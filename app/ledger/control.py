@@ -1,0 +1,254 @@
+"""What operators set: rates, halts, routes, leases, session overrides.
+
+Every change compares the version that the operator saw, and its audit row stands in the same
+transaction. A lease is ownership of a broker: its epoch only rises, and a claim names it.
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from app import codec
+from app.domain.errors import Code, Refused
+from app.domain.halts import SCOPES, Halts
+from app.domain.records import (
+    Actor,
+    Backlog,
+    BrokerControl,
+    Change,
+    Doubt,
+    FenceLost,
+    Halt,
+    Route,
+    SessionOverride,
+)
+from app.ledger import audit
+
+_CONTROLS: Final = text(
+    "SELECT broker_id, version, tps, dispatch, breaker, changed_by, changed_at, reason,"
+    " expires_at, reverts_to FROM broker_control"
+)
+_PUT_CONTROL: Final = text(
+    "INSERT OR REPLACE INTO broker_control (broker_id, version, tps, dispatch, breaker,"
+    " changed_by, changed_at, reason, expires_at, reverts_to) VALUES (:broker_id, :version,"
+    " :tps, :dispatch, :breaker, :changed_by, :changed_at, :reason, :expires_at, :reverts_to)"
+)
+_HALTS: Final = text("SELECT scope, target, halted_by, halted_at, reason FROM halts")
+_PUT_HALT: Final = text(
+    "INSERT INTO halts (scope, target, halted_by, halted_at, reason)"
+    " VALUES (:scope, :target, :halted_by, :halted_at, :reason) ON CONFLICT DO NOTHING"
+)
+_LIFT: Final = text("DELETE FROM halts WHERE scope = :scope AND target = :target")
+_ROUTES: Final = text("SELECT route_id, active_broker, epoch FROM routes ORDER BY route_id")
+_OVERRIDES: Final = text(
+    "SELECT trading_session_id, version, opens_at, closes_at, changed_by, reason"
+    " FROM session_overrides"
+)
+_PUT_OVERRIDE: Final = text(
+    "INSERT OR REPLACE INTO session_overrides (trading_session_id, version, opens_at, closes_at,"
+    " changed_by, reason) VALUES (:trading_session_id, :version, :opens_at, :closes_at,"
+    " :changed_by, :reason)"
+)
+_LEASE: Final = text(
+    "SELECT holder, epoch, expires_at FROM broker_leases WHERE broker_id = :broker"
+)
+_PUT_LEASE: Final = text(
+    "INSERT OR REPLACE INTO broker_leases (broker_id, holder, epoch, expires_at)"
+    " VALUES (:broker, :holder, :epoch, :expires_at)"
+)
+_RENEW: Final = text(
+    "UPDATE broker_leases SET expires_at = :expires_at"
+    " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
+)
+
+
+def controls(connection: Connection) -> dict[str, BrokerControl]:
+    return {row.broker_id: BrokerControl(*row) for row in connection.execute(_CONTROLS)}
+
+
+def declare(
+    connection: Connection, rates: dict[str, int], routes: dict[str, str], now: int
+) -> None:
+    """Give brokers and routes that the settings name a first row; what operators set stays."""
+    known = controls(connection)
+    for broker_id, tps in rates.items():
+        if broker_id not in known:
+            first = BrokerControl(
+                broker_id, 1, tps, "running", "auto", "settings", now, "first start", None, None
+            )
+            connection.execute(_PUT_CONTROL, first._asdict())
+    for route_id, broker_id in routes.items():
+        connection.execute(
+            text(
+                "INSERT INTO routes (route_id, active_broker, epoch) VALUES (:route, :broker, 1)"
+                " ON CONFLICT DO NOTHING"
+            ),
+            {"route": route_id, "broker": broker_id},
+        )
+
+
+def set_control(
+    connection: Connection, wanted: BrokerControl, expected: int, by: Actor, now: int
+) -> BrokerControl:
+    """Store the next version, or say which one stands and who set it."""
+    before = controls(connection).get(wanted.broker_id)
+    if before is None:
+        raise Refused(Code.NOT_FOUND, f"no broker {wanted.broker_id}")
+    if before.version != expected:
+        raise Refused(
+            Code.STALE_VERSION,
+            f"{before.changed_by} changed this: the version is {before.version}",
+            current=before._asdict(),
+        )
+    after = wanted._replace(
+        version=expected + 1, changed_by=by.name, changed_at=now, reason=by.reason
+    )
+    connection.execute(_PUT_CONTROL, after._asdict())
+    change = Change(
+        "broker.control", f"broker/{wanted.broker_id}", before._asdict(), after._asdict()
+    )
+    audit.append(connection, by, change, now)
+    return after
+
+
+def revert_expired(connection: Connection, now: int) -> list[BrokerControl]:
+    """Bring back what each override that has run out replaced."""
+    reverted = []
+    for control in controls(connection).values():
+        if control.expires_at is None or control.expires_at > now:
+            continue
+        assert control.reverts_to is not None, "an override that ends says what comes back"
+        back = codec.decode(control.reverts_to)
+        wanted = control._replace(**back, expires_at=None, reverts_to=None)
+        by = Actor("openbell", f"time to live of version {control.version} is over")
+        reverted.append(set_control(connection, wanted, control.version, by, now))
+    return reverted
+
+
+def halts(connection: Connection) -> list[Halt]:
+    return [Halt(*row) for row in connection.execute(_HALTS)]
+
+
+def halted(connection: Connection) -> Halts:
+    """Return the halts in force, sorted by scope."""
+    return Halts.of(halts(connection))
+
+
+def halt(connection: Connection, scope: str, target: str, by: Actor, now: int) -> Halt:
+    """Stop sends in scope; a second halt of the same scope leaves the first standing."""
+    if scope not in SCOPES:
+        raise Refused(Code.VALIDATION_FAILED, f"expected one of {', '.join(SCOPES)}, was {scope}")
+    wanted = Halt(scope, target, by.name, now, by.reason)
+    connection.execute(_PUT_HALT, wanted._asdict())
+    standing = next(h for h in halts(connection) if (h.scope, h.target) == (scope, target))
+    change = Change("halt", f"halt/{scope}:{target}", None, standing._asdict())
+    audit.append(connection, by, change, now)
+    return standing
+
+
+def resume(connection: Connection, scope: str, target: str, by: Actor, now: int) -> None:
+    """Lift a halt; who stopped the sends may not be who starts them again."""
+    standing = next((h for h in halts(connection) if (h.scope, h.target) == (scope, target)), None)
+    if standing is None:
+        raise Refused(Code.NOT_FOUND, f"no halt on {scope}:{target}")
+    if standing.halted_by == by.name:
+        raise Refused(
+            Code.SECOND_PRINCIPAL_REQUIRED, f"{by.name} halted; another person must resume"
+        )
+    connection.execute(_LIFT, {"scope": scope, "target": target})
+    change = Change("resume", f"halt/{scope}:{target}", standing._asdict(), None)
+    audit.append(connection, by, change, now)
+
+
+def routes(connection: Connection) -> list[Route]:
+    return [Route(*row) for row in connection.execute(_ROUTES)]
+
+
+def overrides(connection: Connection) -> list[SessionOverride]:
+    return [SessionOverride(*row) for row in connection.execute(_OVERRIDES)]
+
+
+def override_session(
+    connection: Connection, session: str, bells: tuple[int, int], by: Actor, now: int
+) -> SessionOverride:
+    """Move the bells of one session."""
+    before = next((o for o in overrides(connection) if o.trading_session_id == session), None)
+    version = before.version + 1 if before else 1
+    after = SessionOverride(session, version, *bells, by.name, by.reason)
+    connection.execute(_PUT_OVERRIDE, after._asdict())
+    was = before._asdict() if before else None
+    change = Change("session.override", f"session/{session}", was, after._asdict())
+    audit.append(connection, by, change, now)
+    return after
+
+
+def take_lease(
+    connection: Connection, broker_id: str, holder: str, until: int, *, alone: bool, now: int
+) -> int:
+    """Become the broker's owner under a higher epoch.
+
+    `alone` says that no other process can have this ledger open, so that a lease that stands
+    is the lease of a dead one and need not run out first.
+    """
+    standing = connection.execute(_LEASE, {"broker": broker_id}).first()
+    if standing and not alone and standing.holder != holder and standing.expires_at > now:
+        raise FenceLost(f"{broker_id} belongs to {standing.holder}")
+    epoch = standing.epoch + 1 if standing else 1
+    values = {"broker": broker_id, "holder": holder, "epoch": epoch, "expires_at": until}
+    connection.execute(_PUT_LEASE, values)
+    return epoch
+
+
+def renew_lease(
+    connection: Connection, broker_id: str, holder: str, epoch: int, until: int
+) -> bool:
+    """Prolong the lease if it is still this one; `until` 0 gives it back."""
+    values = {"broker": broker_id, "holder": holder, "epoch": epoch, "expires_at": until}
+    return connection.execute(_RENEW, values).rowcount == 1
+
+
+_DOUBTS: Final = text(
+    "SELECT o.order_id, o.account_id, o.symbol, a.broker_order_key, a.broker_id, o.updated_at"
+    " FROM attempts AS a JOIN orders AS o ON o.order_id = a.order_id"
+    " WHERE a.outcome IN ('open', 'unknown') AND a.outcome = 'unknown' ORDER BY o.updated_at"
+)
+_COUNTS: Final = {
+    "reserved": text("SELECT trading_session_id, count(*) FROM reserved_book GROUP BY 1"),
+    "ready": text("SELECT route_id, count(*) FROM dispatch_ready GROUP BY 1"),
+    "in_doubt": text(
+        "SELECT broker_id, count(*) FROM attempts"
+        " WHERE outcome IN ('open', 'unknown') AND outcome = 'unknown' GROUP BY 1"
+    ),
+}
+
+
+def doubts(connection: Connection) -> list[Doubt]:
+    return [Doubt(*row) for row in connection.execute(_DOUBTS)]
+
+
+def backlog(connection: Connection) -> Backlog:
+    counts: dict[str, dict[str, int]] = {
+        name: {row[0]: row[1] for row in connection.execute(q)} for name, q in _COUNTS.items()
+    }
+    outbox = connection.execute(text("SELECT count(*) FROM outbox")).scalar_one()
+    return Backlog(counts["reserved"], counts["ready"], counts["in_doubt"], outbox)
+
+
+def by_status(connection: Connection, session: str) -> dict[str, int]:
+    """Count a session's orders by status: one pass over the table, for a plan, not for a loop."""
+    counted = text(
+        "SELECT status, count(*) AS orders FROM orders"
+        " WHERE trading_session_id = :session GROUP BY 1"
+    )
+    found = connection.execute(counted, {"session": session})
+    return {row.status: row.orders for row in found}
+
+
+def waiting_sessions(connection: Connection) -> list[str]:
+    """Return the sessions for which an unsent order waits, skipping from one to the next."""
+    found: set[str] = set()
+    for table in ("reserved_book", "dispatch_ready"):
+        found.update(
+            connection.execute(text(f"SELECT DISTINCT trading_session_id FROM {table}")).scalars()
+        )
+    return sorted(found)

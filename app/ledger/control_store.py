@@ -1,0 +1,100 @@
+"""The record as operators see it: `ControlStore` of `app/ports.py` on SQLite.
+
+It adds the time to `control`, `audit` and `verdicts`; each change and its audit row are one
+commit.
+"""
+
+from collections.abc import Mapping
+
+from app import crash
+from app.domain.order import Order
+from app.domain.records import (
+    Actor,
+    Backlog,
+    BrokerControl,
+    Change,
+    Doubt,
+    Halt,
+    Route,
+    SessionOverride,
+)
+from app.ledger import audit, control, verdicts
+from app.ledger.audit import Anchor
+from app.ledger.edge import Edge
+
+
+class ControlLedger(Edge):
+    """Sets rates, halts and bells, and answers for who did it."""
+
+    async def controls(self) -> dict[str, BrokerControl]:
+        return await self._database.read(control.controls)
+
+    async def set_control(
+        self, wanted: BrokerControl, expected_version: int, by: Actor
+    ) -> BrokerControl:
+        now = self._clock.now()
+        after = await self._write(
+            lambda c: control.set_control(c, wanted, expected_version, by, now)
+        )
+        crash.point("admin.after_commit")
+        return after
+
+    async def revert_expired(self) -> list[BrokerControl]:
+        now = self._clock.now()
+        return await self._write(lambda c: control.revert_expired(c, now))
+
+    async def halts(self) -> list[Halt]:
+        return await self._database.read(control.halts)
+
+    async def halt(self, scope: str, target: str, by: Actor) -> Halt:
+        now = self._clock.now()
+        return await self._write(lambda c: control.halt(c, scope, target, by, now))
+
+    async def resume(self, scope: str, target: str, by: Actor) -> None:
+        now = self._clock.now()
+        await self._write(lambda c: control.resume(c, scope, target, by, now))
+
+    async def routes(self) -> list[Route]:
+        return await self._database.read(control.routes)
+
+    async def overrides(self) -> list[SessionOverride]:
+        return await self._database.read(control.overrides)
+
+    async def override_session(
+        self, trading_session_id: str, opens_at: int, closes_at: int, by: Actor
+    ) -> SessionOverride:
+        now, bells = self._clock.now(), (opens_at, closes_at)
+        return await self._write(
+            lambda c: control.override_session(c, trading_session_id, bells, by, now)
+        )
+
+    async def audit(self, after: int, limit: int) -> list[dict[str, object]]:
+        found = await self._database.read(lambda c: audit.page(c, after, limit))
+        return [row._asdict() for row in found]
+
+    async def audit_broken_at(self, anchor: Anchor | None = None) -> int | None:
+        return await self._database.read(lambda c: audit.broken_at(c, anchor))
+
+    async def note(self, change: Change, by: Actor) -> int:
+        now = self._clock.now()
+        return await self._write(lambda c: audit.append(c, by, change, now))
+
+    async def resolve_doubt(
+        self, broker_order_key: str, verdict: str, terms: Mapping[str, str], by: Actor
+    ) -> Order:
+        now = self._clock.now()
+        return await self._write(
+            lambda c: verdicts.resolve(c, broker_order_key, verdict, terms, by, now)
+        )
+
+    async def waiting_sessions(self) -> list[str]:
+        return await self._database.read(control.waiting_sessions)
+
+    async def doubts(self) -> list[Doubt]:
+        return await self._database.read(control.doubts)
+
+    async def backlog(self) -> Backlog:
+        return await self._database.read(control.backlog)
+
+    async def by_status(self, trading_session_id: str) -> dict[str, int]:
+        return await self._database.read(lambda c: control.by_status(c, trading_session_id))

@@ -1,0 +1,191 @@
+"""Folds reports into orders: each execution once, and what does not fit is kept apart.
+
+A batch is worked through in memory and written once. The traps are a stranger's: an id that he
+gave to two executions, a report for the attempt of another broker, a number that is none, words
+about an attempt that we had settled as never received. None of them may stop the loop that
+applies everybody's fills, because what stops it once stops it at each start.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from app import codec
+from app.domain import reports
+from app.domain.errors import InvalidTransition
+from app.domain.messages import ExecutionReport, ExecutionType
+from app.domain.order import MAYBE_OUT, UNSENT, Order
+from app.domain.records import Applied
+from app.domain.trades import NOTHING, TRADES, Identity, Trades, identity, judge, same_fact
+from app.domain.values import Outcome, legible
+from app.ledger import attempts, rows
+from app.ledger.attempts import GONE, OPEN, Attempt, Closing
+from app.ledger.booking import leave_queues
+
+# Of the orders in hand, and whatever order has an execution of the same name.
+_KNOWN: Final = text(
+    "SELECT json_group_array(json_array(e.order_id, json(e.report))) FROM executions AS e"
+    " WHERE e.order_id IN (SELECT value FROM json_each(:ids))"
+    " OR (e.trade_date, e.broker_id, e.execution_id) IN"
+    " (SELECT value ->> 1, value ->> 0, value ->> 2 FROM json_each(:names))"
+)
+_KEEP: Final = text(
+    "INSERT INTO executions (trade_date, broker_id, execution_id, order_id,"
+    " referenced_execution_id, report, applied_at) SELECT value ->> 0, value ->> 1, value ->> 2,"
+    " value ->> 3, value ->> 4, value ->> 5, :now FROM json_each(:rows)"
+)
+_DROP_COPY: Final = text(
+    "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
+    " SELECT value ->> 0, 'executions', value ->> 1, value ->> 2, value ->> 3"
+    " FROM json_each(:rows)"
+)
+_QUARANTINE: Final = text(
+    "INSERT INTO quarantine (broker_id, broker_order_key, execution_id, cause, report, at)"
+    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, :now"
+    " FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING"
+)
+
+
+def apply(connection: Connection, arrived: Sequence[ExecutionReport], by: str, now: int) -> Applied:
+    """Fold reports into their orders, each execution once; keep apart what does not fit."""
+    arrived = [_legible(report) for report in arrived]
+    known = attempts.by_keys(connection, (r.broker_order_key for r in arrived))
+    orders = rows.by_ids(connection, {a.order_id for a in known.values()})
+    fold = _Fold(orders, _executions(connection, orders, arrived), now)
+    for report in arrived:
+        attempt = known.get(report.broker_order_key)
+        if attempt is None or attempt.broker_id != report.broker_id:
+            fold.quarantine(report, "no attempt of ours carries this key at this broker")
+        else:
+            fold.apply(attempt, report)
+    closings = [Closing(key, outcome, None, by) for key, outcome in fold.evidence.items()]
+    attempts.close(connection, closings, now)
+    for order_id in fold.steps:  # held by stray evidence: it must not be claimed again
+        if orders[order_id].status in UNSENT:
+            leave_queues(connection, orders[order_id])
+    rows.write(connection, fold.moves(orders), by)
+    connection.execute(_KEEP, {"rows": codec.text(fold.kept), "now": now})
+    connection.execute(_DROP_COPY, {"rows": codec.text(fold.copies)})
+    connection.execute(_QUARANTINE, {"rows": codec.text(fold.apart), "now": now})
+    return Applied(fold.counts["applied"], fold.counts["known"], fold.counts["quarantined"])
+
+
+def _legible(report: ExecutionReport) -> ExecutionReport:
+    texts = (
+        report.broker_id,
+        report.broker_order_key,
+        report.broker_order_id,
+        report.execution_id,
+        report.referenced_execution_id or "",
+        report.reason or "",
+    )
+    if all(map(str.isprintable, texts)):
+        return report
+    reference, reason = report.referenced_execution_id, report.reason
+    return replace(
+        report,
+        broker_id=legible(report.broker_id),
+        broker_order_key=legible(report.broker_order_key),
+        broker_order_id=legible(report.broker_order_id),
+        execution_id=legible(report.execution_id),
+        referenced_execution_id=None if reference is None else legible(reference),
+        reason=None if reason is None else legible(reason),
+    )
+
+
+def _executions(
+    connection: Connection, orders: Iterable[str], arrived: Sequence[ExecutionReport]
+) -> list[tuple[str, ExecutionReport]]:
+    names = {identity(r) for r in arrived if r.execution_type in TRADES}
+    values = {"ids": codec.text(sorted(orders)), "names": codec.text(sorted(names))}
+    return codec.decode_executions(connection.execute(_KNOWN, values).scalar_one())
+
+
+class _Fold:
+    """One batch at work: the orders as they have come to stand, and what is to be written."""
+
+    def __init__(
+        self,
+        orders: dict[str, Order],
+        known: Sequence[tuple[str, ExecutionReport]],
+        now: int,
+    ) -> None:
+        self.now = now
+        self.orders = dict(orders)
+        self.known: dict[Identity, tuple[str, ExecutionReport]] = {
+            identity(report): (order_id, report) for order_id, report in known
+        }
+        self.trades = {
+            order_id: Trades(report for owner, report in known if owner == order_id)
+            for order_id in orders
+        }
+        self.steps: dict[str, list[Order]] = {}
+        self.evidence: dict[str, Outcome] = {}
+        self.kept: list[tuple[object, ...]] = []
+        self.copies: list[tuple[object, ...]] = []
+        self.apart: list[tuple[object, ...]] = []
+        self.counts: Counter[str] = Counter()
+
+    def apply(self, attempt: Attempt, report: ExecutionReport) -> None:
+        order = self.orders[attempt.order_id]
+        try:
+            if report.execution_type in TRADES and self._seen(order, report):
+                self.counts["known"] += 1
+                return
+            stray = attempt.outcome in GONE
+            steps = self._steps(order, report, stray=stray)
+        except InvalidTransition as e:
+            self.quarantine(report, str(e))
+            return
+        self.counts["applied" if steps or report.execution_type in TRADES else "known"] += 1
+        if steps:
+            self.steps.setdefault(order.order_id, []).extend(steps)
+            self.orders[order.order_id] = steps[-1]
+        if order.status in MAYBE_OUT and attempt.outcome in OPEN:
+            self._settle(attempt, report)
+
+    def _steps(self, order: Order, report: ExecutionReport, *, stray: bool) -> list[Order]:
+        if report.execution_type not in TRADES:
+            return reports.applied(order, report, NOTHING, self.now, stray=stray)
+        change = self.trades[order.order_id].add(report)
+        self._keep(order, report)
+        return reports.applied(order, report, change, self.now, stray=stray)
+
+    def _settle(self, attempt: Attempt, report: ExecutionReport) -> None:
+        """Whatever the broker says of an attempt proves that it got there: it is open no more."""
+        after = self.orders[attempt.order_id]
+        assert after.status not in MAYBE_OUT, f"{report.execution_type} left it {after.status}"
+        refused = report.execution_type is ExecutionType.REJECTED
+        self.evidence[attempt.key] = Outcome.REJECTED if refused else Outcome.ACCEPTED
+
+    def _seen(self, order: Order, report: ExecutionReport) -> bool:
+        """Whether this very execution was counted; raise if its id belongs to another one."""
+        judge(report)
+        past = self.known.get(identity(report))
+        if past is None:
+            return False
+        if past[0] != order.order_id or not same_fact(past[1], report):
+            raise InvalidTransition(
+                f"execution {report.execution_id} is another one, of order {past[0]}"
+            )
+        return True
+
+    def _keep(self, order: Order, report: ExecutionReport) -> None:
+        self.known[identity(report)] = (order.order_id, report)
+        body = codec.text(report)
+        place = (report.trade_date, report.broker_id, report.execution_id)
+        self.kept.append((*place, order.order_id, report.referenced_execution_id, body))
+        event = f"{report.broker_id}-{report.trade_date}-{report.execution_id}"
+        kind = f"io.openbell.execution.{report.execution_type}.v1"
+        self.copies.append((event, order.account_id, kind, body))
+
+    def quarantine(self, report: ExecutionReport, cause: str) -> None:
+        self.counts["quarantined"] += 1
+        key, execution = report.broker_order_key, report.execution_id
+        self.apart.append((report.broker_id, key, execution, cause, codec.text(report)))
+
+    def moves(self, before: dict[str, Order]) -> list[rows.Move]:
+        return [rows.Move(before[i], steps, "report") for i, steps in self.steps.items()]

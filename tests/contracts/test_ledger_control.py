@@ -1,0 +1,110 @@
+"""What `ControlStore` promises operators, on every implementation of the record."""
+
+from decimal import Decimal
+
+import pytest
+
+from app.domain.errors import Code, Refused
+from app.domain.messages import Unknown
+from app.domain.records import (
+    Change,
+    Settlement,
+)
+from app.domain.values import Status
+from tests.builders import NOW, SESSION
+from tests.contracts.record import KIM, LEE, Shop, shop
+
+__all__ = ["shop"]
+
+
+def test_a_control_is_compare_and_set_and_audited(shop: Shop) -> None:
+    before = shop.run(shop.store.controls())["north"]
+    wanted = before._replace(tps=7)
+    after = shop.run(shop.store.set_control(wanted, before.version, KIM))
+    with pytest.raises(Refused) as stale:
+        shop.run(shop.store.set_control(wanted, before.version, LEE))
+    with pytest.raises(Refused) as unknown:
+        shop.run(shop.store.set_control(wanted._replace(broker_id="x"), 1, LEE))
+
+    assert (stale.value.code, unknown.value.code) == (Code.STALE_VERSION, Code.NOT_FOUND)
+    assert (after.tps, after.version, after.changed_by) == (7, before.version + 1, "kim")
+    assert shop.run(shop.store.controls())["north"] == after
+    (row,) = shop.run(shop.store.audit(0, 10))
+    assert (row["actor"], row["action"]) == ("kim", "broker.control")
+
+
+def test_an_override_ends_with_its_time(shop: Shop) -> None:
+    before = shop.run(shop.store.controls())["north"]
+    wanted = before._replace(tps=7, expires_at=NOW + 1_000, reverts_to='{"tps": 100}')
+    shop.run(shop.store.set_control(wanted, before.version, KIM))
+    shop.clock.at = NOW + 999
+    assert shop.run(shop.store.revert_expired()) == []
+    shop.clock.at = NOW + 1_000
+
+    (back,) = shop.run(shop.store.revert_expired())
+    assert (back.tps, back.expires_at, back.version) == (100, None, before.version + 2)
+    assert shop.run(shop.store.revert_expired()) == []
+
+
+def test_a_halt_stands_until_another_person_lifts_it(shop: Shop) -> None:
+    first = shop.run(shop.store.halt("symbol", "AAPL", KIM))
+    assert shop.run(shop.store.halt("symbol", "AAPL", LEE)) == first
+    assert shop.run(shop.store.halts()) == [first]
+    with pytest.raises(Refused) as alone:
+        shop.run(shop.store.resume("symbol", "AAPL", KIM))
+    shop.run(shop.store.resume("symbol", "AAPL", LEE))
+    with pytest.raises(Refused) as gone:
+        shop.run(shop.store.resume("symbol", "AAPL", LEE))
+
+    assert alone.value.code is Code.SECOND_PRINCIPAL_REQUIRED
+    assert gone.value.code is Code.NOT_FOUND
+    assert shop.run(shop.store.halts()) == []
+
+
+def test_a_halt_of_nothing_is_refused_and_not_noted(shop: Shop) -> None:
+    with pytest.raises(Refused) as refused:
+        shop.run(shop.store.halt("everything", "", KIM))
+
+    assert refused.value.code is Code.VALIDATION_FAILED
+    assert shop.run(shop.store.halts()) == []
+
+
+def test_a_bell_is_moved_with_its_version(shop: Shop) -> None:
+    one = shop.run(shop.store.override_session(SESSION.trading_session_id, 1, 2, KIM))
+    two = shop.run(shop.store.override_session(SESSION.trading_session_id, 3, 4, LEE))
+
+    assert (one.version, two.version) == (1, 2)
+    assert shop.run(shop.store.overrides()) == [two]
+    assert [r.route_id for r in shop.run(shop.store.routes())] == ["XNAS"]
+
+
+def test_whatever_operators_do_stands_in_one_chain(shop: Shop) -> None:
+    shop.run(shop.store.note(Change("looked", "x", None, None), KIM))
+    shop.run(shop.store.halt("all", "", KIM))
+    shop.run(shop.store.resume("all", "", LEE))
+
+    rows = shop.run(shop.store.audit(0, 10))
+    assert [row["action"] for row in rows] == ["looked", "halt", "resume"]
+    assert shop.run(shop.store.audit(1, 1)) == rows[1:2]
+    assert shop.run(shop.store.audit_broken_at()) is None
+
+
+def test_a_person_settles_a_doubt_once(shop: Shop) -> None:
+    claimed = shop.sending()
+    key = claimed.broker_order_key
+    shop.run(shop.store.settle([Settlement(key, Unknown("timeout"), 7)]))
+    order = shop.run(shop.store.resolve_doubt(key, "filled", {"price": "187.25"}, KIM))
+    with pytest.raises(Refused) as again:
+        shop.run(shop.store.resolve_doubt(key, "not_received", {}, LEE))
+
+    assert (order.status, order.filled_quantity) == (Status.FILLED, Decimal(10))
+    assert again.value.code is Code.DOUBT_SETTLED
+
+
+def test_the_backlog_is_what_waits(shop: Shop) -> None:
+    shop.take("c-1", reserved=True)
+    shop.take("c-2")
+
+    backlog = shop.run(shop.store.backlog())
+    assert backlog.reserved == {SESSION.trading_session_id: 1}
+    assert (backlog.ready, backlog.in_doubt, backlog.outbox) == ({"XNAS": 1}, {}, 2)

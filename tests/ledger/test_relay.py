@@ -1,0 +1,177 @@
+"""The outbox reaches the bus at least once, in order per order, whatever breaks in between."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from app.domain.messages import Accepted
+from app.ledger import relay as relay_module
+from app.ledger.relay import BATCH_MAX, Relay
+from app.ports import Event, Record
+from tests.builders import a_taking
+from tests.ledger.books import Books
+from tests.virtual import Virtual
+
+
+class Cut(Exception):
+    """The process ends here."""
+
+
+class FlakyBus:
+    """Keeps what it is given, and then or before that fails as it was told."""
+
+    def __init__(self) -> None:
+        self.kept: list[Event] = []
+        self.before: list[BaseException] = []
+        self.after: list[BaseException] = []
+        self.meanwhile: list[Any] = []
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        if self.before:
+            raise self.before.pop()
+        self.kept += events
+        for work in self.meanwhile:
+            await work
+        self.meanwhile = []
+        if self.after:
+            raise self.after.pop()
+
+    async def poll(self, topic: str, group: str, limit: int) -> list[Record]:
+        raise NotImplementedError
+
+    async def commit(self, topic: str, group: str, offset: int) -> None:
+        raise NotImplementedError
+
+    async def lag(self, topic: str, group: str) -> int:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def bus() -> FlakyBus:
+    return FlakyBus()
+
+
+@pytest.fixture
+def relay(books: Books, bus: FlakyBus) -> Relay:
+    return Relay(books.database, bus)
+
+
+def written(books: Books) -> list[str]:
+    return [e for (e,) in books.sql("SELECT event_id FROM outbox ORDER BY id")]
+
+
+def test_what_is_durable_on_the_bus_leaves_the_outbox(
+    books: Books, bus: FlakyBus, relay: Relay
+) -> None:
+    books.working()
+    expected = written(books)
+
+    assert books.run(relay.step()) == len(expected) == 3
+    assert [event.event_id for event in bus.kept] == expected
+    assert written(books) == []
+    assert books.run(relay.step()) == 0
+
+
+def test_an_event_says_whose_it_is_and_what_happened(
+    books: Books, bus: FlakyBus, relay: Relay
+) -> None:
+    order = books.working().order
+    books.run(relay.step())
+
+    assert {(e.topic, e.key) for e in bus.kept} == {("openbell.orders.v1", order.account_id)}
+    assert [e.type for e in bus.kept] == [
+        "io.openbell.order.queued.v1",
+        "io.openbell.order.sending.v1",
+        "io.openbell.order.new.v1",
+    ]
+    assert [e.event_id for e in bus.kept] == [f"{order.order_id}-{n}" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_between_publish_and_delete_repeats_and_loses_nothing(
+    books: Books, bus: FlakyBus, relay: Relay, moment: str
+) -> None:
+    books.take(*(a_taking(f"c-{n}") for n in range(5)))
+    expected = written(books)
+    getattr(bus, moment).append(Cut())
+    with pytest.raises(Cut):
+        books.run(relay.step())
+    assert written(books) == expected
+
+    books.run(Relay(books.database, bus).step())
+
+    ids = [event.event_id for event in bus.kept]
+    assert ids == expected * (2 if moment == "after" else 1)
+    assert written(books) == []
+
+
+def test_what_commits_while_it_publishes_waits_for_the_next_turn(
+    books: Books, bus: FlakyBus, relay: Relay
+) -> None:
+    first = books.queued("c-1")
+    bus.meanwhile = [books.ledger.take([a_taking("c-2")])]
+    books.run(relay.step())
+
+    assert [event.event_id for event in bus.kept] == [f"{first.order_id}-1"]
+    assert len(written(books)) == 1
+    books.run(relay.step())
+    assert len(bus.kept) == 2
+
+
+def test_each_order_keeps_its_order_over_many_batches(
+    books: Books, bus: FlakyBus, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "BATCH_MAX", 7)
+    books.take(*(a_taking(f"c-{n}", account_id=f"A-{n % 3}") for n in range(20)))
+    claimed = books.claim()
+    books.settle({c.broker_order_key: Accepted(f"N-{n}") for n, c in enumerate(claimed)})
+    while books.run(relay.step()):
+        pass
+
+    versions: dict[str, list[int]] = {}
+    for event in bus.kept:
+        order_id, version = event.event_id.split("-")
+        versions.setdefault(order_id, []).append(int(version))
+    assert len(versions) == 20
+    assert all(found == [1, 2, 3] for found in versions.values())
+
+
+def test_a_bus_that_is_away_is_waited_for(
+    virtual: Virtual, books: Books, bus: FlakyBus, relay: Relay
+) -> None:
+    books.queued()
+    bus.before = [OSError("away"), OSError("away")]
+
+    async def a_while() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await relay.run()
+
+    virtual.run(a_while())
+
+    assert len(bus.kept) == 1
+    assert written(books) == []
+
+
+def test_any_other_failure_ends_the_process(
+    virtual: Virtual, books: Books, bus: FlakyBus, relay: Relay
+) -> None:
+    books.queued()
+    bus.before = [Cut()]
+    with pytest.raises(Cut):
+        virtual.run(relay.run())
+
+
+def test_a_batch_is_bounded(books: Books, bus: FlakyBus, relay: Relay) -> None:
+    books.sql(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many)"
+        " INSERT INTO outbox SELECT i, 'e-' || i, 'audit', 'k', 't', '{}' FROM n",
+        many=BATCH_MAX + 10,
+    )
+
+    assert books.run(relay.step()) == BATCH_MAX
+    assert books.run(relay.step()) == 10
+    assert [event.event_id for event in bus.kept] == [f"e-{n + 1}" for n in range(BATCH_MAX + 10)]

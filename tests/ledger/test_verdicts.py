@@ -1,0 +1,131 @@
+"""A person's word on a doubt leads through the moves that the broker's own would have."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.domain.errors import Code, Refused
+from app.domain.messages import ExecutionType, Unknown
+from app.domain.records import Claimed
+from app.domain.values import Status
+from tests.ledger.books import ME, Books, on
+
+
+@pytest.fixture
+def doubt(books: Books) -> Claimed:
+    claimed = books.sending()
+    books.settle({claimed.broker_order_key: Unknown("timeout")})
+    return claimed
+
+
+def resolve(books: Books, key: str, verdict: str, **terms: str) -> Any:
+    return books.run(books.ledger.resolve_doubt(key, verdict, terms, ME))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "terms", "status", "outcome"),
+    [
+        ("not_received", {}, Status.QUEUED, "not_received"),
+        ("accepted", {"broker_order_id": "N-7"}, Status.NEW, "accepted"),
+        ("rejected", {}, Status.REJECTED, "rejected"),
+        ("canceled", {}, Status.CANCELED, "accepted"),
+        ("filled", {"price": "187.25"}, Status.FILLED, "accepted"),
+    ],
+)
+def test_a_verdict_ends_the_doubt(
+    books: Books,
+    doubt: Claimed,
+    verdict: str,
+    terms: dict[str, str],
+    status: Status,
+    outcome: str,
+) -> None:
+    order = resolve(books, doubt.broker_order_key, verdict, **terms)
+
+    assert order == books.order(order.order_id)
+    assert order.status is status
+    assert books.outcomes(order.order_id) == [outcome]
+    ((settled_by,),) = books.sql("SELECT settled_by FROM attempts")
+    assert settled_by == ME.name
+
+
+def test_a_verdict_is_audited_in_its_own_commit(books: Books, doubt: Claimed) -> None:
+    """Nobody may write another verdict into the log than the one that he gave."""
+    terms = {"broker_order_id": "N-7", "verdict": "rejected", "status": "filled"}
+    books.run(books.ledger.resolve_doubt(doubt.broker_order_key, "accepted", terms, ME))
+
+    (row,) = books.run(books.ledger.audit(0, 10))
+    assert (row["action"], row["actor"]) == ("doubt.resolve", ME.name)
+    assert json.loads(str(row["before"])) == {
+        "status": "in_doubt",
+        "attempt": doubt.broker_order_key,
+    }
+    assert json.loads(str(row["after"])) == {
+        "status": "new",
+        "verdict": "accepted",
+        "broker_order_id": "N-7",
+    }
+
+
+def test_evidence_that_came_first_wins(books: Books, doubt: Claimed) -> None:
+    books.report(on(doubt, ExecutionType.NEW))
+    with pytest.raises(Refused, match=Code.DOUBT_SETTLED.code):
+        resolve(books, doubt.broker_order_key, "not_received")
+
+    assert books.run(books.ledger.audit(0, 10)) == []
+
+
+def test_an_earlier_attempt_is_in_doubt_no_more(books: Books, doubt: Claimed) -> None:
+    books.absent(doubt.broker_order_key)
+    (second,) = books.claim()
+    books.settle({second.broker_order_key: Unknown("timeout")})
+    with pytest.raises(Refused, match=Code.DOUBT_SETTLED.code):
+        resolve(books, doubt.broker_order_key, "accepted")
+
+    assert books.order(doubt.order.order_id).status is Status.IN_DOUBT
+
+
+@pytest.mark.parametrize("key", ["", "nobody's", "0" * 28])
+def test_nobody_knows_an_unknown_attempt(books: Books, key: str) -> None:
+    with pytest.raises(Refused, match=Code.NOT_FOUND.code):
+        resolve(books, key, "accepted")
+
+
+@pytest.mark.parametrize("doubted_number", ["03", "99"])
+def test_an_attempt_that_was_never_made_is_not_in_doubt(
+    books: Books, doubt: Claimed, doubted_number: str
+) -> None:
+    with pytest.raises(Refused):
+        resolve(books, doubt.order.order_id + doubted_number, "accepted")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "terms"),
+    [
+        ("lost", {}),
+        ("filled", {}),
+        ("filled", {"price": "much"}),
+        ("filled", {"price": "NaN"}),
+        ("filled", {"price": "0"}),
+        ("filled", {"price": "-1"}),
+        ("filled", {"price": "1E+30"}),
+        ("filled", {"price": "1E-30"}),
+    ],
+)
+def test_a_verdict_that_says_nothing_is_refused_and_changes_nothing(
+    books: Books, doubt: Claimed, verdict: str, terms: dict[str, str]
+) -> None:
+    before = books.sql("SELECT * FROM orders")
+    with pytest.raises(Refused, match=Code.VALIDATION_FAILED.code):
+        resolve(books, doubt.broker_order_key, verdict, **terms)
+
+    assert books.sql("SELECT * FROM orders") == before
+    assert books.run(books.ledger.audit(0, 10)) == []
+
+
+def test_doubts_are_listed_with_their_age(books: Books, doubt: Claimed) -> None:
+    (listed,) = books.run(books.ledger.doubts())
+
+    assert listed.broker_order_key == doubt.broker_order_key
+    assert listed.since == books.clock.at
