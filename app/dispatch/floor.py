@@ -1,0 +1,75 @@
+"""The lanes as operators see and steer them: implements `Floor` of `app/ports.py`."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from app.dispatch.board import Board
+from app.dispatch.lane import Lane
+from app.dispatch.reconciler import Reconciler
+from app.dispatch.verdict import AtBroker, NeverReceived, StillInDoubt
+from app.domain.records import LaneStatus
+
+UNLIMITED: Final = 0
+
+
+class DispatchFloor:
+    """Every lane of this process, by broker."""
+
+    def __init__(
+        self, board: Board, lanes: Mapping[str, Lane], reconcilers: Mapping[str, Reconciler]
+    ) -> None:
+        self._board = board
+        self._lanes = lanes
+        self._reconcilers = reconcilers
+
+    def lanes(self) -> list[LaneStatus]:
+        return [self._status(lane) for lane in self._lanes.values()]
+
+    def _status(self, lane: Lane) -> LaneStatus:
+        gate = lane.broker.state()
+        control = lane.control
+        return LaneStatus(
+            broker_id=lane.broker_id,
+            owner_epoch=lane.epoch,
+            running=lane.why_not is None,
+            why_not=lane.why_not,
+            tps_configured=control.tps if control else 0,
+            tps_effective=lane.permits.per_second or UNLIMITED,
+            applied_version=lane.applied_version,
+            in_flight=lane.permits.in_flight,
+            sent_total=lane.permits.sent_total,
+            sent_last_second=lane.permits.sent_last_second(),
+            answers=dict(lane.answers),
+            circuit=gate.state,
+            circuit_reason=gate.reason,
+            next_trial_s=gate.next_trial_s or None,
+            tps_contract=lane.broker.capabilities.orders_per_second_max,
+        )
+
+    async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:
+        lane = self._lanes.get(broker_id)
+        if lane is None:
+            return False
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._board.refresh()
+        except TimeoutError:
+            return False
+        return lane.applied_version >= version
+
+    async def probe(self, broker_order_key: str) -> str:
+        for doubt_broker, reconciler in self._reconcilers.items():
+            if broker_order_key in reconciler.followed:
+                verdicts = await reconciler.ask([broker_order_key])
+                match verdicts[broker_order_key]:
+                    case AtBroker(found):
+                        return f"{doubt_broker} shows it: {found.status}"
+                    case NeverReceived():
+                        return f"{doubt_broker} never received it"
+                    case StillInDoubt(why):
+                        return f"still in doubt: {why}"
+        return "not in doubt here"
+
+    def halts_changed(self) -> None:
+        self._board.changed()

@@ -1,0 +1,163 @@
+"""A circuit breaker that is itself a broker: when a broker is sick, orders wait instead of fail.
+
+One circuit each for submit, cancel and find: looking an order up is how doubt ends, so an open
+circuit of submit does not forbid it. What a circuit does stands in `circuit.py`; here is what it
+is told: an answer keeps its own word, silence is a failure, a cancelled task is nobody's fault.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TypeVar
+
+from app.clock import Clock
+from app.dispatch.circuit import Circuit
+from app.dispatch.permission import (
+    GateSettings,
+    GateState,
+    Hook,
+    Lane,
+    Override,
+    Permit,
+    Refusal,
+)
+from app.domain.messages import (
+    Answer,
+    Cancellation,
+    ExecutionReport,
+    Lookup,
+    NotSent,
+    Submission,
+    Unknown,
+)
+from app.ports import Broker
+
+__all__ = [
+    "GateSettings",
+    "GateState",
+    "GatedBroker",
+    "Hook",
+    "Lane",
+    "Override",
+    "Permit",
+    "Refusal",
+]
+
+T = TypeVar("T", Answer, Lookup)
+
+
+class GatedBroker:
+    """A broker that stops asking when it is no use. Everything else is the broker's own."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        clock: Clock,
+        settings: GateSettings | None = None,
+        on_transition: Hook | None = None,
+    ) -> None:
+        self.name = broker.name
+        self.capabilities = broker.capabilities
+        self._broker = broker
+        settings = settings or GateSettings()
+        self._circuits = {lane: Circuit(lane, settings, clock, on_transition) for lane in Lane}
+
+    async def submit(
+        self, batch: Sequence[Submission], *, permit: Permit | None = None
+    ) -> list[Answer]:
+        """Send, under a permit acquired before or one acquired now; else each is `NotSent`."""
+        admitted = await self._admit(Lane.SUBMIT, permit)
+        if isinstance(admitted, Refusal):
+            return [NotSent(f"circuit open: {admitted.reason}") for _ in batch]
+        return await self._pass(admitted, self._broker.submit(batch))
+
+    async def cancel(
+        self, batch: Sequence[Cancellation], *, permit: Permit | None = None
+    ) -> list[Answer]:
+        """As `submit`, by a circuit of its own."""
+        admitted = await self._admit(Lane.CANCEL, permit)
+        if isinstance(admitted, Refusal):
+            return [NotSent(f"circuit open: {admitted.reason}") for _ in batch]
+        return await self._pass(admitted, self._broker.cancel(batch))
+
+    async def find(self, keys: Sequence[str]) -> list[Lookup]:
+        """Look up, whatever submit's circuit says; refused, each is a look-up that failed."""
+        admitted = await self._admit(Lane.FIND, None)
+        if isinstance(admitted, Refusal):
+            return [Unknown(f"circuit open: {admitted.reason}") for _ in keys]
+        return await self._pass(admitted, self._broker.find(keys))
+
+    async def ping(self) -> bool:
+        return await self._broker.ping()
+
+    def read_callback(self, headers: Mapping[str, str], body: bytes) -> list[ExecutionReport]:
+        return self._broker.read_callback(headers, body)
+
+    async def close(self) -> None:
+        await self._broker.close()
+
+    def acquire(self, lane: Lane) -> Permit | Refusal:
+        """Return the right to one request, or why not. Spend it: by `submit`, or by `record`."""
+        return self._circuits[lane].acquire()
+
+    def record(self, permit: Permit, answers: Sequence[Answer | Lookup]) -> None:
+        """Spend a permit, once; later calls do nothing. No answers: not used, or cancelled."""
+        self._circuits[permit.lane].record(permit, answers)
+
+    async def probe(self, lane: Lane) -> None:
+        """Ping, if an open circuit has waited long enough: no order is risked on a dead line.
+
+        An answer opens it half; silence keeps it open, for longer.
+        """
+        circuit = self._circuits[lane]
+        generation = circuit.ping_begins()
+        if generation is None:
+            return
+        alive: bool | None = False
+        try:
+            async with asyncio.timeout(circuit.settings.ping_s_max):
+                alive = await self._broker.ping()
+        except TimeoutError:
+            alive = False
+        except asyncio.CancelledError:
+            alive = None
+            raise
+        finally:
+            circuit.ping_ended(generation, alive)
+
+    def override(self, mode: Override, lane: Lane = Lane.SUBMIT) -> None:
+        """Put an operator's word over the machine, for one lane: cancels and look-ups go on."""
+        self._circuits[lane].override = mode
+
+    def reset(self, lane: Lane = Lane.SUBMIT) -> None:
+        """Close the circuit and forget what was counted towards opening it."""
+        self._circuits[lane].reset()
+
+    def configure(self, settings: GateSettings) -> None:
+        """Put other numbers in force, for all lanes, from the next request on."""
+        for circuit in self._circuits.values():
+            circuit.configure(settings)
+
+    def state(self, lane: Lane = Lane.SUBMIT) -> GateState:
+        return self._circuits[lane].state()
+
+    async def _admit(self, lane: Lane, permit: Permit | None) -> Permit | Refusal:
+        if permit is not None:
+            return self._circuits[lane].confirm(permit)
+        admitted = self.acquire(lane)
+        if isinstance(admitted, Refusal) and admitted.ping_due:
+            await self.probe(lane)
+            admitted = self.acquire(lane)
+        return admitted
+
+    async def _pass(self, permit: Permit, call: Awaitable[list[T]]) -> list[T]:
+        # What escapes an adapter, a bug by the port's contract, counts as silence and goes on up.
+        answers: Sequence[Answer | Lookup] = [Unknown("the adapter raised")]
+        try:
+            result = await call
+            answers = result
+        except asyncio.CancelledError:
+            answers = []  # we stopped waiting: that says nothing about the broker
+            raise
+        finally:
+            self.record(permit, answers)
+        return result

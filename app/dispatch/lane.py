@@ -1,0 +1,291 @@
+"""One broker's dispatcher: claim, check, pace, write, note the answer.
+
+The attempt is on disk before a byte leaves, and what happens after that is an answer or a
+doubt. Between the claim and the write stand only checks that can say "not after all", which is
+`NotSent` and true: the lease, a halt, the gate, the age of the claim. The trap is everything
+that looks harmless here: a retry, a time-out that "fails" an order, a permit taken early.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from app import crash
+from app.clock import Clock
+from app.dispatch.answers import Answers
+from app.dispatch.board import Board
+from app.dispatch.gate import GatedBroker, Override, Permit, Refusal
+from app.dispatch.gate import Lane as Circuit
+from app.dispatch.ownership import Ownership
+from app.dispatch.pacer import throttle_pause_ns
+from app.dispatch.permits import NAP_S_MAX, Permits
+from app.dispatch.plan import batches, claim_size
+from app.domain.messages import Answer, NotSent, Submission, Throttled, Unknown
+from app.domain.records import BrokerControl, Claimed, FenceLost
+from app.ports import DispatchStore, Recheck
+
+SECOND_NS: Final = 1_000_000_000
+# A claim that could not leave within this goes back: nobody waits in `sending` for a permit.
+CLAIM_NS_MAX: Final = 2 * SECOND_NS
+IDLE_S: Final = 0.05
+
+
+class _Claim(NamedTuple):
+    orders: dict[str, Claimed]
+    at_ns: int
+
+
+class Lane:
+    """Owns one broker: its lease, its permits, its gate."""
+
+    def __init__(  # noqa: PLR0913 - keyword-only: all that a lane stands on
+        self,
+        *,
+        broker: GatedBroker,
+        store: DispatchStore,
+        clock: Clock,
+        board: Board,
+        recheck: Recheck,
+        holder: str,
+        unlimited: bool = False,
+    ) -> None:
+        self.broker = broker
+        self.broker_id = broker.name
+        self._store = store
+        self._clock = clock
+        self._board = board
+        self._recheck = recheck
+        self._unlimited = unlimited
+        self.permits = Permits(clock, self._rate(), broker.capabilities.max_in_flight)
+        self.ownership = Ownership(store, clock, self.broker_id, holder)
+        self.applied_version = 0
+        self.why_not: str | None = "starting"
+        self._answers = Answers(store)
+        self._wake = asyncio.Event()
+        self._stopping = False
+        board.on_refresh(self._retune)
+
+    # --- control ------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """The lease's: what a claim is fenced by."""
+        return self.ownership.epoch
+
+    @property
+    def answers(self) -> Counter[str]:
+        """What the broker answered, counted by word."""
+        return self._answers.counts
+
+    @property
+    def control(self) -> BrokerControl | None:
+        return self._board.controls.get(self.broker_id)
+
+    def _rate(self) -> int | None:
+        if self._unlimited:
+            return None
+        control = self.control
+        tps = control.tps if control else 0
+        return min(tps, self.broker.capabilities.orders_per_second_max)
+
+    def _retune(self) -> None:
+        control = self.control
+        if control is None or control.version == self.applied_version:
+            return
+        self.permits.retune(self._rate())
+        self.broker.override(Override(control.breaker))
+        self.applied_version = control.version
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when every answer is on disk."""
+        self._stopping = True
+        self.wake()
+
+    # --- loops --------------------------------------------------------------------------
+
+    async def open(self) -> int:
+        """Become the owner and put what a former owner left open in doubt; return how many."""
+        left = await self.ownership.take()
+        self._retune()
+        return left
+
+    async def run(self) -> None:
+        """Send for ever, or until stopped and drained."""
+        async with asyncio.TaskGroup() as loops:
+            keeping = loops.create_task(self.ownership.keep())
+            settling = loops.create_task(self._answers.run())
+            async with asyncio.TaskGroup() as sends:
+                while not self._stopping:
+                    await self._round(sends)
+            self._answers.end()
+            await settling
+            keeping.cancel()
+        await self.ownership.drop()
+
+    async def _round(self, sends: asyncio.TaskGroup) -> None:
+        """Claim once and put what was claimed on the wire."""
+        permit = await self._admitted()
+        if permit is None:
+            return
+        claimed = await self._claim(permit)
+        crash.point("claim.after_commit")
+        if not claimed:
+            self.broker.record(permit, [])
+            await self._idle()
+            return
+        claim = _Claim({c.broker_order_key: c for c in claimed}, self._clock.monotonic_ns())
+        spare: Permit | None = permit
+        for batch in batches([_submission(c) for c in claimed], self.broker.capabilities):
+            rest: Sequence[Submission] = batch
+            while rest:
+                await self.permits.slot()
+                left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+                sends.create_task(self._exchange(rest, claim, spare, left))
+                rest, spare = rest[await left :], None
+
+    async def _admitted(self) -> Permit | None:
+        """Wait for what a claim needs; None after a nap, when something forbids it."""
+        wait_ns = self.permits.wait_ns()
+        if wait_ns or not self.permits.free_slots:
+            self.why_not = "at its rate" if wait_ns else "too many unanswered"
+            await asyncio.sleep(min(max(wait_ns / SECOND_NS, 0.001), IDLE_S))
+            return None
+        admitted = self.broker.acquire(Circuit.SUBMIT)
+        if isinstance(admitted, Permit):
+            return admitted
+        self.why_not = admitted.reason
+        if admitted.ping_due:
+            await self.broker.probe(Circuit.SUBMIT)
+        else:
+            await asyncio.sleep(min(admitted.retry_after_s, IDLE_S))
+        return None
+
+    async def _claim(self, permit: Permit) -> list[Claimed]:
+        self._wake.clear()  # before looking: what is queued from here on wakes us again
+        sessions = self._board.reference.calendar.open_now(self._clock.now())
+        fence = self.ownership.fence(s.trading_session_id for s in sessions)
+        size = claim_size(
+            per_second=self.permits.per_second,
+            window_room=self.permits.room,
+            free_slots=1 if permit.trial else self.permits.free_slots,
+            capabilities=self.broker.capabilities,
+        )
+        if not sessions or not size or self._stopping:
+            self.why_not = "no session is open" if not sessions else None
+            return []
+        try:
+            claimed = await self._store.claim(fence, size, self._recheck)
+        except FenceLost:
+            self.why_not = "paused, halted or not the owner"
+            return []
+        self.why_not = None
+        return claimed
+
+    async def _idle(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE_S):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _exchange(
+        self,
+        batch: Sequence[Submission],
+        claim: _Claim,
+        permit: Permit | None,
+        left: asyncio.Future[int],
+    ) -> None:
+        """Put as much of a batch on the wire as may leave now, and note what came back.
+
+        A task of its own with one slot. `left` learns how many it took over. Between the last
+        check and the write nothing is awaited: what the checks allowed is what leaves.
+        """
+        try:
+            admitted = permit or self.broker.acquire(Circuit.SUBMIT)
+            if isinstance(admitted, Refusal):
+                self._give_back(batch, f"circuit open: {admitted.reason}", left)
+                return
+            granted, stop = await self._cleared(batch, claim)
+            if stop is not None:
+                self.broker.record(admitted, [])
+                self._give_back(batch, stop, left)
+                return
+            left.set_result(granted)
+            batch = batch[:granted]
+            sent_ns = self._clock.monotonic_ns()
+            crash.point("send.before_write")
+            answers = await self._submitted(batch, admitted)
+        finally:
+            self.permits.answered()
+        crash.point("send.after_reply")
+        self._note(batch, answers, sent_ns)
+
+    def _give_back(self, batch: Sequence[Submission], why: str, left: asyncio.Future[int]) -> None:
+        self._note(batch, [NotSent(why)] * len(batch), None)
+        left.set_result(len(batch))
+
+    async def _cleared(self, batch: Sequence[Submission], claim: _Claim) -> tuple[int, str | None]:
+        """Wait for permits; return how many may leave this instant, or why none may."""
+        orders = [claim.orders[s.broker_order_key] for s in batch]
+        while True:
+            stop = self._forbidden(orders, claim.at_ns)
+            if stop is not None:
+                return 0, stop
+            crash.point("send.after_check")
+            cost = self.broker.capabilities.cost(len(batch))
+            granted, wait = self.permits.take_now(cost)
+            if granted:
+                return (granted if cost == len(batch) else len(batch)), None
+            await asyncio.sleep(min(wait / SECOND_NS, NAP_S_MAX))
+
+    async def _submitted(self, batch: Sequence[Submission], permit: Permit) -> Sequence[Answer]:
+        try:
+            answers = await self.broker.submit(batch, permit=permit)
+        except Exception as e:  # noqa: BLE001 - an adapter's bug is silence, not a verdict
+            return [Unknown(f"the adapter raised {type(e).__name__}")] * len(batch)
+        if len(answers) != len(batch):
+            return [Unknown("the adapter answered for another batch")] * len(batch)
+        return answers
+
+    def _forbidden(self, rest: Sequence[Claimed], claimed_ns: int) -> str | None:
+        if not self.ownership.is_sure():
+            return "the lease is running out"
+        if self._clock.monotonic_ns() - claimed_ns > CLAIM_NS_MAX:
+            return "the claim is too old"
+        halts = self._board.halts
+        if halts.covers_broker(self.broker_id):
+            return "halted"
+        if any(halts.covers(c.route_id, c.order.account_id, c.order.symbol) for c in rest):
+            return "halted"
+        return None
+
+    def _note(
+        self, batch: Sequence[Submission], answers: Sequence[Answer], sent_ns: int | None
+    ) -> None:
+        self._answers.note(batch, answers, sent_ns)
+        for answer in answers:
+            if isinstance(answer, Throttled):
+                pause = throttle_pause_ns(answer.retry_after_s)
+                self.permits.pause_until(self._clock.monotonic_ns() + pause)
+
+
+def _submission(claimed: Claimed) -> Submission:
+    order = claimed.order
+    return Submission(
+        claimed.broker_order_key,
+        order.account_id,
+        order.symbol,
+        order.market,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.limit_price,
+        order.currency,
+        order.time_in_force,
+    )

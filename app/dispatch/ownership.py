@@ -1,0 +1,67 @@
+"""One broker has one owner: the lease, and how sure of it this process may be.
+
+The row in SQL is the truth and a claim is checked against it. Between a claim and a write there
+is no time to ask, so the lease is also known here, by the monotonic clock and from the moment
+at which its prolongation was *asked for*. The trap is a process that was stopped for a minute:
+it wakes between two lines and goes on as if nothing had happened. So each write asks `is_sure`.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from app import crash
+from app.clock import Clock
+from app.domain.records import Fence
+from app.ports import DispatchStore
+
+SECOND_NS: Final = 1_000_000_000
+LEASE_TTL_MS: Final = 10_000
+LEASE_TTL_NS: Final = LEASE_TTL_MS * 1_000_000
+LEASE_RENEW_S: Final = 3.0
+# The lease must outlive the write by more than any pause between this check and the write.
+LEASE_MARGIN_NS: Final = 2 * SECOND_NS
+
+
+class Ownership:
+    """The lease that this process has of one broker."""
+
+    def __init__(self, store: DispatchStore, clock: Clock, broker_id: str, holder: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._broker_id = broker_id
+        self._holder = holder
+        self._until_ns = 0
+        self.epoch = 0
+
+    def is_sure(self) -> bool:
+        """Whether what is written now is written by the owner."""
+        return self._clock.monotonic_ns() <= self._until_ns - LEASE_MARGIN_NS
+
+    def fence(self, sessions: Iterable[str]) -> Fence:
+        """Return what a claim for these sessions is checked against."""
+        return Fence(self._broker_id, self._holder, self.epoch, frozenset(sessions))
+
+    async def take(self) -> int:
+        """Become the owner and put what a former one left open in doubt; return how many."""
+        asked = self._clock.monotonic_ns()
+        self.epoch = await self._store.take_lease(self._broker_id, self._holder, LEASE_TTL_MS)
+        self._until_ns = asked + LEASE_TTL_NS
+        left = await self._store.recover(self._broker_id)
+        crash.point("recover.after_commit")
+        return left
+
+    async def keep(self) -> None:
+        """Prolong the lease for ever."""
+        while True:
+            await asyncio.sleep(LEASE_RENEW_S)
+            asked = self._clock.monotonic_ns()
+            if await self._store.renew_lease(
+                self._broker_id, self._holder, self.epoch, LEASE_TTL_MS
+            ):
+                self._until_ns = asked + LEASE_TTL_NS
+
+    async def drop(self) -> None:
+        """Give the lease back, so that the next owner need not wait; write nothing from here."""
+        self._until_ns = 0
+        await self._store.drop_lease(self._broker_id, self._holder, self.epoch)

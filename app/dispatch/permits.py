@@ -1,0 +1,121 @@
+"""Permission to put messages on one broker's wire, spent at the write and nowhere earlier.
+
+Three locks on one door: the pacer spaces, the window caps any second, the slots cap what is
+unanswered. A permit taken before a slow commit would leave with the next ones in one burst, so
+callers come here with the bytes in hand. Cancels go first: an order waits while one does.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from app.clock import Clock
+from app.dispatch.pacer import Pacer
+from app.dispatch.window import Window
+
+SECOND_NS: Final = 1_000_000_000
+# The longest nap: a retune, a halt or a cancel is noticed within it.
+NAP_S_MAX: Final = 0.02
+
+
+class Permits:
+    """One broker's pacer, window and slots. `per_second` None means no limit (a bench)."""
+
+    def __init__(self, clock: Clock, per_second: int | None, max_in_flight: int) -> None:
+        now = clock.monotonic_ns()
+        self._clock = clock
+        self._pacer = Pacer(per_second, now)
+        limits = None if per_second is None else [f"{max(1, per_second)}/second"]
+        self._window = Window(limits, clock.monotonic_ns)
+        self._window.retune(per_second)
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._cancels_waiting = 0
+        self._recent: deque[tuple[int, int]] = deque()
+        self.max_in_flight = max_in_flight
+        self.in_flight = 0
+        self.sent_total = 0
+
+    @property
+    def per_second(self) -> int | None:
+        return self._pacer.per_second
+
+    @property
+    def room(self) -> int:
+        """How many the window lets out now."""
+        return self._window.room()
+
+    @property
+    def free_slots(self) -> int:
+        return self.max_in_flight - self.in_flight
+
+    def retune(self, per_second: int | None) -> None:
+        """Act on another number from the next message on."""
+        if per_second != self._pacer.per_second:
+            self._pacer.retune(per_second, self._clock.monotonic_ns())
+            self._window.retune(per_second)
+
+    def pause_until(self, until_ns: int) -> None:
+        """Stop until then: the broker said that we were too fast."""
+        self._pacer.pause_until(until_ns)
+
+    def wait_ns(self) -> int:
+        """Return how long no order may leave, as things stand."""
+        ready = self._pacer.ready(self._clock.monotonic_ns())
+        # `take(0)` spends nothing and says when the next permit comes.
+        pacer = 0 if ready is None or ready else self._pacer.take(0, self._clock.monotonic_ns())[1]
+        return max(pacer, self._window.wait_ns())
+
+    def take_now(self, want: int, *, cancels: bool = False) -> tuple[int, int]:
+        """Spend up to `want` permits on what is written next; return (granted, wait in ns)."""
+        if self._cancels_waiting and not cancels:
+            return 0, 1_000_000
+        now = self._clock.monotonic_ns()
+        room = self._window.room(cancels=cancels)
+        if room <= 0:
+            return 0, self._window.wait_ns(cancels=cancels)
+        granted, wait = self._pacer.take(min(want, room), now)
+        if granted:
+            taken = self._window.take(granted, cancels=cancels)
+            assert taken == granted, f"the window gave {taken} of {granted}"
+            self._note(granted, now)
+        return granted, wait
+
+    async def take(self, want: int, *, cancels: bool = False) -> int:
+        """Wait for at least one permit; return how many were spent."""
+        with self._waiting(cancels=cancels):
+            while True:
+                granted, wait = self.take_now(want, cancels=cancels)
+                if granted:
+                    return granted
+                await asyncio.sleep(min(wait / SECOND_NS, NAP_S_MAX))
+
+    @contextmanager
+    def _waiting(self, *, cancels: bool) -> Iterator[None]:
+        self._cancels_waiting += cancels
+        try:
+            yield
+        finally:
+            self._cancels_waiting -= cancels
+
+    async def slot(self) -> None:
+        """Wait until one more request may be unanswered; give it back with `answered`."""
+        await self._slots.acquire()
+        self.in_flight += 1
+
+    def answered(self) -> None:
+        self.in_flight -= 1
+        self._slots.release()
+
+    def sent_last_second(self) -> int:
+        horizon = self._clock.monotonic_ns() - SECOND_NS
+        while self._recent and self._recent[0][0] <= horizon:
+            self._recent.popleft()
+        return sum(n for _, n in self._recent)
+
+    def _note(self, granted: int, now: int) -> None:
+        self.sent_total += granted
+        self._recent.append((now, granted))
+        if len(self._recent) > 2 * self.max_in_flight:
+            self.sent_last_second()

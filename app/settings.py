@@ -1,0 +1,87 @@
+"""Every knob, read once. Names carry their units; what is unknown or contradictory is refused.
+
+`OPENBELL_…` variables set the fields below (`OPENBELL_PORT=8081`); structures are JSON. This is
+the only file that reads the environment.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.crash import POINTS
+
+PREFIX: Final = "OPENBELL_"
+# These belong to the command line's own options, not to the gateway.
+CLI_ONLY: Final = frozenset({"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_KEY"})
+
+
+class BrokerSettings(BaseModel):
+    """One broker: which adapter speaks to it, how fast, and the adapter's own options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    adapter: str = "http"
+    orders_per_second: int = Field(default=200, ge=1, description="the number at first start")
+    options: dict[str, Any] = {}
+
+
+class Settings(BaseSettings):
+    """What a gateway is started with."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_nested_delimiter="__"
+    )
+
+    data_dir: Path = Field(default=Path("data"), description="where the embedded stores live")
+    host: str = Field(default="127.0.0.1", description="address that the API listens on")
+    port: int = Field(default=8080, ge=0, le=65535, description="its port; 0 picks a free one")
+    brokers: dict[str, BrokerSettings] = Field(default={}, description="by broker id")
+    routes: dict[str, str] = Field(default={}, description="market (MIC) to broker id, first start")
+    instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
+    keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")
+    docs: bool = Field(default=True, description="serve /docs and /openapi.json")
+    view: bool = Field(default=True, description="run the relay and the account view")
+    unlimited: bool = Field(default=False, description="no pace at all: for benchmarks only")
+    bus_keep_s: int = Field(default=600, ge=0, description="how long consumed events are kept")
+    drain_s: int = Field(default=45, ge=0, description="how long a stop waits for answers")
+    crash_at: str | None = Field(default=None, description="`point:passes`: for tests only")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for market, broker in self.routes.items():
+            if broker not in self.brokers:
+                raise ValueError(f"routes: {market} leads to {broker!r}, which is no broker here")
+        if self.crash_at is not None:
+            name, _, passes = self.crash_at.partition(":")
+            if name not in POINTS or not passes.isdigit():
+                raise ValueError(f"crash_at: expected `point:passes`, was {self.crash_at!r}")
+        return self
+
+    @property
+    def keys(self) -> Path:
+        """Where the API keys stand."""
+        return self.keys_file or self.data_dir / "keys.json"
+
+
+def read_settings(**given: Any) -> Settings:
+    """Read the environment under what the command line gave; refuse variables we do not know."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    strange = sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX)
+        and not name.startswith("OPENBELL_TEST_")
+        and name not in CLI_ONLY
+        and name.split("__")[0] not in known
+    )
+    if strange:
+        raise ValueError(f"unknown settings {strange}; known: {sorted(known)}")
+    return Settings(**given)
+
+
+def inherited() -> dict[str, str]:
+    """Return the environment for a child process, without the settings that were meant for us."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

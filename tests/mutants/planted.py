@@ -1,0 +1,184 @@
+"""Planted bugs: each a plausible mistake, and the test that must not let it pass.
+
+A check that has never failed proves nothing. Every row takes one line of defence out of the
+program; the named test is run on that copy and must fail. When code moves, the row moves with
+it: a snippet that no longer occurs exactly once is an error, not a pass.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One bug: where it is planted, what it replaces, and who must find it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: str
+
+
+MUTANTS: Final = (
+    Mutant(
+        "blind_resend",
+        "app/dispatch/lane.py",
+        "self._answers.note(batch, answers, sent_ns)",
+        'self._answers.note(batch, [NotSent("timeout") if type(a).__name__ == "Unknown" else a'
+        " for a in answers], sent_ns)",
+        "tests/scenarios/test_doubt.py::test_a_lost_answer_is_asked_about_and_never_resent",
+    ),
+    Mutant(
+        "ack_before_commit",
+        "app/ledger/order_store.py",
+        "results = await self._database.write(work)",
+        "results = await self._database.read(work)\n"
+        "        import asyncio\n"
+        "        asyncio.get_running_loop().call_later(0.005, self._database.write_now, work)",
+        "tests/scenarios/test_taking.py::test_what_was_answered_is_on_disk_when_the_power_goes",
+    ),
+    Mutant(
+        "body_hash_ignored",
+        "app/ledger/booking.py",
+        "if digest == entry.request_hash:",
+        "if digest:",
+        "tests/scenarios/test_taking.py"
+        "::test_the_same_request_is_the_same_order_and_another_one_a_conflict",
+    ),
+    Mutant(
+        "no_settle_window",
+        "app/dispatch/verdict.py",
+        "if asked_ns < settles_from_ns(doubt, capabilities):",
+        "if asked_ns < 0:",
+        "tests/scenarios/test_doubt.py::test_an_order_that_arrives_late_is_found_and_not_resent",
+    ),
+    Mutant(
+        "window_counts_from_the_send",
+        "app/dispatch/reconciler.py",
+        "self._doubts[key] = DoubtRecord(now)",
+        "self._doubts[key] = DoubtRecord(standing[key].sent_ns or 0)",
+        "tests/scenarios/test_doubt.py"
+        "::test_the_window_counts_from_the_last_moment_at_which_a_byte_could_leave",
+    ),
+    Mutant(
+        "lookup_failure_counts_as_absent",
+        "app/dispatch/verdict.py",
+        "return doubt, StillInDoubt(why, next_question_ns(doubt, asked_ns, capabilities))",
+        "return _weigh_absence(doubt, asked_ns, capabilities)",
+        "tests/scenarios/test_doubt.py::test_a_look_up_that_failed_never_counts",
+    ),
+    Mutant(
+        "attempt_row_after_send",
+        "app/ledger/dispatch_store.py",
+        "        return await self._write(\n"
+        '            lambda c: queues.claim(c, fence, limit, recheck, now), "claim.before_commit"\n'
+        "        )",
+        "        claimed = await self._database.read(\n"
+        "            lambda c: queues.claim(c, fence, limit, recheck, now)\n"
+        "        )\n"
+        "        import asyncio\n"
+        "        asyncio.get_running_loop().call_later(0.03, self._database.write_now,\n"
+        "            lambda c: queues.claim(c, fence, limit, recheck, now))\n"
+        "        return claimed",
+        "tests/scenarios/test_lives.py"
+        "::test_a_crash_after_the_bytes_left_finds_the_attempt_on_disk",
+    ),
+    Mutant(
+        "epoch_not_checked",
+        "app/ledger/queues.py",
+        "l.holder = :holder AND l.epoch = :epoch",
+        ":holder = :holder AND :epoch = :epoch",
+        "tests/scenarios/test_lives.py::test_a_former_owner_neither_claims_nor_cancels",
+    ),
+    Mutant(
+        "lease_not_rechecked",
+        "app/dispatch/ownership.py",
+        "return self._clock.monotonic_ns() <= self._until_ns - LEASE_MARGIN_NS",
+        "return True",
+        "tests/scenarios/test_lives.py::test_a_lane_frozen_past_its_lease_writes_nothing_new",
+    ),
+    Mutant(
+        "limiter_forgets_across_restart",
+        "app/dispatch/permits.py",
+        "Window(limits, clock.monotonic_ns)",
+        "Window(limits, clock.monotonic_ns, born_full=False)",
+        "tests/scenarios/test_rates.py::test_a_restart_lets_no_second_pass_above_the_limit",
+    ),
+    Mutant(
+        "rate_counts_new_orders_only",
+        "app/dispatch/permits.py",
+        "        now = self._clock.monotonic_ns()\n        room =",
+        "        if cancels:\n            return want, 0\n"
+        "        now = self._clock.monotonic_ns()\n        room =",
+        "tests/scenarios/test_rates.py::test_cancels_count_as_much_as_orders",
+    ),
+    Mutant(
+        "halt_ignored_after_claim",
+        "app/dispatch/lane.py",
+        "halts = self._board.halts\n",
+        "halts = type(self._board.halts)()\n",
+        "tests/scenarios/test_halts.py"
+        "::test_a_halt_between_the_claim_and_the_write_gives_the_order_back",
+    ),
+    Mutant(
+        "audit_outside_the_transaction",
+        "app/ledger/control.py",
+        '    change = Change("halt", f"halt/{scope}:{target}", None, standing._asdict())\n',
+        '    change = Change("halt", f"halt/{scope}:{target}", None, standing._asdict())\n'
+        '    connection.exec_driver_sql("COMMIT")\n'
+        '    connection.exec_driver_sql("BEGIN IMMEDIATE")\n',
+        "tests/scenarios/test_halts.py::test_an_audit_row_that_cannot_be_written_undoes_the_halt",
+    ),
+    Mutant(
+        "cancel_not_compare_and_set",
+        "app/ledger/booking.py",
+        "        after = cancel_requested(order, origin, now)\n",
+        "        after = cancel_requested(order, origin, now)._replace(\n"
+        "            status=Status.CANCELED, pending_request=PendingRequest.NONE)\n",
+        "tests/scenarios/test_cancels.py"
+        "::test_a_cancel_of_what_is_being_sent_wins_only_by_evidence",
+    ),
+    Mutant(
+        "cancel_lost_on_not_sent",
+        "app/domain/order.py",
+        '    _expect(order, MAYBE_OUT, "returned")\n',
+        '    _expect(order, MAYBE_OUT, "returned")\n'
+        "    order = order._replace(pending_request=PendingRequest.NONE)\n",
+        "tests/scenarios/test_cancels.py"
+        "::test_what_was_not_sent_under_a_waiting_cancel_ends_canceled",
+    ),
+    Mutant(
+        "fill_not_deduplicated",
+        "app/ledger/reporting.py",
+        "if report.execution_type in TRADES and self._seen(order, report):",
+        "if report.execution_type not in TRADES and self._seen(order, report):",
+        "tests/scenarios/test_fills.py::test_duplicate_and_disordered_fills_count_once",
+    ),
+    Mutant(
+        "business_reject_trips_the_breaker",
+        "app/dispatch/permission.py",
+        "        case Rejected():",
+        "        case Rejected():\n            return IN_DOUBT\n        case 0:",
+        "tests/scenarios/test_breaker.py::test_a_brokers_refusals_never_open_the_circuit",
+    ),
+    Mutant(
+        "wall_step_ignored",
+        "app/dispatch/bell.py",
+        "if abs(offset - self._offset_ms) > STEP_MS:",
+        "if abs(offset - self._offset_ms) > 10**12:",
+        "tests/scenarios/test_sessions.py::test_a_step_of_the_wall_clock_rings_no_bell",
+    ),
+    Mutant(
+        "drain_forgets_answers",
+        "app/dispatch/lane.py",
+        "            self._answers.end()\n            await settling\n",
+        "            settling.cancel()\n",
+        "tests/scenarios/test_lives.py::test_stopping_waits_for_answers_and_loses_nothing",
+    ),
+    Mutant(
+        "view_unversioned_upsert",
+        "app/accounts/sqlite.py",
+        "    WHERE excluded.version > account_orders.version",
+        "    WHERE excluded.version > 0",
+        "tests/contracts/test_account_book.py::test_older_news_and_old_news_change_nothing",
+    ),
+)
