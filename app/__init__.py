@@ -19,7 +19,7 @@ Follow one order from left to right: `web/orders.py`, `intake/desk.py`, `intake/
 `brokers/http.py`, `ledger/outcomes.py`, `dispatch/reports.py`, `ledger/relay.py`,
 `accounts/projector.py`. The words and laws that all of them use stand in `domain/`.
 
-Rooms stand on floors and import only downwards: `__main__` · `cli`, `main` · `web` · `wiring` ·
+Rooms stand on floors and import only downwards: `__main__` · `cli` · `main` · `web` · `wiring` ·
 the rooms `intake`, `dispatch`, `ledger`, `bus`, `accounts`, `brokers` · `ports`, `settings`,
 `reference`, `codec`, `sqlite` · `domain`, `clock`, `crash`. Neighbours meet in `wiring.py`.
 Each room's `__init__.py` is its door plate: one promise, and the trap that it avoids.

@@ -1,0 +1,123 @@
+"""One word at a terminal for each thing that a person does here.
+
+Every command is thin: it asks the operator API or builds one room. The trap it avoids is a
+slow and surprising command line: what is slow to import is imported inside the command that
+needs it, so that `openbell --help` stays under 0.3 s. So a noun's module is loaded when the
+noun is called, and the help reads the table below; a test compares the two.
+
+A module `app/cli/<noun>.py` has either `app`, a Typer with its verbs, or one function that is
+named like the noun. It is listed as soon as it stands there.
+"""
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+NOUNS: Final = {
+    "demo": "Play an opening bell on this machine.",
+    "serve": "Run the gateway.",
+    "doctor": "Check this machine and say how to repair it.",
+    "order": "Orders: send, look up, cancel.",
+    "session": "Trading sessions: when they open, what waits for them.",
+    "broker": "Brokers: their rate, breaker and dispatch.",
+    "halt": "Halts: stop new sends, and start them again.",
+    "doubt": "Orders in doubt: ask the broker, or settle by evidence.",
+    "view": "The accounts' view: compare it with the ledger, rebuild it.",
+    "audit": "The audit log: read it, verify its chain, export it.",
+    "key": "API keys: create, list, revoke.",
+    "calendar": "Trading sessions: build the file, check it, ask it.",
+    "bench": "Measure the gateway as ratios of what this machine can do.",
+}
+
+
+class Lazy(MutableMapping[str, TyperCommand | TyperGroup]):
+    """The nouns by name; a noun's module is imported when the noun is asked for."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, TyperCommand | TyperGroup] = {}
+
+    def __getitem__(self, name: str) -> TyperCommand | TyperGroup:
+        if name not in self._loaded:
+            if name not in NOUNS or find_spec(f"app.cli.{name}") is None:
+                raise KeyError(name)
+            self._loaded[name] = _load(name)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, noun: TyperCommand | TyperGroup) -> None:
+        self._loaded[name] = noun
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in NOUNS if find_spec(f"app.cli.{name}") is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Nouns(TyperGroup):
+    """The root: it knows every noun's line of help without importing its module."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Lazy()  # type: ignore[assignment]  # it holds what click asks of it
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, NOUNS[name]) for name in self.list_commands(ctx)])
+
+
+def _load(name: str) -> TyperCommand | TyperGroup:
+    module = import_module(f"app.cli.{name}")
+    verbs = getattr(module, "app", None)
+    if isinstance(verbs, typer.Typer):
+        # Plain text: it can be piped and grepped, and does not cost the import of rich.
+        verbs.rich_markup_mode = None
+        return get_group(verbs)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(getattr(module, name))
+    command = get_command(alone)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+app = typer.Typer(
+    cls=Nouns,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    # A traceback with the values of locals would print keys.
+    pretty_exceptions_enable=False,
+    epilog="\b\nExamples:\n  openbell demo\n  openbell order batch orders.csv --session next",
+)
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda wanted: _say_version() if wanted else None,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    """Take orders, hold them until the bell, and never send one twice."""
+
+
+def _say_version() -> None:
+    from importlib.metadata import version
+
+    typer.echo(version("openbell"))
+    raise typer.Exit

@@ -1,0 +1,121 @@
+"""`openbell bench`: what this machine makes of the gateway, as ratios within one run.
+
+Two figures of two days say nothing about the code between them; two halves of one round, on one
+disk and in one minute, do. So each verb measures the gateway and what it is compared with in
+turn, and prints the machine and the target beside every figure. A figure is no verdict: the
+exit code is 0 whatever it is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+from typing import Annotated, Any, Final
+
+import typer
+
+from app.cli.command import examples_text
+
+app = typer.Typer(
+    no_args_is_help=True, help="Measure the gateway as ratios of what this machine can do."
+)
+
+SIZES: Final = (10_000, 100_000)
+FULL: Final = 1_000_000
+
+Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as JSON, too.")]
+Directory = Annotated[
+    Path | None, typer.Option("--dir", help="Work on the disk of this directory; it is left empty.")
+]
+Rounds = Annotated[int, typer.Option(min=1, help="How often each half is measured.")]
+
+
+@app.command(epilog=examples_text(("bench intake", "bench intake --rounds 9 --report intake.json")))
+def intake(  # noqa: PLR0913 - the options of a command
+    *,
+    rounds: Rounds = 5,
+    orders: Annotated[int, typer.Option(min=1, help="Single orders of a round.")] = 4_000,
+    batches: Annotated[int, typer.Option(min=1, help="Batches of 1,000 of a round.")] = 8,
+    connections: Annotated[int, typer.Option(min=1, help="Connections that post singles.")] = 64,
+    view: Annotated[bool, typer.Option(help="Run the account view beside it.")] = True,
+    directory: Directory = None,
+    report: Report = None,
+) -> None:
+    """Accept orders durably, beside a handler that does nothing and the store alone."""
+    from app.cli.bench_intake import Sizes, measure
+
+    sizes = Sizes(rounds, max(orders, connections), batches, connections, view)
+    conditions = {
+        "orders_a_round": sizes.singles,
+        "batches_a_round": batches,
+        "connections": connections,
+        "account_view": view,
+    }
+    _run("intake", lambda here: measure(here, sizes), conditions, directory, report)
+
+
+@app.command(
+    epilog=examples_text(("bench dispatch", "bench dispatch --orders 50000 --report out.json"))
+)
+def dispatch(
+    *,
+    orders: Annotated[
+        list[int] | None,
+        typer.Option(min=100, help="Size of the book; repeatable.  [default: 10000, 100000]"),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="And a book of a million.")] = False,
+    rounds: Rounds = 5,
+    directory: Directory = None,
+    report: Report = None,
+) -> None:
+    """Send a full book without a limit: orders a second, and what waiting costs in memory.
+
+    The rounds are of the smallest book; larger ones are sent once with the view and once without.
+    """
+    from app.cli.bench_dispatch import measure
+
+    sizes = sorted({*(orders or SIZES), *([FULL] if full else [])})
+    conditions = {"sizes": sizes, "rounds_of_the_smallest": rounds, "limit": "none"}
+    _run("dispatch", lambda here: measure(here, sizes, rounds), conditions, directory, report)
+
+
+@app.command(epilog=examples_text(("bench pacing", "bench pacing --tps 200 --seconds 30")))
+def pacing(
+    *,
+    tps: Annotated[int, typer.Option(min=10, help="The operator's number, N.")] = 1_000,
+    seconds: Annotated[float, typer.Option(min=0.5, help="For how long.")] = 10.0,
+    directory: Directory = None,
+    report: Report = None,
+) -> None:
+    """Send at N a second to a broker that enforces N, and count at its socket."""
+    from app.cli.bench_pacing import measure
+
+    conditions = {"orders_per_second": tps, "seconds": seconds}
+    _run("pacing", lambda here: measure(here, tps, seconds), conditions, directory, report)
+
+
+def _run(
+    bench: str,
+    measure: Callable[[Path], Any],
+    conditions: Mapping[str, Any],
+    directory: Path | None,
+    report: Path | None,
+) -> None:
+    from app.cli.bench_machine import machine
+    from app.cli.bench_report import told
+
+    with _work(directory) as here:
+        facts = machine(here)
+        figures = measure(here)
+    told(bench, facts, conditions, figures, report)
+
+
+@contextmanager
+def _work(directory: Path | None) -> Iterator[Path]:
+    from app.cli.bench_machine import work_directory
+
+    here = work_directory(directory)
+    try:
+        yield here
+    finally:
+        rmtree(here, ignore_errors=True)

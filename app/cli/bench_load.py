@@ -1,0 +1,168 @@
+"""The load of a bench, in a process of its own: so many connections, each always waiting.
+
+It reads one job a line on stdin and answers with one line. Requests are finished bytes before
+the clock starts, and a reply is only looked at where its length and its status stand, so that
+the load takes as little of the machine as it can; what it took it reports.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from time import perf_counter, process_time
+from typing import Any, Final, NamedTuple, cast
+
+from app.cli.book import reserved_book
+
+HEAD: Final = "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
+TYPE: Final = "content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+LENGTH: Final = b"content-length: "
+END: Final = b"\r\n\r\n"
+STATUS: Final = slice(9, 12)
+
+
+class Job(NamedTuple):
+    """One measurement: `requests` of `orders` each (1: a single order) to one path."""
+
+    name: str  # no two jobs of one gateway share it: it is part of each client_order_id
+    port: int
+    path: str
+    key: str
+    sessions: dict[str, str]
+    requests: int
+    orders: int
+    connections: int
+
+
+def orders_of(job: Job) -> Iterator[dict[str, Any]]:
+    """Yield the orders of a job, under ids that no other job has."""
+    for number, order in enumerate(reserved_book(job.requests * job.orders, job.sessions)):
+        yield order | {"client_order_id": f"{job.name}-{number}"}
+
+
+def bodies(job: Job) -> Iterator[bytes]:
+    """Yield what is posted, one after the other."""
+    orders = orders_of(job)
+    for _ in range(job.requests):
+        if job.orders == 1:
+            yield json.dumps(next(orders)).encode()
+        else:
+            yield json.dumps({"orders": [next(orders) for _ in range(job.orders)]}).encode()
+
+
+def requests(job: Job) -> list[bytes]:
+    """Return every request of a job as it will stand on the wire."""
+    head = HEAD.format(path=job.path, key=job.key)
+    return [(head + TYPE.format(length=len(body))).encode() + body for body in bodies(job)]
+
+
+class Run:
+    """What all connections share: the rest of the work, and what came back."""
+
+    def __init__(self, work: list[bytes], marks: Mapping[str, bytes]) -> None:
+        self._work = iter(work)
+        self._left = len(work)
+        self._marks = marks
+        self.statuses: Counter[str] = Counter()
+        self.taken_s: list[float] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def next(self) -> bytes | None:
+        return next(self._work, None)
+
+    def answered(self, reply: bytes, taken_s: float) -> None:
+        status = reply[STATUS].decode()
+        self.statuses[status] += 1
+        for name, mark in self._marks.items():
+            self.statuses[name] += mark in reply
+        self.taken_s.append(taken_s)
+        self._left -= 1
+        if not self._left and not self.done.done():
+            self.done.set_result(None)
+
+    def broken(self, why: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(ConnectionError(why))
+
+
+class Line(asyncio.Protocol):
+    """One connection: the next request leaves when the last one is answered."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._heard = b""
+        self._sent_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are write transports that do not say so.
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._run.broken(f"the gateway hung up: {error}")
+
+    def send(self) -> None:
+        request = self._run.next()
+        if request is not None:
+            self._sent_at = perf_counter()
+            self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._heard + data if self._heard else data
+        end = self._heard.find(END)
+        if end < 0:
+            return
+        at = self._heard.find(LENGTH, 0, end) + len(LENGTH)
+        length = int(self._heard[at : self._heard.index(b"\r", at)])
+        if len(self._heard) < end + len(END) + length:
+            return
+        reply, self._heard = self._heard, b""
+        self._run.answered(reply, perf_counter() - self._sent_at)
+        self.send()
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+async def run(job: Job) -> dict[str, Any]:
+    """Do one job; the clock runs from the first request to the last answer."""
+    work = requests(job)
+    whole = b'"accepted":%d,' % job.orders
+    run = Run(work, {"whole": whole} if job.orders > 1 else {})
+    loop = asyncio.get_running_loop()
+    lines = [
+        (await loop.create_connection(lambda: Line(run), "127.0.0.1", job.port))[1]
+        for _ in range(job.connections)
+    ]
+    gc.collect()
+    began, used = perf_counter(), process_time()
+    for line in lines:
+        line.send()
+    await run.done
+    wall_s, cpu_s = perf_counter() - began, process_time() - used
+    for line in lines:
+        line.close()
+    taken = sorted(run.taken_s)
+    return {
+        "wall_s": wall_s,
+        "load_busy": cpu_s / wall_s,
+        "statuses": dict(run.statuses),
+        "p50_ms": taken[len(taken) // 2] * 1_000,
+        "p99_ms": taken[len(taken) * 99 // 100] * 1_000,
+    }
+
+
+def main() -> None:
+    """Do jobs until there are no more."""
+    import uvloop
+
+    gc.disable()  # between the jobs is early enough
+    for line in sys.stdin:
+        told = uvloop.run(run(Job(**json.loads(line))))
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

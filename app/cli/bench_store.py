@@ -1,0 +1,107 @@
+"""The ledger without anything around it: prepared orders, taken in groups of a thousand.
+
+It is what the gateway is compared with, and how a bench fills a ledger before the gateway
+starts. Each group is one durable transaction, as a batch over HTTP is.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+from app.cli.book import US, reserved_book
+from app.clock import SystemClock
+from app.domain.records import Taking
+from app.domain.request import OrderRequest, request_hash
+from app.domain.session import Calendar
+from app.domain.values import OrderType, Side, TimeInForce
+from app.ledger.schema import upgrade
+from app.ledger.store import SqliteLedger
+from app.reference import load_calendar
+from app.sqlite import Database
+
+GROUP: Final = 1_000
+DAY_MS: Final = 86_400_000
+
+
+def far_sessions(calendar: Calendar) -> dict[str, str]:
+    """Return a session of each market that no bench will live to see open by itself."""
+    later = SystemClock().now() + DAY_MS
+    found = {market: calendar.next(market, later) for market in US}
+    return {m: session.trading_session_id for m, session in found.items() if session is not None}
+
+
+def takings(
+    count: int, sessions: dict[str, str], calendar: Calendar, name: str = "night"
+) -> Iterator[Taking]:
+    """Yield checked requests as the desk hands them to the writer."""
+    for number, order in enumerate(reserved_book(count, sessions)):
+        yield _taking(order | {"client_order_id": f"{name}-{number}"}, calendar)
+
+
+def _taking(order: dict[str, Any], calendar: Calendar) -> Taking:
+    request = OrderRequest(
+        account_id=order["account_id"],
+        client_order_id=order["client_order_id"],
+        symbol=order["symbol"],
+        market=order["market"],
+        side=Side(order["side"]),
+        order_type=OrderType(order["order_type"]),
+        quantity=Decimal(order["quantity"]),
+        limit_price=Decimal(order["limit_price"]),
+        currency=order["currency"],
+        time_in_force=TimeInForce(order["time_in_force"]),
+        trading_session_id=order["trading_session_id"],
+        list_id=None,
+        text=None,
+    )
+    session = calendar.session(order["trading_session_id"])
+    assert session is not None, "the book names sessions of this calendar"
+    return Taking(request, request_hash(request), session, reserved=True, route_id=order["market"])
+
+
+class Store:
+    """A ledger of its own, on disk."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.path = data_dir / "ledger.db"
+        self._database = Database(self.path)
+        upgrade(self._database)
+        self._ledger = SqliteLedger(self._database, SystemClock())
+
+    def take(self, entries: Iterator[Taking]) -> float:
+        """Take them all, a group a commit; return the seconds that the ledger needed."""
+        return asyncio.run(self._take(entries))
+
+    async def _take(self, entries: Iterator[Taking]) -> float:
+        needed_s = 0.0
+        while group := list(islice(entries, GROUP)):
+            began = perf_counter()
+            await self._ledger.take(group)
+            needed_s += perf_counter() - began
+        return needed_s
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def fill(data_dir: Path, count: int) -> tuple[dict[str, str], float]:
+    """Put a reserved book into a ledger; return its sessions and how many a second went in.
+
+    Nobody has to be told of it: the events of the loading are the bell's evening, not its night.
+    """
+    calendar = load_calendar()
+    sessions = far_sessions(calendar)
+    store = Store(data_dir)
+    try:
+        needed_s = store.take(takings(count, sessions, calendar))
+    finally:
+        store.close()
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM outbox")
+    return sessions, count / needed_s

@@ -1,0 +1,289 @@
+"""Asks the gateway over HTTP, and turns its refusals into sentences and exit codes.
+
+One rule is above all others: only `insist` repeats a request, only orders go through it, and
+it repeats the same bytes, so that a repeated order carries the same `client_order_id` and the
+gateway answers with the order that it has. The trap is a client that means well: it retries
+under a fresh id after a time-out, and buys twice. Redirects are not followed, for they would
+carry the key elsewhere. The standard library's client starts in a tenth of aiohttp's time.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from app.cli.output import Ends, Failure, say
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+FIRST_KEYS: Final = "first-keys.json"
+# Longer than the gateway takes for anything that it answers; a commit on a bad disk included.
+TIMEOUT_S: Final = 30.0
+# With the waits below about 40 s: a gateway that restarts is back by then, else a person looks.
+ATTEMPTS_MAX: Final = 8
+WAIT_FIRST_S: Final = 0.5
+WAIT_MAX_S: Final = 10.0
+# A gateway that asks for more than this is better asked again later by whoever runs us.
+RETRY_AFTER_MAX_S: Final = 60.0
+PAGE: Final = 1_000
+
+BUSY: Final = (429, 502, 503, 504)
+_ENDS: Final = {
+    401: Ends.AUTHENTICATION,
+    403: Ends.AUTHENTICATION,
+    404: Ends.NOT_FOUND,
+    409: Ends.CONFLICT,
+    412: Ends.CONFLICT,
+    **dict.fromkeys(BUSY, Ends.TRY_AGAIN),
+}
+_ADVICE: Final = {
+    "unauthenticated": "give a valid key with --key or OPENBELL_KEY",
+    "scope-missing": "use a key that has the scope: openbell key list",
+    "not-found": "check the id, and that the key may see it",
+    "client-order-id-conflict": "use a new id for a new order; look at the one that exists",
+    "order-terminal": "nothing is left to do: openbell order get shows how it ended",
+    "stale-version": "look at what stands there now, and decide again",
+    "second-principal-required": "ask another person, with another key, to do it",
+    "doubt-settled": "evidence came first: openbell order get shows where it stands",
+    "trading-halted": "openbell halt status shows who halted and why",
+    "session-closed": "name a session: openbell session next",
+    "commit-outcome-unknown": "send the same order again under the same client_order_id",
+    "internal-error": "look the request id up in the gateway's log",
+}
+_ADVICE_BY_STATUS: Final = {
+    401: _ADVICE["unauthenticated"],
+    403: _ADVICE["scope-missing"],
+    404: _ADVICE["not-found"],
+    409: "look at what stands there now, and decide again",
+    412: _ADVICE["stale-version"],
+    **dict.fromkeys(BUSY, "try again in a moment; nothing is wrong with the request"),
+}
+
+
+class Reply(NamedTuple):
+    """What the gateway answered, when it did what was asked."""
+
+    status: int
+    document: Any
+    headers: Mapping[str, str]
+
+
+class Problem(Failure):
+    """A refusal, as problem+json tells it."""
+
+    def __init__(
+        self, url: str, status: int, document: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> None:
+        code = str(document.get("code", ""))
+        retry_after = headers.get("retry-after", document.get("retry_after"))
+        super().__init__(
+            _ENDS.get(status, Ends.FAILED_CHECK),
+            f"{document.get('title') or 'refused'} ({status} {code})".replace(" )", ")"),
+            why=_why(document),
+            advice=_ADVICE.get(code)
+            or _ADVICE_BY_STATUS.get(status, "correct the request; the code's page says more"),
+            request_id=str(document.get("request_id") or headers.get("x-request-id", "")),
+            url=urljoin(url, str(document["doc_url"])) if document.get("doc_url") else "",
+        )
+        self.status = status
+        self.code = code
+        self.document = document
+        self.retry_after_s = _seconds(retry_after)
+
+
+class Unreachable(Failure):
+    """Nobody answered; `maybe_sent` says whether the request may have been carried out."""
+
+    def __init__(self, url: str, why: str, *, maybe_sent: bool) -> None:
+        super().__init__(
+            Ends.UNREACHABLE,
+            f"no answer from {url}",
+            why=why,
+            advice="start the gateway (openbell serve), or name it with --url or OPENBELL_URL"
+            if not maybe_sent
+            else "the request may have been carried out: look before you repeat it",
+        )
+        self.maybe_sent = maybe_sent
+
+
+class Client:
+    """One gateway, one key."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        pause: Callable[[float], None] = time.sleep,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise Failure(Ends.USAGE, f"expected a URL such as {DEFAULT_URL}, was {url}")
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._url = url
+        self._prefix = parts.path.rstrip("/")
+        self._key = key
+        self._pause = pause
+        self._has_answered = False
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send once, and return the reply or raise `Problem` or `Unreachable`."""
+        sent = {
+            "Authorization": f"Bearer {self._key}",
+            "Accept": "application/json, application/problem+json",
+            "User-Agent": "openbell-cli",
+            **(headers or {}),
+        }
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+            body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        status, got, raw = self._exchange(method, self._prefix + path, body, sent)
+        self._has_answered = True
+        document = _decoded(raw)
+        if not 200 <= status < 300:  # noqa: PLR2004 - the class of success
+            problem = document if isinstance(document, dict) else {}
+            raise Problem(self._url, status, problem, got)
+        if raw and document is None:
+            raise Failure(
+                Ends.UNREACHABLE,
+                f"what answers at {self._url} is not openbell",
+                why=f"{method} {path} gave {status} without JSON",
+                advice="check --url and OPENBELL_URL",
+            )
+        return Reply(status, document, got)
+
+    def _exchange(
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        try:
+            if self._connection.sock is None:
+                self._connection.connect()
+        except (OSError, HTTPException) as e:
+            self._fail(e, maybe_sent=False)
+        try:
+            self._connection.request(method, target, body, dict(headers))
+            reply: HTTPResponse = self._connection.getresponse()
+            got = {name.lower(): value for name, value in reply.getheaders()}
+            return reply.status, got, reply.read()
+        except (OSError, HTTPException) as e:
+            self._fail(e, maybe_sent=True)
+
+    def _fail(self, e: Exception, *, maybe_sent: bool) -> NoReturn:
+        self._connection.close()
+        raise Unreachable(self._url, f"{e}" or type(e).__name__, maybe_sent=maybe_sent) from e
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def get(self, path: str, **query: object) -> Any:
+        """Return the document at `path`."""
+        return self.call("GET", with_query(path, query)).document
+
+    def pages(self, path: str, rows_max: int, **query: object) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a listing, page after page."""
+        cursor = None
+        while rows_max > 0:
+            limit = min(rows_max, PAGE)
+            page = self.get(path, limit=limit, cursor=cursor, **query)
+            yield from page["data"][:limit]
+            rows_max -= len(page["data"])
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def change(
+        self, method: str, path: str, body: Mapping[str, Any], *, seen: str, dry_run: bool = False
+    ) -> Reply:
+        """Change what stands at `seen`, provided that nobody else changes it meanwhile."""
+        etag = self.call("GET", seen).headers.get("etag")
+        headers = {"If-Match": etag} if etag else {}
+        return self.call(method, path + ("?dry_run=true" if dry_run else ""), body, headers)
+
+    def insist(self, path: str, body: bytes) -> Reply:
+        """POST orders until they are answered, always the same bytes under the same ids."""
+        for attempt in range(1, ATTEMPTS_MAX):
+            try:
+                return self.call("POST", path, body)
+            except Problem as e:
+                if e.status not in BUSY:
+                    raise
+                self.wait(attempt, e.retry_after_s, e.code or str(e.status))
+            except Unreachable as e:
+                # Nobody has ever answered and nothing was sent: it is simply not there.
+                if not (e.maybe_sent or self._has_answered):
+                    raise
+                self.wait(attempt, None, e.why)
+        return self.call("POST", path, body)
+
+    def wait(self, attempt: int, retry_after_s: float | None, why: str) -> None:
+        """Wait as long as the gateway asks, else longer each time."""
+        backoff = min(WAIT_FIRST_S * 2.0 ** (attempt - 1), WAIT_MAX_S)
+        seconds = backoff if retry_after_s is None else min(retry_after_s, RETRY_AFTER_MAX_S)
+        say(f"waiting {seconds:g} s, then the same again ({why}), {attempt} of {ATTEMPTS_MAX - 1}")
+        self._pause(seconds)
+
+
+def key_of(role: str, data_dir: Path) -> str:
+    """Return the key that the first start wrote for this role, or say how to give one."""
+    path = data_dir / FIRST_KEYS
+    try:
+        keys = json.loads(path.read_text("utf-8"))
+        key = keys[role]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        reason = "it is not there" if isinstance(e, OSError) else f"it has no {role} key"
+        raise Failure(
+            Ends.AUTHENTICATION,
+            "no API key",
+            why=f"neither --key nor OPENBELL_KEY is given, and of {path}: {reason}",
+            advice="give --key, or --data-dir where the gateway keeps its data",
+        ) from e
+    return str(key)
+
+
+def segment(text: str) -> str:
+    """Return an id as one segment of a path, whatever stands in it."""
+    return quote(text, safe="")
+
+
+def with_query(path: str, query: Mapping[str, object]) -> str:
+    """Return the path with those parameters that have a value."""
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return None
+
+
+def _why(document: Mapping[str, Any]) -> str:
+    """Return the detail, each place in the body, and the facts that a refusal carries."""
+    context = document.get("context") or {}
+    errors = [error for error in document.get("errors") or () if isinstance(error, dict)]
+    told = [
+        str(document.get("detail") or ""),
+        # The first of them is the detail itself.
+        *(f"{error.get('pointer')} {error.get('detail')}" for error in errors[1:]),
+        *(f"{name}: {fact}" for name, fact in context.items() if not isinstance(fact, dict)),
+    ]
+    return "; ".join(text for text in told if text)
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        seconds = float(str(value))
+    except ValueError:  # a date, or nothing: wait as we would have
+        return None
+    return seconds if 0 <= seconds < float("inf") else None

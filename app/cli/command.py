@@ -1,0 +1,144 @@
+"""The one way to declare a command that asks the gateway.
+
+    @verb(app, "get", role="client", examples=("…", "…"))
+    def get(call: Call, *, order_id: …) -> None: ...
+
+It adds the options that all of them share (where the gateway is, which key, how to print),
+builds the client, and turns a `Failure` into words on stderr and the exit code. The trap it
+avoids: twenty commands that each read the key a little differently.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+import typer
+
+from app.cli.client import DEFAULT_URL, Client, key_of
+from app.cli.output import Failure, Output, Screen, tell
+
+Body = Callable[..., None]
+EXAMPLES: Final = 2
+REASON_LENGTH_MIN: Final = 5
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd]?)")
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class Call(NamedTuple):
+    """What a verb works with: a gateway to ask and a screen to show the answer on."""
+
+    client: Client
+    screen: Screen
+    data_dir: Path
+
+    def get(self, path: str, **query: object) -> Any:
+        return self.client.get(path, **query)
+
+    def show(self, document: Any, *columns: str) -> None:
+        self.screen.show(document, columns)
+
+
+def _long_enough(text: str) -> str:
+    if len(text.strip()) < REASON_LENGTH_MIN:
+        raise typer.BadParameter(f"expected at least {REASON_LENGTH_MIN} characters")
+    return text
+
+
+DataDir = Annotated[
+    Path,
+    typer.Option(envvar="OPENBELL_DATA_DIR", help="Where the gateway keeps its data."),
+]
+JsonShort = Annotated[bool, typer.Option("--json", help="Short for -o json.")]
+Form = Annotated[Output, typer.Option("--output", "-o", help="How to print the data.")]
+Reason = Annotated[
+    str,
+    typer.Option(help="Why; it stands in the audit log.", callback=_long_enough),
+]
+Expires = Annotated[
+    str | None,
+    typer.Option(metavar="15m", help="Take it back by itself after this time: 90s, 15m, 2h."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
+
+
+def seconds_of(duration: str | None) -> int | None:
+    """Return `15m` in seconds, or end with a usage error."""
+    if duration is None:
+        return None
+    found = _DURATION.fullmatch(duration)
+    if found is None or int(found[1]) == 0:
+        raise typer.BadParameter(f"expected a time such as 90s, 15m or 2h, was {duration}")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """End the command with the words and the exit code of a `Failure`."""
+    try:
+        yield
+    except Failure as e:
+        tell(e)
+        raise typer.Exit(e.ends) from e
+
+
+def examples_text(examples: tuple[str, ...]) -> str:
+    """Return the lines under the options; the mark keeps click from filling them."""
+    assert len(examples) >= EXAMPLES, "a command shows two examples"
+    return "\b\nExamples:\n" + "\n".join(f"  openbell {example}" for example in examples)
+
+
+def _target(  # noqa: PLR0913 - the options that all commands share
+    ctx: typer.Context,
+    role: str,
+    *,
+    url: Annotated[
+        str, typer.Option(envvar="OPENBELL_URL", help="Where the gateway is.")
+    ] = DEFAULT_URL,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="OPENBELL_KEY",
+            help="API key; better in the environment, where other users do not see it."
+            " Without one, that of the gateway's first start.",
+        ),
+    ] = None,
+    data_dir: DataDir = Path("data"),
+    output: Form = Output.TABLE,
+    json: JsonShort = False,
+) -> Call:
+    # A test hands in its own way to wait; everybody else sleeps.
+    pause = ctx.find_root().obj
+    chosen = key or key_of(role, data_dir)
+    client = Client(url, chosen, pause) if pause else Client(url, chosen)
+    return Call(client, Screen(Output.JSON if json else output), data_dir)
+
+
+_CONTEXT, _ROLE, *_SHARED = signature(_target).parameters.values()
+
+
+def verb(
+    app: typer.Typer, name: str, *, role: str, examples: tuple[str, ...]
+) -> Callable[[Body], Body]:
+    """Declare a command of `app` that uses the key of `role` unless one is given."""
+
+    def declare(body: Body) -> Body:
+        def run(ctx: typer.Context, **options: Any) -> None:
+            shared = {parameter.name: options.pop(parameter.name) for parameter in _SHARED}
+            with reported():
+                call = _target(ctx, role, **shared)
+                with closing(call.client):
+                    body(call, **options)
+
+        own = list(signature(body).parameters.values())[1:]
+        parameters: list[Parameter] = [_CONTEXT, *own, *_SHARED]
+        as_named = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in parameters]
+        run.__signature__ = Signature(as_named)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        run.__doc__ = body.__doc__
+        app.command(name, epilog=examples_text(examples))(run)
+        return body
+
+    return declare

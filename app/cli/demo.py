@@ -1,0 +1,158 @@
+"""`openbell demo`: an opening bell on this machine, with everything that can go wrong in it.
+
+It ends with an account of every order, made by a checker that reads only files and shares no
+code with the gateway; the exit status is 1 if anything does not balance.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+# Beside two brokers, their callbacks and this watcher, two cores carry this many a second.
+TPS: Final = 700
+TPS_TURNED: Final = 1_000
+CONTRACT: Final = 1_200
+ORDERS: Final = 200_000
+PLAIN_EVERY_S: Final = 5.0
+ACTS: Final = (0.15, 0.35, 0.60)
+
+
+def demo(
+    orders: Annotated[int, typer.Option(min=1_000, help="How many reserved orders.")] = ORDERS,
+    tps: Annotated[int, typer.Option(min=1, help="Each broker's rate at the bell.")] = TPS,
+    keep: Annotated[Path | None, typer.Option(help="Keep all files in this directory.")] = None,
+) -> None:
+    r"""Play an opening bell on this machine.
+
+    \b
+    Examples:
+      openbell demo
+      openbell demo --orders 1000000 --keep /tmp/night
+
+    """
+    directory = keep or Path(tempfile.mkdtemp(prefix="openbell-demo-"))
+    try:
+        balanced = play(directory, orders, tps)
+    finally:
+        if keep is None:
+            shutil.rmtree(directory, ignore_errors=True)
+    raise typer.Exit(0 if balanced else 1)
+
+
+def play(directory: Path, orders: int, tps: int) -> bool:
+    """Play the whole night; return whether everything balances."""
+    from app.cli.checker import check
+    from app.cli.night import Night, kept_files
+    from app.cli.stage import Stage
+
+    turned = max(tps + 1, tps * TPS_TURNED // TPS)
+    contract = max(CONTRACT, turned)
+    rates = {"north": tps, "south": tps}
+    stage = Stage(directory, rates=rates, contract=contract, arguments=("--fills", "partial"))
+    try:
+        say(f"gateway ready in {stage.open():.2f} s on {stage.url}; brokers north and south")
+        show = shower()
+        night = Night(stage, orders, show, say)
+        night.load(loader(orders))
+        night.ring()
+        dial = partial(night.turn_the_dial, "north", turned)
+        swallow = partial(night.swallow, "north")
+        acts: list[Callable[[], None]] = [dial, swallow, night.kill]
+        night.drain(list(zip(ACTS, acts, strict=True)))
+        night.settle()
+        differences = night.view_differs()
+        stage.stop()
+        ledger, audits = kept_files(stage)
+        report = check(ledger, audits, night.history, night.rates)
+    finally:
+        stage.close()
+    account(night, report, differences)
+    return report.balanced and not differences and report.orders == orders
+
+
+def say(text: str) -> None:
+    typer.echo(f"· {text}", err=True)
+
+
+def loader(orders: int) -> Callable[[int], None]:
+    """Return what shows the loading: a line for each tenth."""
+    state = {"taken": 0, "shown": 0}
+
+    def took(count: int) -> None:
+        state["taken"] += count
+        tenth = state["taken"] * 10 // orders
+        if tenth > state["shown"]:
+            state["shown"] = tenth
+            say(f"{state['taken']:>10,} of {orders:,} orders taken")
+
+    return took
+
+
+def shower() -> Callable[[Any], None]:
+    """Return what shows the drain: one line rewritten on a terminal, else one now and then."""
+    live = sys.stderr.isatty()
+    state = {"at": -PLAIN_EVERY_S}
+
+    def show(now: Any) -> None:
+        if not live and now.at_s - state["at"] < PLAIN_EVERY_S:
+            return
+        state["at"] = now.at_s
+        line = told(now)
+        typer.echo(f"\r\x1b[2K{line}" if live else line, err=True, nl=not live)
+
+    return show
+
+
+def told(now: Any) -> str:
+    """Write one moment on one line."""
+    if not now.reachable:
+        return f"{now.at_s:6.1f} s  the gateway does not answer"
+    lanes = "  ".join(
+        f"{lane['broker_id']} {lane['sent_last_second']:>5}/{lane['tps_effective']}"
+        f" {lane['circuit']}"
+        for lane in now.lanes
+    )
+    eta = "-" if now.eta_s is None else f"{now.eta_s:.0f} s"
+    return (
+        f"{now.at_s:6.1f} s  left {now.left:>9,} of {now.orders:,}  {lanes}"
+        f"  in doubt {now.in_doubt:>4}  filled {now.filled:>9,}  ETA {eta}"
+    )
+
+
+def account(night: Any, report: Any, differences: list[str]) -> None:
+    """Print the report of the night."""
+    out = typer.echo
+    out("")
+    out(f"{report.orders:,} orders in the ledger, {report.acked:,} answered 201")
+    for status, count in sorted(report.by_status.items()):
+        out(f"    {status:<18}{count:>12,}")
+    out(f"{sum(report.attempts.values()):,} attempts: " + _counts(report.attempts))
+    out(f"settled by: {_counts(report.settled_by)}")
+    out(f"{report.executions:,} executions applied, each once")
+    for broker, limit in night.rates.items():
+        out(
+            f"{broker}: accepted {report.broker_accepted[broker]:,};"
+            f" worst second sent {report.worst_second_sent[broker]},"
+            f" arrived {report.worst_second_arrived[broker]}, limit {limit};"
+            f" refused as too fast {report.refused_as_too_fast.get(broker, 0)}"
+        )
+    doubled = len(report.violations.get("P3 live at one broker at most", []))
+    out(f"orders live twice, by the brokers' own files: {doubled}")
+    out(f"orders whose account view differs from the ledger: {len(differences)}")
+    for invariant, examples in report.shown().items():
+        out(f"VIOLATED {invariant}: {'; '.join(examples)}")
+    out(
+        f"loaded at {report.orders / night.load_s:,.0f}/s, drained at"
+        f" {report.orders / night.drain_s:,.0f}/s, back after kill -9 in {night.recovery_s:.2f} s"
+    )
+    out("everything balances" if report.balanced and not differences else "DOES NOT BALANCE")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"

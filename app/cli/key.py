@@ -1,0 +1,130 @@
+"""Makes, lists and revokes API keys in the key file itself; a running gateway reads it anew.
+
+The token is printed once and kept nowhere, so it stands alone on stdout, ready for a vault. The
+trap is a key that may do everything because that was the default: scopes and accounts must be
+named.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.command import DataDir, Form, JsonShort, examples_text, reported, seconds_of
+from app.cli.output import Ends, Failure, Output, Screen, print_out, say
+from app.clock import SystemClock
+from app.domain.values import rfc3339
+
+app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+
+KeysFile = Annotated[
+    Path | None,
+    typer.Option(envvar="OPENBELL_KEYS_FILE", help="The key file; keys.json in the data dir."),
+]
+
+
+@app.command(
+    "create",
+    epilog=examples_text(
+        (
+            "key create app-1 --scope orders:read --scope orders:write --account A-1",
+            'key create mina --scope admin:read --scope admin:tune --account "*" --expires 90d',
+        )
+    ),
+)
+def create(  # noqa: PLR0913 - each option is a part of what the key is for
+    *,
+    name: Annotated[str, typer.Argument(help="The person or program; two keys may share it.")],
+    scope: Annotated[list[str], typer.Option(help="What it may do; repeat for each.")],
+    account: Annotated[list[str], typer.Option(help='Whose orders; repeat, or "*" for all.')],
+    live: Annotated[bool, typer.Option("--live", help="ob_live_… instead of ob_test_….")] = False,
+    expires: Annotated[str | None, typer.Option(metavar="90d", help="It ends by then.")] = None,
+    data_dir: DataDir = Path("data"),
+    keys_file: KeysFile = None,
+) -> None:
+    """Make a key and print its token, once."""
+    from app.web.keyfile import Grant, create_key
+
+    clock = SystemClock()
+    lives_s = seconds_of(expires)
+    ends_at = None if lives_s is None else clock.now() + lives_s * 1000
+    grant = Grant(name, frozenset(scope), tuple(account), live, ends_at)
+    with _file(data_dir, keys_file) as path:
+        token = create_key(path, grant, clock)
+    print_out(token)
+    say(f"the key is in {path}; its token is shown this once and kept nowhere")
+
+
+@app.command("list", epilog=examples_text(("key list", "key list --json")))
+def list_(
+    *,
+    data_dir: DataDir = Path("data"),
+    keys_file: KeysFile = None,
+    output: Form = Output.TABLE,
+    json: JsonShort = False,
+) -> None:
+    """List the keys: whose they are and what they may do, never what opens them."""
+    from app.web.keyfile import read_keys
+
+    with _file(data_dir, keys_file) as path:
+        keys = read_keys(path)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": key.id,
+            "name": key.name,
+            "kind": key.kind,
+            "scopes": " ".join(key.scopes),
+            "accounts": " ".join(key.accounts),
+            "created_at": rfc3339(key.created_at),
+            "expires_at": None if key.expires_at is None else rfc3339(key.expires_at),
+            "revoked": key.revoked,
+        }
+        for key in keys
+    ]
+    Screen(Output.JSON if json else output).show(rows)
+
+
+@app.command(
+    "revoke",
+    epilog=examples_text(
+        (
+            "key revoke 0123456789abcdef0123",
+            "key revoke 0123456789abcdef0123 --keys-file keys.json",
+        )
+    ),
+)
+def revoke(
+    *,
+    key_id: Annotated[str, typer.Argument(help="The id, as key list shows it.")],
+    data_dir: DataDir = Path("data"),
+    keys_file: KeysFile = None,
+) -> None:
+    """Revoke a key, for ever; a gateway that runs refuses it within a second."""
+    from app.web.keyfile import revoke_key
+
+    with _file(data_dir, keys_file) as path:
+        revoked = revoke_key(path, key_id)
+    say(f"{revoked.id} ({revoked.name}) is revoked")
+
+
+@contextmanager
+def _file(data_dir: Path, keys_file: Path | None) -> Iterator[Path]:
+    """Lend the path of the key file, and tell in words what is wrong with it."""
+    from app.web.keyfile import BadKeyFile
+
+    path = keys_file or data_dir / "keys.json"
+    with reported():
+        try:
+            yield path
+        except BadKeyFile as e:
+            raise Failure(Ends.FAILED_CHECK, "the key file cannot be trusted", why=str(e)) from e
+        except ValueError as e:
+            raise Failure(Ends.USAGE, "no such key can be made", why=str(e)) from e
+        except KeyError as e:
+            raise Failure(
+                Ends.NOT_FOUND, f"no key {e.args[0]} in {path}", advice="openbell key list"
+            ) from e
+        except OSError as e:
+            raise Failure(Ends.FAILED_CHECK, f"cannot write {path}", why=str(e)) from e

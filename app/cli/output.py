@@ -1,0 +1,144 @@
+"""What a person or a script sees: data on stdout, words on stderr, and an exit code.
+
+Tables are plain aligned text without colour, so that they can be piped. The trap is what
+customers write: a `text` field may hold escape sequences that would move an operator's
+cursor, so whatever is not printable is shown as an escape.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
+
+
+class Output(StrEnum):
+    """How data is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class Ends(IntEnum):
+    """The exit codes, for scripts."""
+
+    OK = 0
+    FAILED_CHECK = 1
+    USAGE = 2
+    CONFLICT = 3
+    NOT_FOUND = 4
+    AUTHENTICATION = 5
+    UNREACHABLE = 6
+    TRY_AGAIN = 75
+
+
+class Failure(Exception):
+    """What went wrong, why, and what to do; the command ends with `ends`."""
+
+    def __init__(
+        self,
+        ends: Ends,
+        what: str,
+        *,
+        why: str = "",
+        advice: str = "",
+        request_id: str = "",
+        url: str = "",
+    ) -> None:
+        super().__init__(what)
+        self.ends = ends
+        self.what = what
+        self.why = why
+        self.advice = advice
+        self.request_id = request_id
+        self.url = url
+
+    def lines(self) -> list[str]:
+        """Return what to print: one line for each thing that is known."""
+        told = (
+            ("error", self.what),
+            ("why", self.why),
+            ("do", self.advice),
+            ("request", self.request_id),
+            ("more", self.url),
+        )
+        return [f"{name + ':':<9}{printable(text)}" for name, text in told if text]
+
+
+class Screen(NamedTuple):
+    """Where results go, in the form that was asked for."""
+
+    output: Output = Output.TABLE
+
+    def show(self, document: Any, columns: Sequence[str] = ()) -> None:
+        """Print one document, or a list of them under the named columns."""
+        if self.output is Output.JSON:
+            print_out(json.dumps(document, indent=2, ensure_ascii=False))
+        elif isinstance(document, Mapping):
+            print_out("\n".join(facts(document)))
+        else:
+            print_out("\n".join(table(document, columns)))
+
+
+def facts(document: Mapping[str, Any]) -> list[str]:
+    """Return one line for each field, the names aligned."""
+    width = max((len(name) for name in document), default=0)
+    return [f"{printable(name):<{width}}  {cell(value)}" for name, value in document.items()]
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> list[str]:
+    """Return a heading and a line for each row; without columns, those of the first row."""
+    if not rows:
+        return ["(none)"]
+    names = list(columns or rows[0])
+    cells = [[name.upper() for name in names]]
+    cells += [[cell(_at(row, name)) for name in names] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    return [
+        "  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def _at(row: Mapping[str, Any], name: str) -> Any:
+    """Return what stands in the row at `name`; `lane.circuit` is the circuit within the lane."""
+    found: Any = row
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def cell(value: object) -> str:
+    """Return a value as a table shows it."""
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case dict() | list():
+            return printable(json.dumps(value, ensure_ascii=False))
+        case _:
+            return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Return the text with everything that could move a cursor written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_out(text: str) -> None:
+    """Write data, for a person or the next program."""
+    sys.stdout.write(text + "\n")
+
+
+def say(text: str) -> None:
+    """Write a message; it never mixes with the data."""
+    sys.stderr.write(printable(text) + "\n")
+
+
+def tell(failure: Failure) -> None:
+    """Write what went wrong."""
+    for line in failure.lines():
+        sys.stderr.write(line + "\n")

@@ -1,0 +1,109 @@
+"""`openbell serve`: the gateway, on the embedded stores, for a user's own orders.
+
+Without configured brokers it starts two simulated ones as processes of their own, so that the
+first order of a newcomer has somewhere to go; it says so, because a simulated fill is not a
+fill.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+MARKETS: Final = {"XNYS": "north", "XNAS": "south", "XKRX": "north"}
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the stores live.")] = None,
+) -> None:
+    r"""Run the gateway.
+
+    \b
+    Examples:
+      openbell serve
+      openbell serve --port 8081 --data-dir /var/lib/openbell
+
+    """
+    from app.settings import read_settings
+
+    given = {"host": host, "port": port, "data_dir": data_dir}
+    try:
+        settings = read_settings(**{k: v for k, v in given.items() if v is not None})
+    except ValueError as e:
+        typer.echo(f"settings: {e}", err=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(run(settings))
+
+
+def run(settings: Any) -> int:
+    """Serve in this process; return its exit status."""
+    import uvloop
+
+    from app.cli.simulated import Simulated, start
+    from app.main import listen
+    from app.main import serve as serve_gateway
+    from app.settings import BrokerSettings
+    from app.sqlite import InUse, NotDurable
+
+    try:
+        bound = listen(settings)
+    except OSError as e:
+        typer.echo(f"cannot listen on {settings.host}:{settings.port}: {e.strerror}", err=True)
+        return 1
+    address = "http://{}:{}".format(*bound.getsockname()[:2])
+    keys = first_keys(settings)
+    simulated: list[Simulated] = []
+    try:
+        if not settings.brokers:
+            simulated = [
+                start(settings.data_dir / "simulated", name, address) for name in ("north", "south")
+            ]
+            typer.echo("no broker is configured: two simulated ones run beside us", err=True)
+            brokers = {s.name: BrokerSettings(**s.settings()) for s in simulated}
+            settings = settings.model_copy(update={"brokers": brokers, "routes": MARKETS})
+
+        def announce() -> None:
+            ready = {"ready": True, "url": address, "pid": os.getpid(), "keys": str(keys)}
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
+
+        uvloop.run(serve_gateway(settings, bound, announce))
+    except (InUse, NotDurable) as e:
+        typer.echo(str(e), err=True)
+        return 1
+    finally:
+        for broker in simulated:
+            broker.process.stop()
+    return 0
+
+
+def first_keys(settings: Any) -> Path:
+    """Make keys for a client, an operator and an approver if there are none; return their file.
+
+    Only on a loopback address: on any other, somebody must say who may do what.
+    """
+    from app.clock import SystemClock
+    from app.web.keyfile import SCOPES, Grant, create_key
+
+    file: Path = settings.data_dir / "first-keys.json"
+    if settings.keys.exists() or not settings.host.startswith("127."):
+        return file
+    powers = {
+        "client": frozenset({"orders:read", "orders:write"}),
+        "operator": SCOPES,
+        "approver": SCOPES,
+    }
+    clock = SystemClock()
+    tokens = {
+        name: create_key(settings.keys, Grant(name, scopes, ("*",)), clock)
+        for name, scopes in powers.items()
+    }
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        json.dump(tokens, out, indent=1)
+    return file

@@ -1,0 +1,116 @@
+"""Trading sessions as the gateway knows them, overrides included.
+
+Instants are RFC 3339 with an offset; the trap is "22:30", which is right in Seoul for half of
+the year, so a time without an offset is refused.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from app.cli.client import Client, segment
+from app.cli.command import Call, Reason, verb
+from app.cli.output import Ends, Failure
+from app.clock import SystemClock
+from app.domain.values import rfc3339
+
+app = typer.Typer(
+    no_args_is_help=True, help="Trading sessions: when they open, what waits for them."
+)
+
+Market = Annotated[str | None, typer.Option(help="Only of this market, a MIC.")]
+SessionId = Annotated[str, typer.Argument(help="The session.", metavar="SESSION_ID")]
+COLUMNS: Final = ("trading_session_id", "market", "trade_date", "opens_at", "closes_at")
+
+
+def _instant(text: str) -> str:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise typer.BadParameter("expected a time with an offset: 2026-11-23T23:30:00+09:00")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Instant = Annotated[str, typer.Option(metavar="TIME", callback=_instant, help="RFC 3339.")]
+
+
+@verb(
+    app,
+    "list",
+    role="client",
+    examples=("session list --market XNYS", "session list --market XKRX --json"),
+)
+def list_(call: Call, *, market: Market = None) -> None:
+    """List the sessions that are open or come next."""
+    call.show(call.get("/v1/sessions", market=market)["data"], *COLUMNS)
+
+
+@verb(app, "next", role="client", examples=("session next", "session next --market XNYS --json"))
+def next_(call: Call, *, market: Market = None) -> None:
+    """Show each market's next session."""
+    following: dict[str, dict[str, Any]] = {}
+    for session in _following(call.client, market):
+        following.setdefault(str(session["market"]), session)
+    call.show(list(following.values()), *COLUMNS)
+
+
+@verb(
+    app,
+    "plan",
+    role="operator",
+    examples=(
+        "session plan XNYS-2026-11-23-REG",
+        "session plan XNYS-2026-11-23-REG --json",
+    ),
+)
+def plan(call: Call, *, session_id: SessionId) -> None:
+    """Show what waits for a session, and when the last of it will have left."""
+    call.show(call.get(_path(session_id, "plan")))
+
+
+@verb(
+    app,
+    "override",
+    role="operator",
+    examples=(
+        (
+            "session override XNYS-2026-11-27-REG --opens 2026-11-27T23:30:00+09:00"
+            ' --closes 2026-11-28T03:00:00+09:00 --reason "closes early"'
+        ),
+        (
+            "session override XKRX-2026-12-03-REG --opens 2026-12-03T00:00:00Z"
+            ' --closes 2026-12-03T00:00:00Z --reason "a holiday by decree"'
+        ),
+    ),
+)
+def override(
+    call: Call, *, session_id: SessionId, opens: Instant, closes: Instant, reason: Reason
+) -> None:
+    """Move the bells of one session; both at one instant close the day."""
+    body = {"opens_at": opens, "closes_at": closes, "reason": reason}
+    call.show(call.client.call("PUT", _path(session_id, "override"), body).document)
+
+
+def next_session(client: Client, market: str) -> str:
+    """Return the id of the market's next session."""
+    for session in _following(client, market):
+        return str(session["trading_session_id"])
+    raise Failure(
+        Ends.NOT_FOUND,
+        f"no session to come at {market or 'a row without a market'}",
+        advice="openbell session list shows what the gateway knows",
+    )
+
+
+def _following(client: Client, market: str | None) -> list[dict[str, Any]]:
+    """Return the sessions that open after now, the first first."""
+    now = rfc3339(SystemClock().now())
+    sessions = client.get("/v1/sessions", market=market)["data"]
+    return sorted((s for s in sessions if s["opens_at"] > now), key=lambda s: str(s["opens_at"]))
+
+
+def _path(session_id: str, what: str) -> str:
+    return f"/admin/v1/sessions/{segment(session_id)}/{what}"

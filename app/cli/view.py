@@ -1,0 +1,44 @@
+"""The accounts' view: is it what the ledger says, and if not, make it anew.
+
+The trap is to verify while orders move: a difference that is only a delay goes away when it is
+asked for again.
+"""
+
+import typer
+
+from app.cli.command import Call, Reason, verb
+from app.cli.output import Ends, Failure
+
+app = typer.Typer(
+    no_args_is_help=True, help="The accounts' view: compare it with the ledger, rebuild it."
+)
+
+
+@verb(
+    app,
+    "rebuild",
+    role="operator",
+    examples=(
+        'view rebuild --reason "the view differs, OPS-12"',
+        'view rebuild --reason "restored from a backup" --json',
+    ),
+)
+def rebuild(call: Call, *, reason: Reason) -> None:
+    """Forget the view and make it again from the ledger."""
+    body = {"reason": reason}
+    call.show(call.client.call("POST", "/admin/v1/view/rebuild", body).document)
+
+
+@verb(app, "verify", role="operator", examples=("view verify", "view verify --json"))
+def verify(call: Call) -> None:
+    """Compare the view with the ledger; exit 1 if an order differs."""
+    found = call.get("/admin/v1/view/verify")
+    call.show(found)
+    differing = found["differences"]
+    if differing:
+        raise Failure(
+            Ends.FAILED_CHECK,
+            f"{len(differing)} orders differ from the ledger",
+            why="the view is behind, or wrong",
+            advice="ask again in a few seconds; what still differs: openbell view rebuild",
+        )

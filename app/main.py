@@ -1,0 +1,121 @@
+"""Runs the gateway behind its HTTP server: start, serve, drain.
+
+A first SIGTERM or SIGINT drains: new orders are refused, what was taken is on disk, answers on
+the wire are waited for, and what stays silent is in doubt at the next start. A second one ends
+the process at once, which is as safe as `kill -9`.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from app.settings import Settings
+from app.web.app import create_app
+from app.web.house import Health, House
+from app.web.keys import Keyring
+from app.wiring import Gateway, open_gateway
+
+# Long enough for a streamed reply to end, short enough for an orchestrator's patience.
+GRACE_S: Final = 5
+BACKLOG: Final = 2_048
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to us: draining comes before closing the doors."""
+        yield
+
+
+def furnish(gateway: Gateway) -> House:
+    """Hand the doors what they need of the house."""
+    settings = gateway.settings
+    health = Health(not_ready=gateway.not_ready)
+    return House(
+        desk=gateway.desk,
+        orders=gateway.ledger,
+        control=gateway.ledger,
+        floor=gateway.floor,
+        accounts=gateway.book,
+        bus=gateway.bus,
+        brokers=gateway.brokers,
+        reference=gateway.reference,
+        on_override=gateway.board.refresh,
+        rebuild_view=gateway.rebuild_view,
+        verify_view=gateway.verify_view,
+        keyring=Keyring(settings.keys, gateway.clock),
+        clock=gateway.clock,
+        health=health,
+        registry=CollectorRegistry(),
+        docs=settings.docs,
+    )
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Bind before anything starts, so that a taken port stops the start and 0 is known."""
+    bound = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    bound.setblocking(False)
+    return bound
+
+
+async def serve(
+    settings: Settings, bound: socket.socket, announce: Callable[[], None] = lambda: None
+) -> None:
+    """Serve until a signal; raise if a loop failed (the next start recovers)."""
+    gateway = await open_gateway(settings)
+    try:
+        await _serve(gateway, bound, announce)
+    finally:
+        await gateway.close()
+
+
+async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], None]) -> None:
+    house = furnish(gateway)
+    server = _Server(
+        uvicorn.Config(
+            create_app(house),
+            http="httptools",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    drain = asyncio.Event()
+    _on_signals(drain)
+    async with asyncio.TaskGroup() as parts:
+        running = parts.create_task(gateway.run())
+        serving = parts.create_task(server.serve([bound]))
+        parts.create_task(_when_ready(gateway, house, announce))
+        await drain.wait()
+        house.health.draining = True
+        gateway.drain()
+        await asyncio.wait({running}, timeout=gateway.settings.drain_s)
+        running.cancel()
+        server.should_exit = True
+        await serving
+
+
+async def _when_ready(gateway: Gateway, house: House, announce: Callable[[], None]) -> None:
+    await gateway.ready.wait()
+    house.health.started = True
+    announce()
+
+
+def _on_signals(drain: asyncio.Event) -> None:
+    def stop() -> None:
+        if drain.is_set():
+            os._exit(1)
+        drain.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)

@@ -1,0 +1,234 @@
+"""Each command asks what it should, with the right key, and ends with the right exit code."""
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Terminal
+from tests.cli.gateway import APPROVER, KEY, OPERATOR, hang_up, problem
+
+ORDER = ("--account", "A-1", "--client-order-id", "a-1", "--symbol", "AAPL", "--market", "XNYS")
+CREATE = ("order", "create", *ORDER, "--side", "buy", "--quantity", "10", "--limit-price", "1.50")
+REASON = ("--reason", "the desk asked")
+
+
+def test_an_order_is_repeated_under_its_own_id_until_it_is_answered(terminal: Terminal) -> None:
+    terminal.gateway.before = [lambda _: problem(503, "draining", "stopping", "2")]
+    terminal.gateway.after = [hang_up]
+
+    result = terminal.run(*CREATE, "--json")
+
+    assert result.exit_code == 0
+    assert terminal.waits[0] == 2
+    assert len(terminal.gateway.posted) == 3
+    assert {json.dumps(order) for order in terminal.gateway.posted} == {
+        json.dumps(terminal.gateway.posted[0])
+    }
+    assert len(terminal.gateway.orders) == 1
+    assert json.loads(result.stdout)["client_order_id"] == "a-1"
+    assert "taken before" in result.stderr
+
+
+def test_an_order_without_an_id_is_a_usage_error(terminal: Terminal) -> None:
+    words = [word for word in CREATE if word not in {"--client-order-id", "a-1"}]
+
+    result = terminal.run(*words)
+
+    assert result.exit_code == 2
+    assert terminal.gateway.requests == []
+
+
+def test_a_spent_id_is_a_conflict_that_says_what_exists(terminal: Terminal) -> None:
+    terminal.run(*CREATE)
+
+    result = terminal.run(*CREATE, "--text", "another")
+
+    assert result.exit_code == 3
+    assert "existing_order_id: O-1" in result.stderr
+    assert "req_7" in result.stderr
+    assert f"{terminal.gateway.url}/errors/client-order-id-conflict" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code"),
+    [
+        (("order", "get", "nowhere"), 4),
+        (("order", "get", "O-1", "--key", "ob_test_wrong"), 5),
+        (("order", "get", "O-1", "--url", "http://127.0.0.1:1"), 6),
+        (("order", "get", "O-1", "--url", "ftp://127.0.0.1"), 2),
+        (("order", "get"), 2),
+        (("order", "frobnicate"), 2),
+        (("broker", "rate", "set", "b1", "0", *REASON), 2),
+        (("broker", "rate", "set", "b1", "800"), 2),
+        (("broker", "rate", "set", "b1", "800", "--reason", "why"), 2),
+        (("broker", "rate", "set", "b1", "800", *REASON, "--expires", "soon"), 2),
+        (("halt", "on", "--scope", "galaxy:7", *REASON), 2),
+        (("session", "override", "X", "--opens", "22:30", "--closes", "23:00", *REASON), 2),
+    ],
+)
+def test_exit_codes(terminal: Terminal, words: tuple[str, ...], exit_code: int) -> None:
+    result = terminal.run(*words)
+
+    assert result.exit_code == exit_code
+    assert result.stdout == ""
+    assert result.stderr
+
+
+def test_without_any_key_the_command_says_where_it_looked(terminal: Terminal) -> None:
+    (terminal.here / "first-keys.json").unlink()
+
+    result = terminal.run("order", "get", "O-1")
+
+    assert result.exit_code == 5
+    assert "first-keys.json" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("order", "get", "O-1"), KEY),
+        (("broker", "get", "b1"), OPERATOR),
+        (("halt", "on", "--scope", "all", *REASON), OPERATOR),
+        (("halt", "off", "--scope", "all", *REASON), APPROVER),
+    ],
+)
+def test_each_command_takes_the_key_of_its_role(
+    terminal: Terminal, words: tuple[str, ...], key: str
+) -> None:
+    assert terminal.run(*words).exit_code == 0
+    assert terminal.gateway.headers[-1]["Authorization"] == f"Bearer {key}"
+
+
+def test_a_rate_is_set_on_the_version_that_was_seen(terminal: Terminal) -> None:
+    words = ("broker", "rate", "set", "b1", "800", *REASON, "--expires", "15m", "--dry-run")
+
+    result = terminal.run(*words, "--json")
+
+    assert result.exit_code == 0
+    method, path, body = terminal.gateway.requests[-1]
+    assert (method, path) == ("PATCH", "/admin/v1/brokers/b1/rate?dry_run=true")
+    assert body == {"tps": 800, "ttl_s": 900, "reason": "the desk asked"}
+    assert terminal.gateway.headers[-1]["If-Match"] == '"v17"'
+
+
+def test_who_comes_second_changes_nothing_and_does_not_try_again(terminal: Terminal) -> None:
+    terminal.gateway.changed_by_another_after_the_read = True
+
+    result = terminal.run("broker", "pause", "b1", *REASON)
+
+    assert result.exit_code == 3
+    assert "mina changed this" in result.stderr
+    assert [method for method, *_ in terminal.gateway.requests] == ["GET", "PUT"]
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "body"),
+    [
+        (("pause", "b1"), "dispatch", {"state": "paused"}),
+        (("resume", "b1"), "dispatch", {"state": "running"}),
+        (("breaker", "b1", "forced_open"), "breaker", {"mode": "forced_open"}),
+    ],
+)
+def test_the_switches_of_a_broker(
+    terminal: Terminal, words: tuple[str, ...], path: str, body: dict[str, str]
+) -> None:
+    assert terminal.run("broker", *words, *REASON).exit_code == 0
+    assert terminal.gateway.requests[-1] == (
+        "PUT",
+        f"/admin/v1/brokers/b1/{path}",
+        body | {"reason": "the desk asked"},
+    )
+
+
+def test_a_halt_names_its_scope(terminal: Terminal) -> None:
+    result = terminal.run("halt", "on", "--scope", "symbol:AAPL", *REASON)
+
+    assert result.exit_code == 0
+    assert terminal.gateway.requests[-1][2] == {
+        "scope": "symbol",
+        "id": "AAPL",
+        "reason": "the desk asked",
+    }
+    assert "cancels still pass" in result.stderr
+
+
+def test_a_doubt_is_settled_by_two_keys(terminal: Terminal) -> None:
+    words = ("doubt", "resolve", "O-1", "--attempt", "O-101", "--evidence", "a letter", *REASON)
+
+    result = terminal.run(*words, "--verdict", "filled", "--price", "1.5")
+
+    assert result.exit_code == 0
+    assert terminal.gateway.headers[-1]["X-Approver-Key"] == APPROVER
+    assert terminal.gateway.requests[-1][2]["attempt_id"] == "O-101"
+    assert terminal.run(*words, "--verdict", "filled").exit_code == 2
+    assert terminal.run(*words, "--verdict", "rejected", "--price", "1").exit_code == 2
+
+
+def test_a_cancel_that_may_come_too_late_says_so(terminal: Terminal) -> None:
+    result = terminal.run("order", "cancel", "gone")
+
+    assert result.exit_code == 0
+    assert "may still be filled" in result.stderr
+
+
+def test_an_id_cannot_lead_to_another_path(terminal: Terminal) -> None:
+    terminal.run("order", "get", "../../admin/v1/halts?x=1")
+
+    assert terminal.gateway.requests[-1][1].startswith("/v1/orders/..%2F..%2Fadmin")
+
+
+def test_what_a_customer_wrote_cannot_move_the_cursor(terminal: Terminal) -> None:
+    result = terminal.run("order", "get", "O-1")
+
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
+    assert r"\x1b[31mred" in result.stdout
+
+
+def test_lists_are_tables_or_json(terminal: Terminal) -> None:
+    terminal.run(*CREATE)
+
+    table = terminal.run("order", "list", "--account", "A-1")
+    as_json = terminal.run("order", "list", "--account", "A-1", "-o", "json")
+
+    assert table.stdout.splitlines()[0].startswith("ORDER_ID")
+    assert "O-a-1" in table.stdout.splitlines()[1]
+    assert json.loads(as_json.stdout)[0]["client_order_id"] == "a-1"
+
+
+def test_a_history_has_events_and_executions(terminal: Terminal) -> None:
+    result = terminal.run("order", "history", "O-1", "--json")
+
+    assert json.loads(result.stdout) == {
+        "events": [{"sequence": 1, "type": "reserved"}],
+        "executions": [],
+    }
+
+
+def test_the_next_session_is_the_first_that_is_still_to_come(terminal: Terminal) -> None:
+    result = terminal.run("session", "next", "--json")
+
+    assert [s["trading_session_id"] for s in json.loads(result.stdout)] == ["XNYS-2998-11-23-REG"]
+
+
+def test_the_audit_log_is_exported_whole(terminal: Terminal) -> None:
+    result = terminal.run("audit", "export")
+
+    assert [json.loads(line)["sequence"] for line in result.stdout.splitlines()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("broken_at", "exit_code"), [(None, 0), (7, 1)])
+def test_a_broken_chain_fails(terminal: Terminal, broken_at: int | None, exit_code: int) -> None:
+    terminal.gateway.audit_broken_at = broken_at
+
+    assert terminal.run("audit", "verify").exit_code == exit_code
+
+
+@pytest.mark.parametrize(("differences", "exit_code"), [([], 0), (["O-1"], 1)])
+def test_a_view_that_differs_fails(
+    terminal: Terminal, differences: list[str], exit_code: int
+) -> None:
+    terminal.gateway.differences = differences
+
+    assert terminal.run("view", "verify").exit_code == exit_code
