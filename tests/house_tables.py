@@ -84,6 +84,8 @@ ENVIRONMENT_READERS = {"app/settings.py": "every knob stands there, and is read 
 
 # What a screen or two can show. A longer one gets a row: its lines, and why it is longer.
 LINES_PER_MODULE_MAX = 300
+# A suite is a list of laws, read by their names and not from top to bottom.
+LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
     "app/ports.py": (450, "every seam on one page, and most of it is contracts in prose"),

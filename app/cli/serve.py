@@ -106,4 +106,6 @@ def first_keys(settings: Any) -> Path:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as out:
         json.dump(tokens, out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())  # the key file is durable, and nothing else knows these secrets
     return file

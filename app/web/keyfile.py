@@ -135,6 +135,9 @@ def _make_pepper(path: Path, clock: Clock) -> None:
         return
     with os.fdopen(made, "wb") as file:
         file.write(clock.random_bits(SECRET_BITS).to_bytes(SECRET_BITS // 8, "big"))
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(path)
 
 
 def _change(path: Path, change: Callable[[list[KeyRecord]], list[KeyRecord]]) -> None:
@@ -147,6 +150,16 @@ def _change(path: Path, change: Callable[[list[KeyRecord]], list[KeyRecord]]) ->
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+        _sync_folder(path)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a name in this folder durable: a power cut must not bring a revoked key back."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextmanager

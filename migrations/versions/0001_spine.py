@@ -78,8 +78,10 @@ STATEMENTS: Final = (
     ) WITHOUT ROWID, STRICT
     """,
     "CREATE INDEX attempts_open ON attempts (broker_id) WHERE outcome IN ('open', 'unknown')",
-    "CREATE UNIQUE INDEX one_open_attempt ON attempts (order_id)"
-    " WHERE outcome IN ('open', 'unknown')",
+    (
+        "CREATE UNIQUE INDEX one_open_attempt ON attempts (order_id)"
+        " WHERE outcome IN ('open', 'unknown')"
+    ),
     """
     CREATE TABLE executions (
         trade_date TEXT NOT NULL,

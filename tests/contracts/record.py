@@ -12,12 +12,7 @@ import pytest
 
 from app.domain.errors import Code
 from app.domain.order import Order
-from app.domain.records import (
-    Actor,
-    Claimed,
-    Fence,
-    Taken,
-)
+from app.domain.records import Actor, Claimed, Fence, Taken
 from app.ledger.schema import upgrade
 from app.ledger.store import SqliteLedger
 from app.ports import ControlStore, DispatchStore, OrderStore

@@ -14,15 +14,7 @@ import pytest
 from app.domain.errors import Code, Refused
 from app.domain.messages import Accepted, ExecutionType, Unknown
 from app.domain.order import Order
-from app.domain.records import (
-    Applied,
-    Claimed,
-    Conflict,
-    FenceLost,
-    OrderQuery,
-    Settlement,
-    Taken,
-)
+from app.domain.records import Applied, Claimed, Conflict, FenceLost, OrderQuery, Settlement, Taken
 from app.domain.values import CancelOrigin, PendingRequest, Status
 from tests.builders import SESSION, StillClock, a_report, a_taking
 from tests.contracts.record import KIM, Shop, opened, sendable, shop

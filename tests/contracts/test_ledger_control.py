@@ -6,10 +6,7 @@ import pytest
 
 from app.domain.errors import Code, Refused
 from app.domain.messages import Unknown
-from app.domain.records import (
-    Change,
-    Settlement,
-)
+from app.domain.records import Change, Settlement
 from app.domain.values import Status
 from tests.builders import NOW, SESSION
 from tests.contracts.record import KIM, LEE, Shop, shop

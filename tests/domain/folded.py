@@ -8,13 +8,7 @@ from app.domain.errors import Code
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.order import Order
 from app.domain.reports import applied
-from app.domain.trades import (
-    NOTHING,
-    TRADES,
-    Trades,
-    identity,
-    same_fact,
-)
+from app.domain.trades import NOTHING, TRADES, Trades, identity, same_fact
 from app.domain.values import CancelOrigin, PendingRequest, Status
 from tests.builders import NOW, a_report, an_order
 

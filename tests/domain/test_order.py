@@ -8,16 +8,7 @@ import pytest
 
 from app.domain import order as law
 from app.domain.errors import Code, InvalidTransition
-from app.domain.order import (
-    MAYBE_OUT,
-    MOVES,
-    TERMINAL,
-    UNSENT,
-    WORKING,
-    Order,
-    moved,
-    order_status,
-)
+from app.domain.order import MAYBE_OUT, MOVES, TERMINAL, UNSENT, WORKING, Order, moved, order_status
 from app.domain.values import CancelOrigin, PendingRequest, Status
 from tests.builders import NOW, an_order
 

@@ -8,9 +8,7 @@ from app.domain.errors import Code, InvalidTransition
 from app.domain.messages import ExecutionType
 from app.domain.order import MAYBE_OUT, TERMINAL, WORKING
 from app.domain.reports import applied
-from app.domain.trades import (
-    NOTHING,
-)
+from app.domain.trades import NOTHING
 from app.domain.values import PendingRequest, Status
 from tests.builders import a_report, an_order
 from tests.domain.folded import LATER, WAITS, Folded, amounts, bust, fold, trade

@@ -7,9 +7,7 @@ import pytest
 from app.domain.messages import ExecutionType
 from app.domain.order import MAYBE_OUT, UNSENT
 from app.domain.reports import applied
-from app.domain.trades import (
-    NOTHING,
-)
+from app.domain.trades import NOTHING
 from app.domain.values import Status
 from tests.builders import a_report, an_order
 from tests.domain.folded import LATER, STRAY, Folded, amounts, trade

@@ -13,13 +13,7 @@ from app.domain.errors import InvalidTransition
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.order import MAYBE_OUT, MOVES, TERMINAL, UNSENT
 from app.domain.reports import average
-from app.domain.trades import (
-    AMOUNT_END,
-    EXACT,
-    TRADES,
-    Amounts,
-    Trades,
-)
+from app.domain.trades import AMOUNT_END, EXACT, TRADES, Amounts, Trades
 from app.domain.values import PendingRequest, Status
 from tests.builders import NOW, a_report, an_order
 from tests.domain.folded import WAITS, Folded, amounts, bust, correct, fold, trade

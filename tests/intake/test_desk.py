@@ -231,10 +231,6 @@ def test_each_of_a_batch_is_judged_by_itself_in_input_order(counter: Counter) ->
     assert counter.stored() == 2
 
 
-def test_a_batch_of_nothing_is_answered(counter: Counter) -> None:
-    assert counter.place_all() == []
-
-
 def test_a_replay_in_a_batch_outranks_a_halt(counter: Counter) -> None:
     first = counter.place(a_request("old"))
     counter.halts.append(HALT)

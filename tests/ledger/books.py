@@ -12,16 +12,7 @@ from sqlalchemy import text
 from app.domain.errors import Code
 from app.domain.messages import Accepted, Answer, ExecutionReport, ExecutionType
 from app.domain.order import Order
-from app.domain.records import (
-    Actor,
-    Applied,
-    Claimed,
-    Conflict,
-    Fence,
-    Settlement,
-    Taken,
-    Taking,
-)
+from app.domain.records import Actor, Applied, Claimed, Conflict, Fence, Settlement, Taken, Taking
 from app.domain.values import CancelOrigin
 from app.ledger.store import SqliteLedger
 from app.ledger.tables import metadata

@@ -13,7 +13,6 @@ from app.domain.values import Status
 from tests.builders import SESSION, a_taking
 from tests.ledger.books import LEE, ME, Books, sendable
 
-ID: Final = SESSION.trading_session_id
 OTHER_SESSION: Final = SESSION._replace(trading_session_id="XNAS-2026-03-03-REG")
 
 

@@ -7,13 +7,7 @@ from typing import Final
 
 import pytest
 
-from app.domain.errors import Code
-from app.domain.messages import (
-    ExecutionReport,
-    ExecutionType,
-    Rejected,
-    Unknown,
-)
+from app.domain.messages import ExecutionReport, ExecutionType, Rejected, Unknown
 from app.domain.records import Applied, Claimed
 from app.domain.values import Status
 from tests.builders import TODAY
@@ -21,7 +15,6 @@ from tests.ledger.books import Books, on
 
 S: Final = Status
 E: Final = ExecutionType
-STRAY: Final = Code.STRAY_EVIDENCE.code
 
 
 def trade(claimed: Claimed, execution_id: str = "e-1", quantity: object = 4) -> ExecutionReport:

@@ -8,11 +8,11 @@ record shares nothing with the gateway's, so the two can be compared.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from app.domain.messages import (
     Absent,
@@ -24,17 +24,13 @@ from app.domain.messages import (
     ExecutionType,
     Found,
     Lookup,
-    NotSent,
     Rejected,
     Submission,
     Unknown,
 )
 from app.domain.values import Status, order_id_of, trade_date_of
-from tests.scenarios.world import Life, NeverAnswered, World
+from tests.scenarios.world import World
 
-T = TypeVar("T")
-# What the adapter waits for an answer before it gives up.
-TIMEOUT_S: Final = 3.0
 ENDED: Final = frozenset({Status.FILLED, Status.CANCELED, Status.EXPIRED})
 PLAIN: Final = Capabilities(
     batch_max=1,
@@ -225,76 +221,6 @@ class BrokerWorld:
 
     def _note(self, verb: str, key: str, decision: str, submission: Submission | None) -> None:
         self.received.append(Received(verb, key, self.world.now_ns, decision, submission))
-
-
-class BrokerLine:
-    """A life's adapter to a broker: implements the `Broker` port."""
-
-    def __init__(self, broker: BrokerWorld, life: Life) -> None:
-        self.name = broker.name
-        self.capabilities = broker.capabilities
-        self._broker = broker
-        self._life = life
-
-    async def submit(self, batch: Sequence[Submission]) -> list[Answer]:
-        assert len(batch) <= self.capabilities.batch_max
-        keys = [s.broker_order_key for s in batch]
-        fate = self._broker.fates("new")
-        if fate.refused:
-            return [NotSent("connection refused")] * len(batch)
-        return await self._exchange(
-            "new", keys, fate, lambda: [self._broker.place(s, fate.verdict) for s in batch]
-        )
-
-    async def cancel(self, batch: Sequence[Cancellation]) -> list[Answer]:
-        assert len(batch) <= self.capabilities.cancel_batch_max
-        keys = [c.broker_order_key for c in batch]
-        fate = self._broker.fates("cancel")
-        if fate.refused:
-            return [NotSent("connection refused")] * len(batch)
-        return await self._exchange(
-            "cancel", keys, fate, lambda: [self._broker.cancel(c, fate.verdict) for c in batch]
-        )
-
-    async def find(self, keys: Sequence[str]) -> list[Lookup]:
-        assert len(keys) <= self.capabilities.find_batch_max
-        fate = self._broker.fates("query")
-        if fate.refused:
-            return [Unknown("connection refused")] * len(keys)
-        return await self._exchange(
-            "query", keys, fate, lambda: [self._broker.look(key) for key in keys]
-        )
-
-    async def _exchange(
-        self, verb: str, keys: Sequence[str], fate: Fate, judge: Callable[[], list[T]]
-    ) -> list[T | Unknown]:
-        async def travel() -> list[T | Unknown]:
-            self._broker.leave(verb, keys)
-            await asyncio.sleep(fate.leaves_s)
-            if self._life.has_ended():  # it died with the bytes in hand
-                raise NeverAnswered
-            await asyncio.sleep(fate.there_s)
-            answers = judge() if fate.arrives else []
-            await asyncio.sleep(fate.back_s)
-            if not (fate.arrives and fate.replies):
-                await asyncio.sleep(2 * TIMEOUT_S)
-            told = len(answers) if fate.told is None else fate.told
-            return [*answers[:told], *[Unknown("left out of the reply")] * (len(keys) - told)]
-
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await self._life.ask(travel)
-        except TimeoutError:
-            return [Unknown("no answer in time")] * len(keys)
-
-    async def ping(self) -> bool:
-        return self._broker.pings
-
-    def read_callback(self, headers: Mapping[str, str], body: bytes) -> list[ExecutionReport]:
-        raise NotImplementedError("reports of this broker are handed over by the floor")
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 def _trade_date(key: str) -> date:

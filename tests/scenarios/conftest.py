@@ -7,7 +7,6 @@ import pytest
 from tests.scenarios.floor import SESSION_OPENS, Floor
 from tests.virtual import Virtual
 
-
 # The process has been up for a second when the bell rings: its first window is open by then.
 BEFORE_THE_BELL_MS = 1_500
 

@@ -6,8 +6,7 @@ process that died of its own fault while the story went on: every line looks fir
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from decimal import Decimal
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import text
@@ -16,25 +15,22 @@ from app import codec
 from app.domain.messages import Capabilities, ExecutionReport
 from app.domain.order import Order
 from app.domain.records import Actor, AttemptView, BrokerControl, Taken
-from app.domain.request import OrderRequest
 from app.domain.session import TradingSession
-from app.domain.values import CancelOrigin, OrderType, Side, TimeInForce, broker_order_key
+from app.domain.values import CancelOrigin, broker_order_key
 from app.ledger import rows
 from app.ports import Broker, Event
-from app.reference import load_reference
 from app.settings import BrokerSettings, Settings
 from app.sqlite import Database, Work
 from app.wiring import Gateway, Stores, furnish
-from tests.scenarios.brokers import PLAIN, BrokerLine, BrokerWorld
+from tests.scenarios.brokers import PLAIN, BrokerWorld
+from tests.scenarios.builders import MARKET, REFERENCE, SESSION, a_request
+from tests.scenarios.lines import BrokerLine
 from tests.scenarios.world import Delay, Life, Store, StoreLine, World, a_ledger, promptly
-from tests.virtual import BEFORE_THE_BELL, NS_PER_MS, Virtual
+from tests.virtual import BEFORE_THE_BELL, Virtual
 
 T = TypeVar("T")
-MARKET: Final = "XNAS"
-SESSION: Final = "XNAS-2026-03-02-REG"
 ALICE: Final = Actor("alice", "the story says so")
 BOB: Final = Actor("bob", "the story says so")
-REFERENCE: Final = load_reference()
 SESSION_OPENS: Final = BEFORE_THE_BELL + 60_000
 # A broker waits so long for our 200, and repeats what it could not tell us.
 HOOK_TIMEOUT_S: Final = 1.0
@@ -298,47 +294,5 @@ class Floor:
                 await asyncio.sleep(HOOK_RETRY_S)
 
 
-def a_request(name: str, quantity: int, symbol: str, **terms: Any) -> OrderRequest:
-    """Return a request that is valid unless the terms say otherwise."""
-    request = OrderRequest(
-        account_id="A-1",
-        client_order_id=name,
-        symbol=symbol,
-        market=MARKET,
-        side=Side.BUY,
-        order_type=OrderType.LIMIT,
-        quantity=Decimal(quantity),
-        limit_price=REFERENCE.instruments[MARKET, symbol].reference_price,
-        currency="USD",
-        time_in_force=TimeInForce.DAY,
-        trading_session_id=SESSION,
-        list_id=None,
-        text=None,
-    )
-    return request._replace(**terms)
-
-
 async def _ended(process: "asyncio.Task[None]") -> None:
     await asyncio.wait({process})
-
-
-def worst_second(sent_ns: list[int]) -> int:
-    """Return the most sends in any half-open second."""
-    return max((_in_second_to(t, sent_ns) for t in sent_ns), default=0)
-
-
-def _in_second_to(t: int, sent_ns: list[int]) -> int:
-    return sum(t - 1_000 * NS_PER_MS < s <= t for s in sent_ns)
-
-
-def over_limit(sent_ns: list[int], rates: Mapping[int, int] | list[tuple[int, int]]) -> list[str]:
-    """Return where a half-open second held more than the largest rate in force within it (I3)."""
-    history = sorted(rates.items() if isinstance(rates, Mapping) else rates)
-    found = []
-    for t in sorted(set(sent_ns)):
-        began = t - 1_000 * NS_PER_MS
-        before = [rate for at, rate in history if at <= began]
-        allowed = max([*before[-1:], *(rate for at, rate in history if began < at <= t)])
-        if (sends := _in_second_to(t, sent_ns)) > allowed:
-            found.append(f"{sends} sends in the second to {t / 1e9:.3f} s, {allowed} allowed")
-    return found

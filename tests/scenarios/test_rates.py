@@ -3,7 +3,8 @@
 from itertools import pairwise
 
 from app.domain.messages import Throttled
-from tests.scenarios.floor import Floor, over_limit, worst_second
+from tests.scenarios.floor import Floor
+from tests.scenarios.seconds import over_limit, worst_second
 from tests.virtual import NS_PER_S
 
 NAMES = [f"o-{n}" for n in range(400)]

@@ -6,7 +6,8 @@ from contextlib import suppress
 import pytest
 
 from app.domain.errors import Busy, Code, Refused
-from tests.scenarios.floor import Floor, a_request
+from tests.scenarios.builders import a_request
+from tests.scenarios.floor import Floor
 
 
 def test_what_was_answered_is_on_disk_when_the_power_goes(floor: Floor) -> None:

@@ -12,7 +12,7 @@ from app.domain.request import request_hash
 from app.domain.values import Status, order_id_of
 from app.ledger import audit
 from tests.scenarios.brokers import Placed
-from tests.scenarios.floor import over_limit
+from tests.scenarios.seconds import over_limit
 from tests.sim.sickness import CAPABILITIES
 from tests.sim.swarm import Swarm
 from tests.virtual import NS_PER_MS, NS_PER_S

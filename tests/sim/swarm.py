@@ -16,7 +16,8 @@ from app.domain.errors import Busy, Refused
 from app.domain.records import Taken
 from app.domain.request import OrderRequest
 from app.domain.values import CancelOrigin, Status
-from tests.scenarios.floor import Floor, a_request
+from tests.scenarios.builders import a_request
+from tests.scenarios.floor import Floor
 from tests.sim.sickness import CAPABILITIES, Sickness
 from tests.virtual import Virtual
 

@@ -89,5 +89,8 @@ async def _drip(request: web.Request, body: bytes, step: int) -> web.StreamRespo
     reply = await _drip_part(request, body, body[:step])
     for start in range(step, len(body), step):
         await asyncio.sleep(DRIP_PAUSE_S)
-        await reply.write(body[start : start + step])
+        try:
+            await reply.write(body[start : start + step])
+        except ConnectionError:  # whom we bored has gone, as he may
+            break
     return reply
