@@ -25,6 +25,8 @@ from app.ledger import attempts, rows
 from app.ledger.attempts import GONE, OPEN, Attempt, Closing
 from app.ledger.booking import leave_queues
 
+# How an execution is named that stands for a person's word; no broker's id begins so.
+BY_OPERATOR: Final = "operator-"
 # Of the orders in hand, and whatever order has an execution of the same name.
 _KNOWN: Final = text(
     "SELECT json_group_array(json_array(e.order_id, json(e.report))) FROM executions AS e"
@@ -130,6 +132,9 @@ class _Fold:
         self.counts: Counter[str] = Counter()
 
     def apply(self, attempt: Attempt, report: ExecutionReport) -> None:
+        word = self._word_on(attempt, report)
+        if word is not None:
+            self.apply(attempt, word)
         order = self.orders[attempt.order_id]
         try:
             if report.execution_type in TRADES and self._seen(order, report):
@@ -146,6 +151,25 @@ class _Fold:
             self.orders[order.order_id] = steps[-1]
         if order.status in MAYBE_OUT and attempt.outcome in OPEN:
             self._settle(attempt, report)
+
+    def _word_on(self, attempt: Attempt, report: ExecutionReport) -> ExecutionReport | None:
+        """Return what takes back an operator's "filled", now that the broker's own trade is here.
+
+        His word stood for trades that nobody could see; beside them it would count twice.
+        """
+        name = BY_OPERATOR + attempt.key
+        if report.execution_type is not ExecutionType.TRADE or report.execution_id == name:
+            return None
+        day = self.orders[attempt.order_id].trade_date
+        _, past = self.known.get((report.broker_id, str(day), name), (None, None))
+        if past is None or (report.broker_id, str(day), f"{name}-undone") in self.known:
+            return None
+        return replace(
+            past,
+            execution_type=ExecutionType.TRADE_CANCEL,
+            execution_id=f"{name}-undone",
+            referenced_execution_id=name,
+        )
 
     def _steps(self, order: Order, report: ExecutionReport, *, stray: bool) -> list[Order]:
         if report.execution_type not in TRADES:

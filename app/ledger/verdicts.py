@@ -71,7 +71,7 @@ def _report(
         broker_id=broker_id,
         broker_order_key=key,
         broker_order_id=terms.get("broker_order_id", "by-operator"),
-        execution_id=f"operator-{key}",
+        execution_id=reporting.BY_OPERATOR + key,
         execution_type=kind,
         trade_date=order.trade_date,
         at=now,

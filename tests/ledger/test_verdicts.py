@@ -1,6 +1,8 @@
 """A person's word on a doubt leads through the moves that the broker's own would have."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from app.domain.errors import Code, Refused
 from app.domain.messages import ExecutionType, Unknown
 from app.domain.records import Claimed
 from app.domain.values import Status
+from tests.builders import a_report
 from tests.ledger.books import ME, Books, on
 
 
@@ -129,3 +132,23 @@ def test_doubts_are_listed_with_their_age(books: Books, doubt: Claimed) -> None:
 
     assert listed.broker_order_key == doubt.broker_order_key
     assert listed.since == books.clock.at
+
+
+def test_the_brokers_own_fills_take_the_place_of_an_operators_word(
+    books: Books, doubt: Claimed
+) -> None:
+    """He said that it filled at 187.25; the broker, back on the line, tells how it really did."""
+    key = doubt.broker_order_key
+    resolve(books, key, "filled", price="187.25")
+    quantity = doubt.order.quantity
+    half = quantity / 2
+
+    first = a_report(broker_order_key=key, last_quantity=half, last_price=Decimal(187))
+    second = replace(first, execution_id="e-2", last_price=Decimal(188))
+    books.report(first)
+    books.report(first, second)
+
+    order = books.order(doubt.order.order_id)
+    assert (order.status, order.filled_quantity) == (Status.FILLED, quantity)
+    assert order.overfilled_quantity == 0
+    assert order.filled_value == half * 187 + half * 188
