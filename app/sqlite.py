@@ -34,9 +34,11 @@ FULL: Final = 2
 # A thread that waits for the GIL asks for it this often; at the default 5 ms each of the
 # writer's few steps would cost the batch 5 ms beside a busy loop.
 SWITCH_INTERVAL_S: Final = 0.0005
-# 4,000 pages of 4 KiB: a checkpoint each 16 MiB of log costs a few ms and keeps the file short.
-CHECKPOINT_PAGES: Final = 4_000
-CACHE_KIB: Final = 65_536
+# 16,000 pages of 4 KiB: a checkpoint writes each page once, however often it changed, so a longer
+# log spares the disk; 64 MiB of it replay in well under a second.
+CHECKPOINT_PAGES: Final = 16_000
+# For each of six connections; what does not fit lies in the system's cache of the same file.
+CACHE_KIB: Final = 16_384
 
 
 class NotDurable(Exception):

@@ -67,6 +67,18 @@ class Permits:
         pacer = 0 if ready is None or ready else self._pacer.take(0, self._clock.monotonic_ns())[1]
         return max(pacer, self._window.wait_ns())
 
+    def _ready(self, now: int) -> int:
+        ready = self._pacer.ready(now)
+        return self.max_in_flight * SECOND_NS if ready is None else ready
+
+    def _worthwhile(self) -> int:
+        """Return how many permits make a request: half of what the pacer holds.
+
+        A request for each single permit costs fifty times a batch's; the other half still
+        repays timers that fire late.
+        """
+        return max(1, (self._pacer.burst or 1) // 2)
+
     def take_now(self, want: int, *, cancels: bool = False) -> tuple[int, int]:
         """Spend up to `want` permits on what is written next; return (granted, wait in ns)."""
         if self._cancels_waiting and not cancels:
@@ -75,6 +87,9 @@ class Permits:
         room = self._window.room(cancels=cancels)
         if room <= 0:
             return 0, self._window.wait_ns(cancels=cancels)
+        short = 0 if cancels else min(want, room, self._worthwhile()) - self._ready(now)
+        if short > 0:
+            return 0, short * SECOND_NS // max(1, self.per_second or 1)
         granted, wait = self._pacer.take(min(want, room), now)
         if granted:
             taken = self._window.take(granted, cancels=cancels)

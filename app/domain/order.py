@@ -62,6 +62,7 @@ assert set(MOVES) == set(Status), "every state says where it may go"
 UNSENT: Final = frozenset({_S.RESERVED, _S.HELD, _S.QUEUED})
 MAYBE_OUT: Final = frozenset({_S.SENDING, _S.IN_DOUBT})
 WORKING: Final = frozenset({_S.NEW, _S.PARTIALLY_FILLED})
+SENT: Final = frozenset(Status) - UNSENT
 TERMINAL: Final = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.DENIED})
 assert set(Status) == UNSENT | MAYBE_OUT | WORKING | TERMINAL
 
@@ -254,7 +255,7 @@ def doubted(order: Order, now: int) -> Order:
 
 def acknowledged(order: Order, broker_order_id: str, now: int) -> Order:
     """T11, T14: a broker has it. An execution that came first has said so already."""
-    _expect(order, frozenset(Status) - UNSENT, "acknowledged")
+    _expect(order, SENT, "acknowledged")
     if order.status not in MAYBE_OUT:
         if order.broker_order_id == broker_order_id:
             return order

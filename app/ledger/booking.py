@@ -6,6 +6,7 @@ apart meet the same primary key, and the loser is answered from the winner.
 
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -27,11 +28,28 @@ _OWNERS: Final = text(
     " k.request_hash)) FROM json_each(:keys) AS i CROSS JOIN order_keys AS k"
     " ON k.account_id = i.value ->> 0 AND k.client_order_id = i.value ->> 1"
 )
+# What a client decides is staged; what every new order begins with stands in the statement.
+_GIVEN: Final = (*rows.FIELDS[: rows.FIELDS.index("version")], "status", "released_at")
+_BEGINS: Final = {
+    "version": "1",
+    "pending_request": "'none'",
+    **dict.fromkeys(("filled_quantity", "overfilled_quantity", "filled_value"), "'0'"),
+    "done_for_day": "0",
+    "updated_at": f"value ->> {_GIVEN.index('accepted_at')}",
+}
+
+
+def _column(field: str) -> str:
+    if field in _GIVEN:
+        return f"value ->> {_GIVEN.index(field)}"
+    return _BEGINS.get(field, "NULL")
+
+
 _INSERT: Final = text(
     f"INSERT INTO orders ({', '.join(rows.FIELDS)})"
-    f" SELECT {', '.join(f'value ->> {i}' for i in range(len(rows.FIELDS)))}"
-    " FROM json_each(:orders)"
+    f" SELECT {', '.join(map(_column, rows.FIELDS))} FROM json_each(:orders)"
 )
+_given: Final = attrgetter(*_GIVEN)
 _RESERVE: Final = text(
     "INSERT INTO reserved_book (trading_session_id, accept_sequence, route_id)"
     " SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows)"
@@ -153,14 +171,10 @@ def _order(entry: Taking, order_id: str, now: int, sequence: int) -> Order:
     )
 
 
-_DONE_FOR_DAY: Final = rows.FIELDS.index("done_for_day")
-
-
 def _insert(connection: Connection, fresh: Sequence[Order], routes: dict[str, str]) -> None:
     if not fresh:
         return
-    staged = [(*o[:_DONE_FOR_DAY], int(o.done_for_day), *o[_DONE_FOR_DAY + 1 :]) for o in fresh]
-    connection.execute(_INSERT, {"orders": codec.text(staged)})
+    connection.execute(_INSERT, {"orders": codec.text([_given(order) for order in fresh])})
     book = [
         (o.trading_session_id, o.accept_sequence, routes[o.order_id])
         for o in fresh
