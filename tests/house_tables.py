@@ -89,7 +89,10 @@ LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
     "app/ports.py": (450, "every seam on one page, and most of it is contracts in prose"),
-    "app/dispatch/circuit.py": (330, "one state machine: split, its edges would stand in two places"),
+    "app/dispatch/circuit.py": (
+        330,
+        "one state machine: split, its edges would stand in two places",
+    ),
 }
 
 # They promise nothing, so anything fits into them.

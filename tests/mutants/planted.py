@@ -181,4 +181,34 @@ MUTANTS: Final = (
         "    WHERE excluded.version > 0",
         "tests/contracts/test_account_book.py::test_older_news_and_old_news_change_nothing",
     ),
+    Mutant(
+        "a_change_refuses_clients",
+        "app/wiring.py",
+        "halts=lambda: board.standing,",
+        "halts=lambda: board.halts,",
+        "tests/scenarios/test_taking.py::test_an_operators_change_refuses_no_client",
+    ),
+    Mutant(
+        "old_doubts_starve_new_ones",
+        "app/dispatch/reconciler.py",
+        "waiting = sorted(",
+        "waiting = list(",
+        "tests/scenarios/test_doubt.py::test_among_many_doubts_none_waits_for_the_others_to_end",
+    ),
+    Mutant(
+        "drain_waits_for_cancels",
+        "app/dispatch/lane.py",
+        "            self._answers.end()\n",
+        "            while self.permits.in_flight:\n"
+        "                await asyncio.sleep(0.05)\n"
+        "            self._answers.end()\n",
+        "tests/scenarios/test_lives.py::test_stopping_does_not_wait_for_a_cancel_that_stays_silent",
+    ),
+    Mutant(
+        "cancels_wait_for_each_other",
+        "app/dispatch/cancels.py",
+        "requests.create_task(self._exchange(batch, permit))",
+        "await self._exchange(batch, permit)",
+        "tests/scenarios/test_cancels.py::test_a_cancel_that_is_answered_slowly_holds_up_no_other",
+    ),
 )

@@ -49,6 +49,7 @@ class Fate:
     leaves_s: float = 0.0  # until its bytes are out: a slow connect
     there_s: float = 0.005
     back_s: float = 0.005
+    broken: bool = False  # the adapter itself raises
     refused: bool = False  # no connection, so nothing leaves
     arrives: bool = True
     verdict: Answer | None = None  # the broker's word on all of it, unseen

@@ -37,7 +37,7 @@ class BrokerLine:
     async def submit(self, batch: Sequence[Submission]) -> list[Answer]:
         assert len(batch) <= self.capabilities.batch_max
         keys = [s.broker_order_key for s in batch]
-        fate = self._broker.fates("new")
+        fate = self._fate("new")
         if fate.refused:
             return [NotSent("connection refused")] * len(batch)
         return await self._exchange(
@@ -47,7 +47,7 @@ class BrokerLine:
     async def cancel(self, batch: Sequence[Cancellation]) -> list[Answer]:
         assert len(batch) <= self.capabilities.cancel_batch_max
         keys = [c.broker_order_key for c in batch]
-        fate = self._broker.fates("cancel")
+        fate = self._fate("cancel")
         if fate.refused:
             return [NotSent("connection refused")] * len(batch)
         return await self._exchange(
@@ -56,12 +56,18 @@ class BrokerLine:
 
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
         assert len(keys) <= self.capabilities.find_batch_max
-        fate = self._broker.fates("query")
+        fate = self._fate("query")
         if fate.refused:
             return [Unknown("connection refused")] * len(keys)
         return await self._exchange(
             "query", keys, fate, lambda: [self._broker.look(key) for key in keys]
         )
+
+    def _fate(self, verb: str) -> Fate:
+        fate = self._broker.fates(verb)
+        if fate.broken:
+            raise RuntimeError("a bug of the adapter")
+        return fate
 
     async def _exchange(
         self, verb: str, keys: Sequence[str], fate: Fate, judge: Callable[[], list[T]]

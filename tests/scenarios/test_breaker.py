@@ -68,3 +68,21 @@ def test_a_brokers_refusals_never_open_the_circuit(floor: Floor) -> None:
 
     assert circuit(floor) == "closed"
     assert len(floor.north.news()) == len(NAMES)
+
+
+def test_an_adapter_that_raises_is_silence_and_takes_nothing_down(floor: Floor) -> None:
+    floor.reserve_all(["o-1", "o-2"])
+    floor.north.does("query", broken=True)
+    floor.north.does("cancel", broken=True)
+    floor.bell()
+    floor.comes_to("new", "o-1", "o-2")
+    floor.cancel("o-1")
+    floor.north.does("new", broken=True)
+    floor.reserve("o-3")
+    floor.comes_to("in_doubt", "o-3")
+    floor.passes(10)
+    assert (floor.state("o-1"), floor.state("o-3")) == ("new", "in_doubt")
+
+    floor.north.answers()
+    floor.comes_to("canceled", "o-1")
+    floor.comes_to("new", "o-3")

@@ -35,10 +35,20 @@ class World:
         self.loop = loop
         self.chance: Final = random.Random(f"{seed}:world")
         self.broken: list[BaseException] = []  # a fault of the test itself
+        self.unfinished = 0  # clients, reports and trades that are still on their way
         self._running: set[asyncio.Task[None]] = set()
 
     def does(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let this go on, whoever lives or dies."""
+        """Let this go on, whoever lives or dies, and count it as unfinished until it ends."""
+        self.unfinished += 1
+        self.carries(self._counted(work))
+
+    async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
+        await work
+        self.unfinished -= 1
+
+    def carries(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a request go on, whoever lives or dies."""
         task = self.loop.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -68,7 +78,7 @@ class Life:
         if not self.alive:
             await self.world.loop.create_future()
         reply: asyncio.Future[T] = self.world.loop.create_future()
-        self.world.does(self._carry(work, reply))
+        self.world.carries(self._carry(work, reply))
         return await reply
 
     async def _carry(self, work: Callable[[], Awaitable[T]], reply: asyncio.Future[T]) -> None:

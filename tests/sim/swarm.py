@@ -54,6 +54,7 @@ class Swarm:
         self.requests: dict[str, OrderRequest] = {}
         self.taken: dict[str, str] = {}  # client_order_id to order_id, as the clients heard it
         self.canceled_unsent: set[str] = set()  # answered `canceled` at once, never sent before
+        self.cancel_requested: set[str] = set()  # noted; evidence decides
         self.halts: list[tuple[int, int]] = []  # from the answer until the lifting, of everything
         self._halted_ns: int | None = None
         self._running = True
@@ -116,7 +117,7 @@ class Swarm:
             else:
                 won = order.status is Status.CANCELED
                 self.counts["canceled_unsent" if won else "cancel_requested"] += 1
-                self.canceled_unsent.update([order_id] if won else [])
+                (self.canceled_unsent if won else self.cancel_requested).add(order_id)
                 return
 
     # --- operators ----------------------------------------------------------------------
@@ -177,11 +178,11 @@ class Swarm:
             self.floor.rate(name, 50)
 
     def _rest(self) -> None:
-        """Wait until nothing moves any more, and every late report has been told."""
+        """Wait until nothing moves any more, and everything has been told."""
         healed = self._now_s
-        while self.floor.query(MOVING) or len(self.taken) < len(self.requests):
+        while self.floor.world.unfinished or self.floor.query(MOVING):
             waited = self._now_s - healed
             assert waited < REST_S_MAX, f"still moving: {self.floor.query(MOVING)}"
             self.floor.passes(LOOK_EVERY_S)
-        self.floor.passes(2.5)
+        self.floor.passes(LOOK_EVERY_S)  # what was told last is applied
         assert self.floor.query(MOVING) == []

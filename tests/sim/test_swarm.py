@@ -13,7 +13,7 @@ from tests.sim.checks import everything_wrong
 from tests.sim.swarm import BEFORE_S, Swarm
 from tests.virtual import Virtual
 
-SEEDS: Final = 150
+SEEDS: Final = 130
 # Further seeds, to see that the trouble which the checks are there for does happen: at least so
 # often in all of them together, and about a third of what they show today.
 WITNESSES: Final = range(1_000, 1_020)
