@@ -129,7 +129,7 @@ def test_the_table_is_the_order_model() -> None:
     }
 
 
-@pytest.mark.parametrize("status", TERMINAL)
+@pytest.mark.parametrize("status", sorted(TERMINAL))
 def test_what_has_ended_never_waits_or_works_again(status: Status) -> None:
     """But for `filled`, from which a bust leads back (T22)."""
     reachable = MOVES[status] & (UNSENT | MAYBE_OUT)
