@@ -25,11 +25,16 @@ def why_no_disk() -> str | None:
     """Return why no such disk can be had here, or None."""
     if os.name != "posix" or os.geteuid() != 0:
         return "a loop device needs root"
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    missing = [tool for tool in TOOLS if _found(tool) is None]
     if missing:
         return f"there is no {missing[0]} here"
     found = _run("losetup", "--find")
     return None if found.returncode == 0 else f"no loop device is free: {found.stderr.strip()}"
+
+
+def _found(tool: str) -> str | None:
+    """Return where a tool is; the system's own are often not on a bare PATH."""
+    return shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin")
 
 
 class Disk:
@@ -72,7 +77,10 @@ def _states(pid: int) -> Iterator[str]:
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - the few tools above, on files of the test's own
-        command, capture_output=True, text=True, check=False
+        [_found(command[0]) or command[0], *command[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
