@@ -16,7 +16,7 @@ demo: $(STAMP) ## Play an opening bell on this machine: make demo ORDERS=200000
 	@$(BIN)/openbell demo --orders $(ORDERS)
 
 test: $(STAMP) ## Run the tests on two processes: make test ARGS="-k pacer"
-	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Read the code: ruff, its formatter, mypy
 	@$(BIN)/ruff check

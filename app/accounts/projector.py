@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import codec
+from app import codec, crash
 from app.accounts.fold import NotAnOrder, fold, newest
 from app.ports import AccountBook, AccountDocument, Bus, Event, Record
 
@@ -102,6 +102,7 @@ class Projector:
             documents, poison = await self._folded(records)
         await self._bus.publish(poison)
         stored = await self._book.upsert(newest(documents))
+        crash.point("projector.after_apply")
         await self._bus.commit(self._topic, GROUP, records[-1].offset)
         self._in_hand = []
         self.stored += stored

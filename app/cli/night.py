@@ -169,6 +169,7 @@ class Night:
         while True:
             now = self.look()
             self._show(now)
+            self._stage.must_live()
             if now.reachable and not now.reserved and not now.ready and not waiting:
                 break
             while waiting and now.reachable and now.left >= waiting[0][0] * self._orders:

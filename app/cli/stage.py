@@ -97,6 +97,11 @@ class Stage:
         self.gateway.send_signal(signal.SIGKILL)
         self._ended()
 
+    def must_live(self) -> None:
+        """Raise if the gateway has ended by itself: nobody would come back to wait for."""
+        if self.gateway is not None and self.gateway.poll() is not None:
+            raise RuntimeError(f"the gateway ended: {self.log.read_text()[-2_000:]}")
+
     def stop(self) -> int:
         """Ask the gateway to drain and end; return its exit status."""
         assert self.gateway is not None

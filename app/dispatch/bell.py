@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from app import crash
 from app.clock import Clock
 from app.dispatch.board import Board
 from app.ports import ControlStore, DispatchStore, Recheck
@@ -79,6 +80,7 @@ class Bell:
                 session.trading_session_id, RELEASE_MAX, self._recheck
             )
             if queued:
+                crash.point("release.after_commit")
                 self._on_released()
             moved += queued + denied
         return moved

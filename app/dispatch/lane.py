@@ -148,6 +148,8 @@ class Lane:
                 left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
                 sends.create_task(self._exchange(rest, claim, spare, left))
                 rest, spare = rest[await left :], None
+                if rest:
+                    crash.point("send.mid_batch")
 
     async def _admitted(self) -> Permit | None:
         """Wait for what a claim needs; None after a nap, when something forbids it."""

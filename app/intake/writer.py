@@ -68,6 +68,7 @@ class Writer:
 
     async def run(self) -> None:
         """Commit group after group; returns when drained. A failed commit ends the process."""
+        self.running = True
         try:
             while not (self._draining and not self._queue):
                 if not self._queue:
@@ -76,6 +77,7 @@ class Writer:
                     continue
                 await self._commit(self._next())
         finally:
+            self.running = False
             self._turn_away()
 
     def _turn_away(self) -> None:

@@ -266,3 +266,13 @@ def test_an_order_is_as_the_store_says(counter: Counter) -> None:
         assert await counter.writer.take([a_taking()]) == [conflict]
 
     counter.run(story())
+
+
+def test_it_says_whether_it_runs(counter: Counter) -> None:
+    async def story() -> None:
+        await counter.take("c-1")
+        assert counter.writer.running
+
+    assert not counter.writer.running
+    counter.run(story())
+    assert not counter.writer.running
