@@ -57,6 +57,7 @@ def play(directory: Path, orders: int, tps: int) -> bool:
     stage = Stage(directory, rates=rates, contract=contract, arguments=("--fills", "partial"))
     try:
         say(f"gateway ready in {stage.open():.2f} s on {stage.url}; brokers north and south")
+        stage.client("client").get("/readyz")
         show = shower()
         night = Night(stage, orders, show, say)
         night.load(loader(orders))

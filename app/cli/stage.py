@@ -11,13 +11,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from socket import create_server
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Final
 
-from app.cli.client import Client, Unreachable
+from app.cli.client import Client
 from app.cli.simulated import Simulated, start
 
-START_S_MAX: Final = 30.0
 STOP_S_MAX: Final = 60.0
 
 
@@ -134,16 +133,3 @@ class Stage:
             return client.call(method, path, body, headers).document
         finally:
             client.close()
-
-    def until_reachable(self) -> None:
-        """Return when the gateway answers its probe."""
-        deadline = monotonic() + START_S_MAX
-        while True:
-            try:
-                Client(self.url, "").call("GET", "/readyz")
-            except Unreachable:
-                if monotonic() > deadline:
-                    raise
-                sleep(0.05)
-            else:
-                return

@@ -88,6 +88,7 @@ def stopped_again_and_again(stage: StormStage, crowd: Crowd) -> list[Stop]:
 def test_a_stop_under_load_loses_nothing_and_leaves_nothing_in_doubt(tmp_path: Path) -> None:
     with closing(StormStage(tmp_path, rates=RATES, arguments=("--fills", "instant"))) as stage:
         stage.open()
+        assert not _refuses(stage)
         crowd = Crowd(stage, reserved_book(ORDERS, stage.find_sessions()), "drain")
         stops = stopped_again_and_again(stage, crowd)
         stage.until_quiet()
