@@ -147,12 +147,12 @@ async def open_gateway(settings: Settings, clock: Clock | None = None) -> Gatewa
         name, _, passes = settings.crash_at.partition(":")
         crash.arm(name, int(passes))
     reference = load_reference(instruments_file=settings.instruments_file)
-    stores = Stores(*(Database(settings.data_dir / f"{name}.db") for name in Stores._fields))
-    upgrade(stores.ledger)
     brokers = {
         name: load(b.adapter, {"name": name, "clock": clock, **b.options})
         for name, b in settings.brokers.items()
     }
+    stores = Stores(*(Database(settings.data_dir / f"{name}.db") for name in Stores._fields))
+    upgrade(stores.ledger)
     return await furnish(settings, clock, stores, brokers, reference)
 
 

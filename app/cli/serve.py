@@ -8,6 +8,8 @@ fill.
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -44,10 +46,11 @@ def run(settings: Any) -> int:
     """Serve in this process; return its exit status."""
     import uvloop
 
-    from app.cli.simulated import Simulated, start
+    from app.brokers.registry import BadAdapter, UnknownAdapter
+    from app.ledger.schema import UnknownRevision
     from app.main import listen
     from app.main import serve as serve_gateway
-    from app.settings import BrokerSettings
+    from app.reference import BadReference
     from app.sqlite import InUse, NotDurable
 
     try:
@@ -57,29 +60,39 @@ def run(settings: Any) -> int:
         return 1
     address = "http://{}:{}".format(*bound.getsockname()[:2])
     keys = first_keys(settings)
-    simulated: list[Simulated] = []
+
+    def announce() -> None:
+        ready = {"ready": True, "url": address, "pid": os.getpid(), "keys": str(keys)}
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+
     try:
-        if not settings.brokers:
-            simulated = [
-                start(settings.data_dir / "simulated", name, address) for name in ("north", "south")
-            ]
-            typer.echo("no broker is configured: two simulated ones run beside us", err=True)
-            brokers = {s.name: BrokerSettings(**s.settings()) for s in simulated}
-            settings = settings.model_copy(update={"brokers": brokers, "routes": MARKETS})
-
-        def announce() -> None:
-            ready = {"ready": True, "url": address, "pid": os.getpid(), "keys": str(keys)}
-            sys.stdout.write(json.dumps(ready) + "\n")
-            sys.stdout.flush()
-
-        uvloop.run(serve_gateway(settings, bound, announce))
-    except (InUse, NotDurable) as e:
+        with bound, _with_brokers(settings, address) as furnished:
+            uvloop.run(serve_gateway(furnished, bound, announce))
+    except (InUse, NotDurable, UnknownRevision, BadAdapter, UnknownAdapter, BadReference) as e:
         typer.echo(str(e), err=True)
         return 1
+    return 0
+
+
+@contextmanager
+def _with_brokers(settings: Any, address: str) -> Iterator[Any]:
+    """Yield settings that name brokers; simulated ones, ended afterwards, if none is configured."""
+    from app.cli.simulated import start
+    from app.settings import BrokerSettings
+
+    if settings.brokers:
+        yield settings
+        return
+    typer.echo("no broker is configured: two simulated ones run beside us", err=True)
+    directory = settings.data_dir / "simulated"
+    simulated = [start(directory, name, address) for name in ("north", "south")]
+    try:
+        brokers = {s.name: BrokerSettings(**s.settings()) for s in simulated}
+        yield settings.model_copy(update={"brokers": brokers, "routes": MARKETS})
     finally:
         for broker in simulated:
             broker.process.stop()
-    return 0
 
 
 def first_keys(settings: Any) -> Path:
