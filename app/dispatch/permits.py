@@ -13,6 +13,7 @@ from typing import Final
 
 from app.clock import Clock
 from app.dispatch.pacer import Pacer
+from app.dispatch.plan import CLAIM_MS
 from app.dispatch.window import Window
 
 SECOND_NS: Final = 1_000_000_000
@@ -43,8 +44,13 @@ class Permits:
 
     @property
     def room(self) -> int:
-        """How many the window lets out now."""
-        return self._window.room()
+        """How many the window lets out while a claim leaves: what is free, and what frees itself.
+
+        At a steady pace the window is nearly full at any instant. A claim of only what is free
+        is gone before the next one has committed, and the lane falls behind its rate.
+        """
+        room = self._window.room()
+        return room if self.per_second is None else room + self.per_second * CLAIM_MS // 1_000
 
     @property
     def free_slots(self) -> int:
