@@ -52,7 +52,14 @@ def start(
     if not secret_file.exists():
         secret_file.touch(0o600)
         secret_file.write_text(secrets.token_hex(32))
-    more = ["--tps", str(contract), "--callback", f"{gateway}/hooks/brokers/{name}", *arguments]
+    more = [
+        "--with-parent",
+        "--tps",
+        str(contract),
+        "--callback",
+        f"{gateway}/hooks/brokers/{name}",
+        *arguments,
+    ]
     audit = directory / f"{name}.audit.jsonl"
     process = SimProcess(audit, secret_file.read_text(), name=name, more=more)
     return Simulated(process.start(), rate, contract)

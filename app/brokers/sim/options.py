@@ -30,6 +30,7 @@ class Options:
     cancel_delay_ms: int = 0
     acks: bool = False
     trade_date: str | None = None
+    with_parent: bool = False
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -64,6 +65,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         cancel_delay_ms=given.cancel_delay_ms,
         acks=given.acks == "on",
         trade_date=given.trade_date,
+        with_parent=given.with_parent,
     )
 
 
@@ -76,6 +78,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     add("--secret-file", type=Path, help="the same, out of sight of the process list")
     add("--callback", metavar="URL", help="where reports go; without it there are none")
     add("--name", default="north", help="what it calls itself in ids and callbacks")
+    add("--with-parent", action="store_true", help="end when the process that started it ends")
 
 
 def _add_behaviour(parser: argparse.ArgumentParser) -> None:

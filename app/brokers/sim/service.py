@@ -32,6 +32,9 @@ from app.brokers.sim.world import World
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 OPEN_PATHS: Final = frozenset({"/sim/stats"})
 
+# Sooner than anybody can start the parent again.
+PARENT_EVERY_S = 0.2
+
 
 class Listener:
     """The listening socket, which can go away for a while."""
@@ -145,9 +148,20 @@ async def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
+    if options.with_parent:
+        _end_with(os.getppid(), stop)
+
     def ready(port: int) -> None:
         line = {"ready": True, "name": options.name, "port": port, "pid": os.getpid()}
         sys.stdout.write(encode(line).decode() + "\n")
         sys.stdout.flush()
 
     await Service(options).run(stop, ready)
+
+
+def _end_with(parent: int, stop: asyncio.Event) -> None:
+    """Stop when that process has ended, however it did: two of us would write to one record."""
+    if os.getppid() != parent:
+        stop.set()
+        return
+    asyncio.get_running_loop().call_later(PARENT_EVERY_S, _end_with, parent, stop)
