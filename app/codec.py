@@ -4,7 +4,6 @@ Rows, events and reports travel as JSON: between Python and SQL (one text a batc
 the bus, out of the doors. Decimals are strings, so that no float ever touches money.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -52,11 +51,6 @@ def decode_reports(raw: bytes | str) -> list[ExecutionReport]:
 def decode_executions(raw: bytes | str) -> list[tuple[str, ExecutionReport]]:
     """Read an array of [order id, execution report]."""
     return _executions.decode(raw)
-
-
-def encode_all(values: Sequence[object]) -> list[bytes]:
-    """Encode each value by itself."""
-    return [_encoder.encode(value) for value in values]
 
 
 def split(raw: bytes | str) -> list[tuple[int, bytes]]:

@@ -106,7 +106,6 @@ CONTRACTS = {
     "DispatchStore": "tests/contracts/test_ledger.py",
     "Floor": "one room's own door, handed to web: its room's tests hold it",
     "OrderStore": "tests/contracts/test_ledger.py",
-    "Wakeup": "any callable will do",
 }
 
 CHANGELOG_SECTIONS = ["Safety", "Added", "Changed", "Fixed"]
