@@ -68,7 +68,7 @@ def lock(uv: str, *more: str) -> None:
     """Write both locks; pins stay as they are unless `--upgrade` is among `more`."""
     how = ("--quiet", "--generate-hashes", "--universal", "--no-emit-index-url", *SYSTEM_PYTHON)
     remake = ("--custom-compile-command", "make lock", "--python-version", "3.11", *more)
-    dev = ("pyproject.toml", "--group", "dev")
+    dev = ("pyproject.toml", "--group", "dev", "--group", "test-servers")
     run(uv, "pip", "compile", *dev, *how, *remake, "--output-file", str(LOCK))
     run(uv, "pip", "compile", ".ci/uv-pin.in", *how, *remake, "--output-file", str(UV_LOCK))
 

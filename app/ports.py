@@ -95,8 +95,9 @@ class Event(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One event as a consumer sees it."""
+    """One event as a consumer sees it. Its place belongs to the bus that gave it."""
 
+    partition: int
     offset: int
     event: Event
 
@@ -110,15 +111,19 @@ class Bus(Protocol):
     async def poll(self, topic: str, group: str, limit: int) -> list[Record]:
         """Return the next records after the last poll; empty when there are none yet.
 
-        A new process starts after the group's last committed offset, so what was polled and
-        not committed comes again. One consumer at a time polls for a group.
+        A new process starts after the group's last committed place, so what was polled and
+        not committed comes again: to this consumer, or to another that took its partition over.
         """
 
-    async def commit(self, topic: str, group: str, offset: int) -> None:
-        """Note that everything up to and including `offset` is done, durably.
+    async def commit(self, topic: str, group: str, records: Sequence[Record]) -> None:
+        """Note that these records, and all before them in their partitions, are done, durably.
 
-        It never moves back, and never beyond what was polled: that would swallow records.
+        It never moves back. A partition that has gone to another consumer meanwhile is passed
+        over in silence: its new owner sees the records again, and applying is idempotent.
         """
+
+    async def wait(self, topic: str, group: str, timeout_s: float) -> None:
+        """Return when there may be something to poll, or the time is over."""
 
     async def lag(self, topic: str, group: str) -> int:
         """Return how many records the group has not committed."""

@@ -6,7 +6,7 @@ the only file that reads the environment.
 
 import os
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +18,9 @@ PREFIX: Final = "OPENBELL_"
 CLI_ONLY: Final = frozenset({"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_KEY"})
 
 
+Role = Literal["all", "api", "dispatcher", "relay", "projector"]
+
+
 class BrokerSettings(BaseModel):
     """One broker: which adapter speaks to it, how fast, and the adapter's own options."""
 
@@ -26,6 +29,36 @@ class BrokerSettings(BaseModel):
     adapter: str = "http"
     orders_per_second: int = Field(default=200, ge=1, description="the number at first start")
     options: dict[str, Any] = {}
+
+
+class KafkaSettings(BaseModel):
+    """The cluster that carries events, where it is not the embedded log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bootstrap: str = Field(description="host:port, several by comma")
+    partitions: int = Field(default=16, ge=1, description="of each topic, for ever: keys map to it")
+    replication: int = Field(default=3, ge=1, description="copies of each partition")
+    min_insync: int = Field(default=2, ge=1, description="copies that acknowledge a write")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_insync > self.replication:
+            raise ValueError(
+                f"min_insync {self.min_insync} needs more copies than replication"
+                f" {self.replication} keeps"
+            )
+        return self
+
+
+class MongoSettings(BaseModel):
+    """The account store, where it is not the embedded one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(description="mongodb://…")
+    database: str = Field(default="openbell", description="its name there")
+    driver: Literal["motor", "pymongo"] = Field(default="motor", description="the client library")
 
 
 class Settings(BaseSettings):
@@ -40,6 +73,15 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535, description="its port; 0 picks a free one")
     brokers: dict[str, BrokerSettings] = Field(default={}, description="by broker id")
     routes: dict[str, str] = Field(default={}, description="market (MIC) to broker id, first start")
+    role: Role = Field(default="all", description="which part of the gateway this process is")
+    ledger_url: str | None = Field(
+        default=None, description="postgresql://…; without it, SQLite in data_dir"
+    )
+    kafka: KafkaSettings | None = Field(default=None, description="without it, a log in data_dir")
+    mongo: MongoSettings | None = Field(default=None, description="without it, SQLite in data_dir")
+    redis_url: str | None = Field(
+        default=None, description="quotas shared by API processes; without it, each its own"
+    )
     instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
     keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")
     docs: bool = Field(default=True, description="serve /docs and /openapi.json")
@@ -54,6 +96,11 @@ class Settings(BaseSettings):
         for market, broker in self.routes.items():
             if broker not in self.brokers:
                 raise ValueError(f"routes: {market} leads to {broker!r}, which is no broker here")
+        if self.role != "all" and not (self.ledger_url and self.kafka and self.mongo):
+            raise ValueError(
+                f"role {self.role}: a part of a gateway needs stores that parts can share"
+                " (ledger_url, kafka, mongo)"
+            )
         if self.crash_at is not None:
             name, _, passes = self.crash_at.partition(":")
             if name not in POINTS or not passes.isdigit():

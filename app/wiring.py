@@ -197,7 +197,7 @@ async def furnish(
         on_queued=sending.wake,
     )
     reports, relay = Reports(bus, ledger), Relay(stores.ledger, bus)
-    view: list[Loop] = [relay.run, Projector(bus, book, wait=bus.wait).run] if settings.view else []
+    view: list[Loop] = [relay.run, Projector(bus, book).run] if settings.view else []
     return Gateway(
         settings=settings,
         clock=clock,

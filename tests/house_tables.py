@@ -26,17 +26,23 @@ STRANGER = "app/brokers/sim/"
 # may not be imported: a new dependency is a visible decision.
 HOMES: dict[str, set[str]] = {
     "aiohttp": {"app/alarms/", "app/brokers/", "app/cli/", "app/webhooks/"},
+    "aiokafka": {"app/bus/"},
     "alembic": {"app/ledger/"},
+    "bson": {"app/accounts/"},
     "exchange_calendars": {"app/cli/"},
     "fastapi": {"app/web/"},
     "limits": {"app/dispatch/", "app/web/"},
     # The dialect of a broker and the requests of a client are shapes of their own rooms.
     "msgspec": {"app/accounts/", "app/brokers/", "app/bus/", "app/codec.py", "app/web/"},
+    "motor": {"app/accounts/mongo.py"},
     "prometheus_client": {"app/diagnostics/", "app/main.py", "app/web/"},
     "pybreaker": {"app/dispatch/"},
     "pydantic": {"app/settings.py", "app/web/"},
     "pydantic_core": {"app/web/"},  # pydantic's own errors are named there
     "pydantic_settings": {"app/settings.py"},
+    "pyarrow": {"app/accounts/history/"},
+    "pymongo": {"app/accounts/"},
+    "redis": {"app/quotes/", "app/web/"},
     "rich": {"app/cli/"},
     "sqlalchemy": {"app/accounts/", "app/bus/", "app/ledger/", "app/sqlite.py"},
     "starlette": {"app/web/"},

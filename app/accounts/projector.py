@@ -12,7 +12,7 @@ either one bad event stops every account, or an outage empties the topic into th
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Sequence
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,24 +31,18 @@ GATHER_S: Final = 0.25
 BREATH: Final = 50
 PAGE: Final = 500
 IDLE_S: Final = 1.0
-POLL_EVERY_S: Final = 0.05
 RETRY_S_MIN: Final = 0.1
 RETRY_S_MAX: Final = 5.0
 DIGEST_BYTES: Final = 16
 
-Wait = Callable[[str, str, float], Awaitable[None]]
 AWAY: Final[tuple[type[Exception], ...]] = (OSError, SQLAlchemyError)
-
-
-async def _look_again_soon(_topic: str, _group: str, timeout_s: float) -> None:
-    await asyncio.sleep(min(timeout_s, POLL_EVERY_S))
 
 
 class Projector:
     """One consumer of the order events, for one book.
 
-    `wait` wakes it when there is something to poll (`LogBus.wait`); `away` names what a book or
-    bus raises while it cannot be reached, and everything else is a bug that stops the process.
+    `away` names what a book or bus raises while it cannot be reached; everything else is a bug
+    that stops the process.
     """
 
     def __init__(
@@ -56,13 +50,11 @@ class Projector:
         bus: Bus,
         book: AccountBook,
         *,
-        wait: Wait = _look_again_soon,
         away: tuple[type[Exception], ...] = AWAY,
         topic: str = TOPIC,
     ) -> None:
         self._bus = bus
         self._book = book
-        self._wait = wait
         self._away = away
         self._topic = topic
         # Polled and not yet committed: a poll moves on, so a batch that failed is kept here.
@@ -79,7 +71,7 @@ class Projector:
             try:
                 carried = await self.step()
                 if not carried:
-                    await self._wait(self._topic, GROUP, IDLE_S)
+                    await self._bus.wait(self._topic, GROUP, IDLE_S)
             except self._away as e:
                 self.trouble = f"{type(e).__name__}: {e}"
                 await asyncio.sleep(pause_s)
@@ -103,7 +95,7 @@ class Projector:
         await self._bus.publish(poison)
         stored = await self._book.upsert(newest(documents))
         crash.point("projector.after_apply")
-        await self._bus.commit(self._topic, GROUP, records[-1].offset)
+        await self._bus.commit(self._topic, GROUP, records)
         self._in_hand = []
         self.stored += stored
         self.stale += len(documents) - stored

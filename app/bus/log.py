@@ -28,6 +28,7 @@ from app.sqlite import Database
 
 # Deleting 2,000 records takes some 10 ms, and a publisher may be waiting behind it.
 TRIM_RECORDS_MAX: Final = 2_000
+_ONLY: Final = 0  # the partition
 # Above every offset that there will ever be.
 _NEVER: Final = 2**62
 
@@ -135,8 +136,11 @@ class LogBus:
             self._positions[topic, group] = records[-1].offset
         return records
 
-    async def commit(self, topic: str, group: str, offset: int) -> None:
-        """Note that everything up to and including `offset` is done. It never moves back."""
+    async def commit(self, topic: str, group: str, records: Sequence[Record]) -> None:
+        """Note that these records, and all before them, are done. It never moves back."""
+        if not records:
+            return
+        offset = max(record.offset for record in records)
 
         def work(connection: sa.Connection) -> None:
             noted = connection.execute(
@@ -229,7 +233,7 @@ def _read(topic: str, position: int, limit: int, connection: sa.Connection) -> l
     start = 0
     for offset, key, event_id, type_, length in codec.decode(rows):
         payload = payloads[start : start + length]
-        records.append(Record(offset, Event(topic, key, event_id, type_, payload)))
+        records.append(Record(_ONLY, offset, Event(topic, key, event_id, type_, payload)))
         start += length
     return records
 

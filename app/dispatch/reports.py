@@ -44,7 +44,7 @@ class Reports:
         reports: list[ExecutionReport] = [codec.decode_report(r.event.payload) for r in records]
         self._count(await self._store.apply(reports, "report"))
         crash.point("report.after_apply")
-        await self._bus.commit(TOPIC, GROUP, records[-1].offset)
+        await self._bus.commit(TOPIC, GROUP, records)
         return len(records)
 
     def _count(self, done: Applied) -> None:

@@ -176,7 +176,7 @@ def test_a_book_that_is_away_is_waited_for_and_not_skipped(virtual: Virtual) -> 
     async def scenario(clock: VirtualClock) -> None:
         bus, book = LogBus(Database(None), clock), Fragile(Database(None))
         book.away_for_calls = 4
-        projector = Projector(bus, book, wait=bus.wait)
+        projector = Projector(bus, book)
         troubles = []
         await bus.publish([event(an_order(1)), poison("bad-1")])
         async with asyncio.TaskGroup() as tasks:
@@ -214,7 +214,7 @@ def test_a_bug_is_no_outage(virtual: Virtual) -> None:
 def test_a_published_order_is_shown_at_once_and_a_batch_is_bounded(virtual: Virtual) -> None:
     async def scenario(clock: VirtualClock) -> None:
         bus, book = LogBus(Database(None), clock), SqliteAccountBook(Database(None))
-        projector = Projector(bus, book, wait=bus.wait)
+        projector = Projector(bus, book)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(projector.run())
             await asyncio.sleep(0.5)

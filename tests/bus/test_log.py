@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.bus.log import TRIM_RECORDS_MAX, LogBus
-from app.ports import Event
+from app.ports import Event, Record
 from app.sqlite import Database
 from tests.virtual import Virtual, VirtualClock, run_virtual
 
@@ -67,11 +67,16 @@ def test_publishers_side_by_side_get_offsets_of_their_own(tmp_path: Path) -> Non
         database.close()
 
 
+def upto(offset: int) -> list[Record]:
+    """Return a record as a consumer of this topic hands it back."""
+    return [Record(0, offset, events(1)[0])]
+
+
 def test_a_commit_beyond_the_end_is_a_bug_and_changes_nothing(virtual: Virtual) -> None:
     bus = LogBus(Database(None), virtual.clock)
     virtual.run(bus.publish(events(3)))
     with pytest.raises(AssertionError, match="which is not there"):
-        virtual.run(bus.commit(TOPIC, "all", 3))
+        virtual.run(bus.commit(TOPIC, "all", upto(3)))
 
     assert virtual.run(bus.lag(TOPIC, "all")) == 3
 
@@ -132,15 +137,15 @@ def test_trim_keeps_what_is_young_and_what_any_group_has_not_done(virtual: Virtu
         await bus.publish(events(10))
         await bus.poll(TOPIC, "slow", 3)  # known from its first poll, with nothing committed
         await bus.poll(TOPIC, "fast", 10)
-        await bus.commit(TOPIC, "fast", 9)
+        await bus.commit(TOPIC, "fast", upto(9))
         clock.set_now(clock.now() + 2 * HOUR_MS)
         await bus.publish(events(5, start=10))
-        await bus.commit(TOPIC, "fast", 12)
+        await bus.commit(TOPIC, "fast", upto(12))
 
         assert await bus.trim(HOUR_MS) == 0
-        await bus.commit(TOPIC, "slow", 3)
+        await bus.commit(TOPIC, "slow", upto(3))
         assert await bus.trim(HOUR_MS) == 4
-        await bus.commit(TOPIC, "slow", 11)
+        await bus.commit(TOPIC, "slow", upto(11))
         assert await bus.trim(HOUR_MS) == 6
         assert await bus.lag(TOPIC, "slow") == 3
         assert await bus.lag(TOPIC, "new") == 5
@@ -155,7 +160,7 @@ def test_an_offset_is_never_given_twice_though_all_was_trimmed(virtual: Virtual)
         for topic in (TOPIC, "nobody.reads.this"):
             await bus.publish(events(TRIM_RECORDS_MAX + 50, topic))
         await bus.poll(TOPIC, "all", 100_000)
-        await bus.commit(TOPIC, "all", TRIM_RECORDS_MAX + 49)
+        await bus.commit(TOPIC, "all", upto(TRIM_RECORDS_MAX + 49))
         clock.set_now(clock.now() + HOUR_MS)
 
         assert await bus.trim(1_000) == 2 * (TRIM_RECORDS_MAX + 49)

@@ -121,7 +121,7 @@ def test_what_was_polled_and_not_committed_comes_again(house: House) -> None:
     async def first(bus: Bus) -> None:
         await bus.publish(events("a", "b", "c", "d"))
         done = await last(bus, 2)
-        await bus.commit(TOPIC, "accounts", done.offset)
+        await bus.commit(TOPIC, "accounts", [done])
         assert await names(bus) == ["c", "d"]
 
     async def second(bus: Bus) -> None:
@@ -138,8 +138,8 @@ def test_a_commit_never_moves_back(house: House) -> None:
         await bus.publish(events("a", "b", "c"))
         early = await last(bus, 1)
         late = await last(bus, 1)
-        await bus.commit(TOPIC, "accounts", late.offset)
-        await bus.commit(TOPIC, "accounts", early.offset)
+        await bus.commit(TOPIC, "accounts", [late])
+        await bus.commit(TOPIC, "accounts", [early])
 
     async def second(bus: Bus) -> None:
         assert await names(bus) == ["c"]
@@ -150,7 +150,7 @@ def test_a_commit_never_moves_back(house: House) -> None:
 def test_groups_do_not_disturb_each_other(house: House) -> None:
     async def first(bus: Bus) -> None:
         await bus.publish(events("a", "b"))
-        await bus.commit(TOPIC, "accounts", (await last(bus, 2)).offset)
+        await bus.commit(TOPIC, "accounts", [await last(bus, 2)])
         assert await names(bus, "webhooks") == ["a", "b"]
 
     async def second(bus: Bus) -> None:
@@ -175,7 +175,7 @@ def test_lag_counts_what_is_not_committed(house: House) -> None:
         assert await bus.lag(TOPIC, "accounts") == 3
         polled = await last(bus, 2)
         assert await bus.lag(TOPIC, "accounts") == 3
-        await bus.commit(TOPIC, "accounts", polled.offset)
+        await bus.commit(TOPIC, "accounts", [polled])
         assert await bus.lag(TOPIC, "accounts") == 1
 
     within(house, life)

@@ -42,10 +42,13 @@ class FlakyBus:
     async def poll(self, topic: str, group: str, limit: int) -> list[Record]:
         raise NotImplementedError
 
-    async def commit(self, topic: str, group: str, offset: int) -> None:
+    async def commit(self, topic: str, group: str, records: Sequence[Record]) -> None:
         raise NotImplementedError
 
     async def lag(self, topic: str, group: str) -> int:
+        raise NotImplementedError
+
+    async def wait(self, topic: str, group: str, timeout_s: float) -> None:
         raise NotImplementedError
 
 

@@ -148,11 +148,14 @@ class ShortBus:
     async def poll(self, topic: str, group: str, limit: int) -> list[Record]:
         return []
 
-    async def commit(self, topic: str, group: str, offset: int) -> None:
+    async def commit(self, topic: str, group: str, records: Sequence[Record]) -> None:
         return None
 
     async def lag(self, topic: str, group: str) -> int:
         return 0
+
+    async def wait(self, topic: str, group: str, timeout_s: float) -> None:
+        return None
 
 
 class SignedBroker:
