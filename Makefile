@@ -5,9 +5,10 @@ PYTHON ?= python3
 ORDERS ?= 200000
 BIN := .venv/bin
 STAMP := .venv/.stamp
+KAFKA := .tools/kafka.classpath
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench install lock clean
+.PHONY: help demo stack test check bench install lock clean
 
 help: ## Show what make can do here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +16,10 @@ help: ## Show what make can do here
 demo: $(STAMP) ## Play an opening bell on this machine: make demo ORDERS=200000
 	@$(BIN)/openbell demo --orders $(ORDERS)
 
-test: $(STAMP) ## Run the tests on two processes: make test ARGS="-k pacer"
+stack: $(STAMP) $(KAFKA) ## Run PostgreSQL, Kafka, MongoDB and Redis until Ctrl-C, for a gateway to use
+	@$(BIN)/python -m tests.servers.stack $(ARGS)
+
+test: $(STAMP) $(KAFKA) ## Run the tests on two processes: make test ARGS="-k pacer"
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Read the code: ruff, its formatter, mypy
@@ -39,3 +43,14 @@ clean: ## Remove what make and the tools have made
 $(STAMP): requirements.lock pyproject.toml .ci/bootstrap.py
 	@$(PYTHON) .ci/bootstrap.py
 	@touch $@
+
+# Apache Kafka itself, for tests and the stack, where Java and Maven are; elsewhere, and where
+# Maven finds no network, a stand-in serves, so this never fails.
+$(KAFKA): tests/servers/java/pom.xml
+	@mkdir -p $(@D)
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
+	  echo "openbell: fetching Apache Kafka" >&2; \
+	  mvn -q -B -ntp -Dmaven.repo.local=$(CURDIR)/.tools/m2 -f $< dependency:build-classpath \
+	    -DincludeScope=runtime -Dmdep.outputFile=$(CURDIR)/$@ >.tools/kafka.log 2>&1 && touch $@ \
+	  || echo "openbell: no Apache Kafka (see .tools/kafka.log); a stand-in serves" >&2; \
+	fi

@@ -1,10 +1,13 @@
-"""The one thing that every folder of tests may ask for: time that costs nothing."""
+"""What every folder of tests may ask for: time that costs nothing, and real servers."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.virtual import Virtual
+
+# `postgres`, `redis`, `kafka`, `mongo`: started when a test asks, ended with the session.
+pytest_plugins = ["tests.servers.plugin"]
 
 
 @pytest.fixture
