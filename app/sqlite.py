@@ -27,8 +27,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
+from app.sql import NotDurable, Work
+
 T = TypeVar("T")
-Work = Callable[[sa.Connection], T]
 
 FULL: Final = 2
 # A thread that waits for the GIL asks for it this often; at the default 5 ms each of the
@@ -39,10 +40,6 @@ SWITCH_INTERVAL_S: Final = 0.0005
 CHECKPOINT_PAGES: Final = 16_000
 # For each of six connections; what does not fit lies in the system's cache of the same file.
 CACHE_KIB: Final = 16_384
-
-
-class NotDurable(Exception):
-    """The store could lose what it acknowledged, so we do not start."""
 
 
 class InUse(Exception):
@@ -56,6 +53,8 @@ class Database:
     `read` runs beside it on a read-only snapshot. Without a path everything runs inline on
     the loop, so that a seeded schedule decides all of it.
     """
+
+    is_shared = False  # the lock file holds every other process off
 
     def __init__(self, path: Path | None) -> None:
         self.path = path

@@ -1,22 +1,19 @@
 """Runs the ledger's migrations on the connection that the program hands over.
 
-`openbell` migrates its embedded ledger itself, on the writer's own connection under the lock of
-the file, so that no second process can be there. Offline SQL is printed by
-`alembic upgrade head --sql`.
+An embedded ledger is migrated at the start, on the writer's own connection under the lock of the
+file; a PostgreSQL ledger by `openbell migrate`. Parents, indexes and queues are owned here; the
+partitions of a day come and go with the calendar and are none of Alembic's business.
 """
 
 from alembic import context
 
-from app.ledger.tables import metadata
+from app.ledger.schema import migrating
 
 
 def run() -> None:
-    """Migrate online if a connection was handed over, else print SQL."""
-    connection = context.config.attributes.get("connection")
-    if connection is None:
-        context.configure(url="sqlite://", target_metadata=metadata, literal_binds=True)
-    else:
-        context.configure(connection=connection, target_metadata=metadata)
+    """Migrate on the connection that was handed over."""
+    connection = context.config.attributes["connection"]
+    context.configure(connection=connection, **migrating(connection))
     with context.begin_transaction():
         context.run_migrations()
 

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
-from app.sqlite import Database, InUse, NotDurable
+from app.sql import NotDurable
+from app.sqlite import Database, InUse
 from tests.eventually import eventually
 from tests.virtual import Virtual
 

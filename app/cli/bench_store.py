@@ -21,7 +21,7 @@ from app.domain.request import OrderRequest, request_hash
 from app.domain.session import Calendar
 from app.domain.values import OrderType, Side, TimeInForce
 from app.ledger.schema import upgrade
-from app.ledger.store import SqliteLedger
+from app.ledger.store import Ledger
 from app.reference import load_calendar
 from app.sqlite import Database
 
@@ -72,7 +72,7 @@ class Store:
         self.path = data_dir / "ledger.db"
         self._database = Database(self.path)
         upgrade(self._database)
-        self._ledger = SqliteLedger(self._database, SystemClock())
+        self._ledger = Ledger(self._database, SystemClock())
 
     def take(self, entries: Iterator[Taking]) -> float:
         """Take them all, a group a commit; return the seconds that the ledger needed."""

@@ -51,7 +51,8 @@ def run(settings: Any) -> int:
     from app.main import listen
     from app.main import serve as serve_gateway
     from app.reference import BadReference
-    from app.sqlite import InUse, NotDurable
+    from app.sql import NotDurable
+    from app.sqlite import InUse
 
     try:
         bound = listen(settings)

@@ -12,9 +12,12 @@ from sqlalchemy import Connection, text
 
 from app import codec
 from app.domain.records import Actor, Change
+from app.ledger.dialect import of
 
 GENESIS: Final = "0" * 64
 _HEAD: Final = text("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
+# The chain has one end: whoever appends waits for who appends.
+_ONE_BY_ONE: Final = text("SELECT pg_advisory_xact_lock(hashtext('openbell.audit'))")
 _APPEND: Final = text(
     "INSERT INTO audit (sequence, at, actor, action, resource, before, after, reason,"
     " request_id, previous_hash, hash) VALUES (:sequence, :at, :actor, :action, :resource,"
@@ -60,6 +63,8 @@ def seal(row: AuditRow) -> str:
 
 def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
     """Write the row inside the change's own transaction; return its sequence."""
+    if of(connection).is_shared:
+        connection.execute(_ONE_BY_ONE)
     head = connection.execute(_HEAD).first()
     sequence, previous = (head.sequence + 1, head.hash) if head else (1, GENESIS)
     row = AuditRow(

@@ -17,68 +17,109 @@ from app.domain.order import UNSENT, Order, cancel_requested, canceled_unsent, e
 from app.domain.records import Conflict, Taken, Taking
 from app.domain.values import CancelOrigin, PendingRequest, Status
 from app.ledger import rows
+from app.ledger.dialect import Statement, by_day
 
-_CLAIM_KEYS: Final = text(
-    "INSERT INTO order_keys (account_id, client_order_id, order_id, request_hash, accepted_at)"
-    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4"
-    " FROM json_each(:keys) WHERE true ON CONFLICT DO NOTHING"
+_KEY: Final = {
+    **dict.fromkeys(("account_id", "client_order_id", "order_id", "request_hash"), "text"),
+    "accepted_at": "integer",
+}
+# Sorted, because two batches that meet the same keys in another order would wait for each other.
+_CLAIM_KEYS: Final = Statement(
+    lambda d: (
+        f"INSERT INTO order_keys ({', '.join(_KEY)}) SELECT {', '.join(_KEY)}"
+        f" FROM {d.staged('keys', _KEY)} AS k WHERE true"
+        " ORDER BY account_id, client_order_id, place ON CONFLICT DO NOTHING"
+    )
 )
-_OWNERS: Final = text(
-    "SELECT json_group_array(json_array(k.account_id, k.client_order_id, k.order_id,"
-    " k.request_hash)) FROM json_each(:keys) AS i CROSS JOIN order_keys AS k"
-    " ON k.account_id = i.value ->> 0 AND k.client_order_id = i.value ->> 1"
+_OWNERS: Final = Statement(
+    lambda d: d.listed(
+        d.array("k.account_id", "k.client_order_id", "k.order_id", "k.request_hash"),
+        f"{d.staged('keys', _KEY)} AS i CROSS JOIN order_keys AS k"
+        " WHERE k.account_id = i.account_id AND k.client_order_id = i.client_order_id",
+    )
 )
 # What a client decides is staged; what every new order begins with stands in the statement.
-_GIVEN: Final = (*rows.FIELDS[: rows.FIELDS.index("version")], "status", "released_at")
+_GIVEN: Final = (
+    *(*rows.FIELDS[: rows.FIELDS.index("version")], "status", "released_at"),
+    "route_id",
+)
+_STAGED: Final = {name: rows.TYPE_OF.get(name, "text") for name in _GIVEN}
 _BEGINS: Final = {
     "version": "1",
     "pending_request": "'none'",
-    **dict.fromkeys(("filled_quantity", "overfilled_quantity", "filled_value"), "'0'"),
+    **dict.fromkeys(("filled_quantity", "overfilled_quantity", "filled_value"), "0"),
     "done_for_day": "0",
-    "updated_at": f"value ->> {_GIVEN.index('accepted_at')}",
+    "updated_at": "r.accepted_at",
 }
 
 
-def _column(field: str) -> str:
-    if field in _GIVEN:
-        return f"value ->> {_GIVEN.index(field)}"
-    return _BEGINS.get(field, "NULL")
+def _value(field: str) -> str:
+    return f"r.{field}" if field in _STAGED else _BEGINS.get(field, "NULL")
 
 
-_INSERT: Final = text(
-    f"INSERT INTO orders ({', '.join(rows.FIELDS)})"
-    f" SELECT {', '.join(map(_column, rows.FIELDS))} FROM json_each(:orders)"
+_INSERT: Final = Statement(
+    lambda d: (
+        f"INSERT INTO orders@day ({', '.join(rows.FIELDS)})"
+        f" SELECT {', '.join(map(_value, rows.FIELDS))} FROM {d.staged('orders', _STAGED)} AS r"
+    )
 )
-_given: Final = attrgetter(*_GIVEN)
-_RESERVE: Final = text(
-    "INSERT INTO reserved_book (trading_session_id, accept_sequence, route_id)"
-    " SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows)"
+_given: Final = attrgetter(*_GIVEN[:-1])
+_RESERVE: Final = Statement(
+    lambda d: (
+        "INSERT INTO reserved_book (trading_session_id, accept_sequence, trade_date,"
+        " route_id) SELECT trading_session_id, accept_sequence, trade_date, route_id"
+        f" FROM {d.staged('orders', _STAGED)} AS r WHERE status = 'reserved'"
+    )
 )
+_WAITING: Final = {
+    "trading_session_id": "text",
+    "accept_sequence": "integer",
+    "trade_date": "date",
+    "route_id": "text",
+    "account_id": "text",
+    "symbol": "text",
+}
 # The n-th waiting order of an account has rank n, counted from the head of the queue, so that
 # a newcomer stands beside the others' next orders and not behind one account's fifty thousand.
-_QUEUE: Final = text(
-    "INSERT INTO dispatch_ready (route_id, rank, accept_sequence, account_id, trading_session_id)"
-    " SELECT route_id, max("
-    " coalesce((SELECT min(d.rank) FROM dispatch_ready AS d WHERE d.route_id = r.route_id), 1) - 1,"
-    " coalesce((SELECT d.rank FROM dispatch_ready AS d WHERE d.route_id = r.route_id"
-    " AND d.account_id = r.account_id ORDER BY d.accept_sequence DESC LIMIT 1), 0))"
-    " + row_number() OVER (PARTITION BY route_id, account_id ORDER BY accept_sequence),"
-    " accept_sequence, account_id, trading_session_id"
-    " FROM (SELECT value ->> 0 AS trading_session_id, value ->> 1 AS accept_sequence,"
-    " value ->> 2 AS route_id, value ->> 3 AS account_id FROM json_each(:rows)) AS r"
+_QUEUE: Final = Statement(
+    lambda d: (
+        "INSERT INTO dispatch_ready (route_id, rank, accept_sequence, trade_date,"
+        " account_id, symbol, trading_session_id) SELECT route_id, "
+        + d.greater(
+            "coalesce((SELECT min(d.rank) FROM dispatch_ready AS d"
+            " WHERE d.route_id = r.route_id), 1) - 1",
+            "coalesce((SELECT d.rank FROM dispatch_ready AS d WHERE d.route_id = r.route_id"
+            " AND d.account_id = r.account_id ORDER BY d.accept_sequence DESC LIMIT 1), 0)",
+        )
+        + " + row_number() OVER (PARTITION BY route_id, account_id ORDER BY accept_sequence),"
+        " accept_sequence, trade_date, account_id, symbol, trading_session_id"
+        f" FROM {d.staged('rows', _WAITING)} AS r"
+    )
 )
-_LEAVE_BOOK: Final = text(
-    "DELETE FROM reserved_book WHERE trading_session_id = :session AND accept_sequence = :sequence"
+_LEAVE_BOOK: Final = Statement(
+    lambda _: (
+        "DELETE FROM reserved_book"
+        " WHERE trading_session_id = :session AND accept_sequence = :sequence"
+    )
 )
 # Every route for which something waits, found by skipping from one to the next: an order may
 # wait for a route that has no row in `routes` (yet), and must be able to leave all the same.
-_LEAVE_QUEUE: Final = text(
-    "DELETE FROM dispatch_ready WHERE account_id = :account AND accept_sequence = :sequence"
-    " AND route_id IN (WITH RECURSIVE waiting (route_id) AS (SELECT min(route_id)"
-    " FROM dispatch_ready UNION ALL SELECT (SELECT min(d.route_id) FROM dispatch_ready AS d"
-    " WHERE d.route_id > w.route_id) FROM waiting AS w WHERE w.route_id IS NOT NULL)"
-    " SELECT route_id FROM waiting WHERE route_id IS NOT NULL)"
+_LEAVE_QUEUE: Final = Statement(
+    lambda _: (
+        "DELETE FROM dispatch_ready WHERE account_id = :account"
+        " AND accept_sequence = :sequence AND route_id IN (WITH RECURSIVE waiting (route_id) AS"
+        " (SELECT min(route_id) FROM dispatch_ready UNION ALL SELECT (SELECT min(d.route_id)"
+        " FROM dispatch_ready AS d WHERE d.route_id > w.route_id) FROM waiting AS w"
+        " WHERE w.route_id IS NOT NULL) SELECT route_id FROM waiting WHERE route_id IS NOT NULL)"
+    )
 )
+_SEQUENCES: Final = {
+    "sqlite": text(
+        "INSERT INTO accepted (id, last) VALUES (1, :n)"
+        " ON CONFLICT (id) DO UPDATE SET last = last + :n RETURNING last"
+    ),
+    "postgresql": text("SELECT nextval('accept_sequence') FROM generate_series(1, :n)"),
+}
 
 ZERO: Final = Decimal(0)
 
@@ -86,50 +127,67 @@ ZERO: Final = Decimal(0)
 def queue_up(connection: Connection, waiting: Sequence[tuple[Order, str]]) -> None:
     """Give each (order, route) a fair place among those that wait for a permit."""
     staged = [
-        (o.trading_session_id, o.accept_sequence, route, o.account_id) for o, route in waiting
+        (o.trading_session_id, o.accept_sequence, o.trade_date, route, o.account_id, o.symbol)
+        for o, route in waiting
     ]
     if staged:
-        connection.execute(_QUEUE, {"rows": codec.text(staged)})
+        _QUEUE.run(connection, rows=codec.text(staged))
 
 
 def take(
-    connection: Connection, entries: Sequence[Taking], order_ids: Sequence[str], now: int, last: int
+    connection: Connection, entries: Sequence[Taking], order_ids: Sequence[str], now: int
 ) -> list[Taken | Conflict]:
-    """Insert what is new, answer what is not, in input order; `last` is the sequence so far."""
+    """Insert what is new, answer what is not, in input order.
+
+    May run again with the same ids after its commit was in doubt: then their orders stand.
+    """
     keys = [
         (e.request.account_id, e.request.client_order_id, order_id, e.request_hash, now)
         for e, order_id in zip(entries, order_ids, strict=True)
     ]
     staged = codec.text(keys)
-    won = connection.execute(_CLAIM_KEYS, {"keys": staged}).rowcount
-    owners: dict[tuple[str, str], tuple[str, str]] = {}
-    if won < len(keys):
-        listed = codec.decode(connection.execute(_OWNERS, {"keys": staged}).scalar_one())
-        owners = {(account, client): (owner, digest) for account, client, owner, digest in listed}
-    fresh: list[Order] = []
-    results: list[Taken | Conflict | None] = []
-    for entry, key in zip(entries, keys, strict=True):
-        if owners and owners[key[0], key[1]][0] != key[2]:
-            results.append(None)
-            continue
-        fresh.append(_order(entry, key[2], now, last + len(fresh) + 1))
-        results.append(Taken(fresh[-1], created=True))
-    routes = {key[2]: entry.route_id for entry, key in zip(entries, keys, strict=True)}
-    _insert(connection, fresh, routes)
-    if len(fresh) == len(entries):
-        return [result for result in results if result is not None]
+    won = _CLAIM_KEYS.run(connection, keys=staged).rowcount
+    if won == len(keys):
+        return [*_created(connection, list(zip(entries, order_ids, strict=True)), now)]
+    listed = codec.decode(_OWNERS.run(connection, keys=staged).scalar_one())
+    owners = {(account, client): (owner, digest) for account, client, owner, digest in listed}
     standing = rows.by_ids(connection, {order_id for order_id, _ in owners.values()})
+    fresh = [
+        (entry, key[2])
+        for entry, key in zip(entries, keys, strict=True)
+        if owners[key[0], key[1]][0] == key[2] and key[2] not in standing
+    ]
+    created = {t.order.order_id: t for t in _created(connection, fresh, now)}
+    standing |= {order_id: taken.order for order_id, taken in created.items()}
     return [
-        result
-        or _second(entry, owners[entry.request.account_id, entry.request.client_order_id], standing)
-        for entry, result in zip(entries, results, strict=True)
+        created.get(key[2]) or _second(entry, key[2], owners[key[0], key[1]], standing)
+        for entry, key in zip(entries, keys, strict=True)
     ]
 
 
-def _second(entry: Taking, owner: tuple[str, str], standing: dict[str, Order]) -> Taken | Conflict:
+def _created(connection: Connection, fresh: Sequence[tuple[Taking, str]], now: int) -> list[Taken]:
+    if not fresh:
+        return []
+    first_to_last = _next_sequences(connection, len(fresh))
+    orders = [
+        _order(entry, order_id, now, sequence)
+        for (entry, order_id), sequence in zip(fresh, first_to_last, strict=True)
+    ]
+    _insert(connection, orders, {order_id: entry.route_id for entry, order_id in fresh})
+    return [Taken(order, created=True) for order in orders]
+
+
+def _next_sequences(connection: Connection, count: int) -> Sequence[int]:
+    found = connection.execute(_SEQUENCES[connection.dialect.name], {"n": count}).scalars().all()
+    return found if len(found) == count else range(found[0] - count + 1, found[0] + 1)
+
+
+def _second(
+    entry: Taking, fresh_id: str, owner: tuple[str, str], standing: dict[str, Order]
+) -> Taken | Conflict:
     order_id, digest = owner
     if digest == entry.request_hash:
-        return Taken(standing[order_id], created=False)
+        return Taken(standing[order_id], created=order_id == fresh_id)
     return Conflict(order_id, standing[order_id].status)
 
 
@@ -172,22 +230,16 @@ def _order(entry: Taking, order_id: str, now: int, sequence: int) -> Order:
 
 
 def _insert(connection: Connection, fresh: Sequence[Order], routes: dict[str, str]) -> None:
-    if not fresh:
-        return
-    connection.execute(_INSERT, {"orders": codec.text([_given(order) for order in fresh])})
-    book = [
-        (o.trading_session_id, o.accept_sequence, routes[o.order_id])
-        for o in fresh
-        if o.status is Status.RESERVED
-    ]
-    if book:
-        connection.execute(_RESERVE, {"rows": codec.text(book)})
+    for day, orders in by_day(fresh, attrgetter("trade_date")):
+        staged = codec.text([(*_given(order), routes[order.order_id]) for order in orders])
+        _INSERT.run(connection, day, orders=staged)
+        _RESERVE.run(connection, orders=staged)
     queue_up(connection, [(o, routes[o.order_id]) for o in fresh if o.status is Status.QUEUED])
-    rows.publish_new(connection, [o.accept_sequence for o in fresh], "client")
+    rows.note_new(connection, fresh, "client")
 
 
 def _one(connection: Connection, order_id: str) -> Order:
-    found = rows.by_ids(connection, [order_id])
+    found = rows.locked(connection, [order_id])
     if order_id not in found:
         raise Refused(Code.NOT_FOUND, f"no order {order_id}")
     return found[order_id]
@@ -237,11 +289,13 @@ def cancel(
 
 def leave_queues(connection: Connection, order: Order) -> None:
     """Take an unsent order out of the book or queue that it waits in."""
-    where = {"session": order.trading_session_id, "sequence": order.accept_sequence}
+    sequence = order.accept_sequence
     if order.status is Status.RESERVED:
-        left = connection.execute(_LEAVE_BOOK, where).rowcount
+        session = order.trading_session_id
+        left = _LEAVE_BOOK.run(connection, session=session, sequence=sequence).rowcount
     elif order.status is Status.QUEUED:
-        left = connection.execute(_LEAVE_QUEUE, where | {"account": order.account_id}).rowcount
+        account = order.account_id
+        left = _LEAVE_QUEUE.run(connection, account=account, sequence=sequence).rowcount
     else:
         return
     assert left == 1, f"{order.order_id} is {order.status}, but stands in {left} queues"

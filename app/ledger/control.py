@@ -4,6 +4,7 @@ Every change compares the version that the operator saw, and its audit row stand
 transaction. A lease is ownership of a broker: its epoch only rises, and a claim names it.
 """
 
+from datetime import date
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -23,15 +24,21 @@ from app.domain.records import (
     SessionOverride,
 )
 from app.ledger import audit
+from app.ledger.dialect import Statement, of
 
 _CONTROLS: Final = text(
     "SELECT broker_id, version, tps, dispatch, breaker, changed_by, changed_at, reason,"
     " expires_at, reverts_to FROM broker_control"
 )
 _PUT_CONTROL: Final = text(
-    "INSERT OR REPLACE INTO broker_control (broker_id, version, tps, dispatch, breaker,"
+    "INSERT INTO broker_control (broker_id, version, tps, dispatch, breaker,"
     " changed_by, changed_at, reason, expires_at, reverts_to) VALUES (:broker_id, :version,"
     " :tps, :dispatch, :breaker, :changed_by, :changed_at, :reason, :expires_at, :reverts_to)"
+    " ON CONFLICT (broker_id) DO UPDATE SET version = excluded.version, tps = excluded.tps,"
+    " dispatch = excluded.dispatch, breaker = excluded.breaker,"
+    " changed_by = excluded.changed_by, changed_at = excluded.changed_at,"
+    " reason = excluded.reason, expires_at = excluded.expires_at,"
+    " reverts_to = excluded.reverts_to"
 )
 _HALTS: Final = text("SELECT scope, target, halted_by, halted_at, reason FROM halts")
 _PUT_HALT: Final = text(
@@ -45,21 +52,48 @@ _OVERRIDES: Final = text(
     " FROM session_overrides"
 )
 _PUT_OVERRIDE: Final = text(
-    "INSERT OR REPLACE INTO session_overrides (trading_session_id, version, opens_at, closes_at,"
+    "INSERT INTO session_overrides (trading_session_id, version, opens_at, closes_at,"
     " changed_by, reason) VALUES (:trading_session_id, :version, :opens_at, :closes_at,"
-    " :changed_by, :reason)"
+    " :changed_by, :reason) ON CONFLICT (trading_session_id) DO UPDATE SET"
+    " version = excluded.version, opens_at = excluded.opens_at, closes_at = excluded.closes_at,"
+    " changed_by = excluded.changed_by, reason = excluded.reason"
 )
-_LEASE: Final = text(
-    "SELECT holder, epoch, expires_at FROM broker_leases WHERE broker_id = :broker"
+_LEASE: Final = Statement(
+    lambda d: (
+        f"SELECT holder, epoch, expires_at > {d.now('now')} AS stands"
+        " FROM broker_leases WHERE broker_id = :broker"
+    )
 )
-_PUT_LEASE: Final = text(
-    "INSERT OR REPLACE INTO broker_leases (broker_id, holder, epoch, expires_at)"
-    " VALUES (:broker, :holder, :epoch, :expires_at)"
+_PUT_LEASE: Final = Statement(
+    lambda d: (
+        "INSERT INTO broker_leases (broker_id, holder, epoch, expires_at)"
+        f" VALUES (:broker, :holder, :epoch, {d.now('now')} + {d.given('ttl', 'integer')})"
+        " ON CONFLICT (broker_id) DO UPDATE SET"
+        " holder = excluded.holder, epoch = excluded.epoch, expires_at = excluded.expires_at"
+    )
 )
-_RENEW: Final = text(
-    "UPDATE broker_leases SET expires_at = :expires_at"
+_RENEW: Final = Statement(
+    lambda d: (
+        f"UPDATE broker_leases SET expires_at = {d.now('now')} + {d.given('ttl', 'integer')}"
+        " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
+    )
+)
+_DROP_LEASE: Final = text(
+    "UPDATE broker_leases SET expires_at = 0"
     " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
 )
+
+
+# Operators' changes are few, and each reads what it replaces: one after the other, also where
+# several processes write. A claim reads the halts under a lock that a halt waits for.
+_ALONE: Final = text("SELECT pg_advisory_xact_lock(hashtext('openbell.control'))")
+_HALTS_STAND: Final = text("LOCK TABLE halts IN SHARE MODE")
+
+
+def one_by_one(connection: Connection) -> None:
+    """Let no other operator's change in before this one is committed."""
+    if of(connection).is_shared:
+        connection.execute(_ALONE)
 
 
 def controls(connection: Connection) -> dict[str, BrokerControl]:
@@ -70,6 +104,7 @@ def declare(
     connection: Connection, rates: dict[str, int], routes: dict[str, str], now: int
 ) -> None:
     """Give brokers and routes that the settings name a first row; what operators set stays."""
+    one_by_one(connection)
     known = controls(connection)
     for broker_id, tps in rates.items():
         if broker_id not in known:
@@ -91,6 +126,7 @@ def set_control(
     connection: Connection, wanted: BrokerControl, expected: int, by: Actor, now: int
 ) -> BrokerControl:
     """Store the next version, or say which one stands and who set it."""
+    one_by_one(connection)
     before = controls(connection).get(wanted.broker_id)
     if before is None:
         raise Refused(Code.NOT_FOUND, f"no broker {wanted.broker_id}")
@@ -113,6 +149,7 @@ def set_control(
 
 def revert_expired(connection: Connection, now: int) -> list[BrokerControl]:
     """Bring back what each override that has run out replaced."""
+    one_by_one(connection)
     reverted = []
     for control in controls(connection).values():
         if control.expires_at is None or control.expires_at > now:
@@ -130,7 +167,9 @@ def halts(connection: Connection) -> list[Halt]:
 
 
 def halted(connection: Connection) -> Halts:
-    """Return the halts in force, sorted by scope."""
+    """Return the halts in force, sorted by scope; none is added before the caller commits."""
+    if of(connection).is_shared:
+        connection.execute(_HALTS_STAND)
     return Halts.of(halts(connection))
 
 
@@ -138,6 +177,7 @@ def halt(connection: Connection, scope: str, target: str, by: Actor, now: int) -
     """Stop sends in scope; a second halt of the same scope leaves the first standing."""
     if scope not in SCOPES:
         raise Refused(Code.VALIDATION_FAILED, f"expected one of {', '.join(SCOPES)}, was {scope}")
+    one_by_one(connection)
     wanted = Halt(scope, target, by.name, now, by.reason)
     connection.execute(_PUT_HALT, wanted._asdict())
     standing = next(h for h in halts(connection) if (h.scope, h.target) == (scope, target))
@@ -148,6 +188,7 @@ def halt(connection: Connection, scope: str, target: str, by: Actor, now: int) -
 
 def resume(connection: Connection, scope: str, target: str, by: Actor, now: int) -> None:
     """Lift a halt; who stopped the sends may not be who starts them again."""
+    one_by_one(connection)
     standing = next((h for h in halts(connection) if (h.scope, h.target) == (scope, target)), None)
     if standing is None:
         raise Refused(Code.NOT_FOUND, f"no halt on {scope}:{target}")
@@ -172,6 +213,7 @@ def override_session(
     connection: Connection, session: str, bells: tuple[int, int], by: Actor, now: int
 ) -> SessionOverride:
     """Move the bells of one session."""
+    one_by_one(connection)
     before = next((o for o in overrides(connection) if o.trading_session_id == session), None)
     version = before.version + 1 if before else 1
     after = SessionOverride(session, version, *bells, by.name, by.reason)
@@ -183,47 +225,62 @@ def override_session(
 
 
 def take_lease(
-    connection: Connection, broker_id: str, holder: str, until: int, *, alone: bool, now: int
+    connection: Connection, broker_id: str, holder: str, ttl_ms: int, *, alone: bool, now: int
 ) -> int:
     """Become the broker's owner under a higher epoch.
 
     `alone` says that no other process can have this ledger open, so that a lease that stands
     is the lease of a dead one and need not run out first.
     """
-    standing = connection.execute(_LEASE, {"broker": broker_id}).first()
-    if standing and not alone and standing.holder != holder and standing.expires_at > now:
+    one_by_one(connection)
+    standing = _LEASE.run(connection, broker=broker_id, now=now).first()
+    if standing and not alone and standing.holder != holder and standing.stands:
         raise FenceLost(f"{broker_id} belongs to {standing.holder}")
     epoch = standing.epoch + 1 if standing else 1
-    values = {"broker": broker_id, "holder": holder, "epoch": epoch, "expires_at": until}
-    connection.execute(_PUT_LEASE, values)
+    lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
+    _PUT_LEASE.run(connection, **lease, ttl=ttl_ms, now=now)
     return epoch
 
 
 def renew_lease(
-    connection: Connection, broker_id: str, holder: str, epoch: int, until: int
+    connection: Connection, broker_id: str, holder: str, epoch: int, *, ttl_ms: int, now: int
 ) -> bool:
-    """Prolong the lease if it is still this one; `until` 0 gives it back."""
-    values = {"broker": broker_id, "holder": holder, "epoch": epoch, "expires_at": until}
-    return connection.execute(_RENEW, values).rowcount == 1
+    """Prolong the lease if it is still this one."""
+    lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
+    return _RENEW.run(connection, **lease, ttl=ttl_ms, now=now).rowcount == 1
 
 
-_DOUBTS: Final = text(
-    "SELECT o.order_id, o.account_id, o.symbol, a.broker_order_key, a.broker_id, o.updated_at"
-    " FROM attempts AS a JOIN orders AS o ON o.order_id = a.order_id"
-    " WHERE a.outcome IN ('open', 'unknown') AND a.outcome = 'unknown' ORDER BY o.updated_at"
+def drop_lease(connection: Connection, broker_id: str, holder: str, epoch: int) -> None:
+    """Give the lease back."""
+    lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
+    connection.execute(_DROP_LEASE, lease)
+
+
+_DOUBTS: Final = Statement(
+    lambda _: (
+        "SELECT o.order_id, o.account_id, o.symbol, i.broker_order_key, i.broker_id,"
+        " o.updated_at FROM dispatch_inflight AS i JOIN orders@day AS o ON o.order_id = i.order_id"
+        " AND o.trade_date = i.trade_date WHERE i.trade_date = @day AND i.outcome = 'unknown'"
+    )
+)
+_DOUBTFUL_DAYS: Final = text(
+    "SELECT DISTINCT trade_date FROM dispatch_inflight WHERE outcome = 'unknown'"
 )
 _COUNTS: Final = {
     "reserved": text("SELECT trading_session_id, count(*) FROM reserved_book GROUP BY 1"),
     "ready": text("SELECT route_id, count(*) FROM dispatch_ready GROUP BY 1"),
     "in_doubt": text(
-        "SELECT broker_id, count(*) FROM attempts"
-        " WHERE outcome IN ('open', 'unknown') AND outcome = 'unknown' GROUP BY 1"
+        "SELECT broker_id, count(*) FROM dispatch_inflight WHERE outcome = 'unknown' GROUP BY 1"
     ),
 }
 
 
 def doubts(connection: Connection) -> list[Doubt]:
-    return [Doubt(*row) for row in connection.execute(_DOUBTS)]
+    found: list[Doubt] = []
+    for day in connection.execute(_DOUBTFUL_DAYS).scalars().all():
+        on = date.fromisoformat(str(day))
+        found += [Doubt._make(row) for row in _DOUBTS.run(connection, on)]
+    return sorted(found, key=lambda doubt: doubt.since)
 
 
 def backlog(connection: Connection) -> Backlog:

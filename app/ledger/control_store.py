@@ -1,10 +1,10 @@
-"""The record as operators see it: `ControlStore` of `app/ports.py` on SQLite.
+"""The record as operators see it: `ControlStore` of `app/ports.py`.
 
 It adds the time to `control`, `audit` and `verdicts`; each change and its audit row are one
 commit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app import crash
 from app.domain.order import Order
@@ -15,10 +15,11 @@ from app.domain.records import (
     Change,
     Doubt,
     Halt,
+    LaneStatus,
     Route,
     SessionOverride,
 )
-from app.ledger import audit, control, verdicts
+from app.ledger import audit, control, showing, verdicts
 from app.ledger.audit import Anchor
 from app.ledger.edge import Edge
 
@@ -27,13 +28,13 @@ class ControlLedger(Edge):
     """Sets rates, halts and bells, and answers for who did it."""
 
     async def controls(self) -> dict[str, BrokerControl]:
-        return await self._database.read(control.controls)
+        return await self._read(control.controls)
 
     async def set_control(
         self, wanted: BrokerControl, expected_version: int, by: Actor
     ) -> BrokerControl:
         now = self._clock.now()
-        after = await self._write(
+        after = await self._write_once(
             lambda c: control.set_control(c, wanted, expected_version, by, now)
         )
         crash.point("admin.after_commit")
@@ -44,57 +45,77 @@ class ControlLedger(Edge):
         return await self._write(lambda c: control.revert_expired(c, now))
 
     async def halts(self) -> list[Halt]:
-        return await self._database.read(control.halts)
+        return await self._read(control.halts)
 
     async def halt(self, scope: str, target: str, by: Actor) -> Halt:
         now = self._clock.now()
-        return await self._write(lambda c: control.halt(c, scope, target, by, now))
+        return await self._write_once(lambda c: control.halt(c, scope, target, by, now))
 
     async def resume(self, scope: str, target: str, by: Actor) -> None:
         now = self._clock.now()
-        await self._write(lambda c: control.resume(c, scope, target, by, now))
+        await self._write_once(lambda c: control.resume(c, scope, target, by, now))
 
     async def routes(self) -> list[Route]:
-        return await self._database.read(control.routes)
+        return await self._read(control.routes)
 
     async def overrides(self) -> list[SessionOverride]:
-        return await self._database.read(control.overrides)
+        return await self._read(control.overrides)
 
     async def override_session(
         self, trading_session_id: str, opens_at: int, closes_at: int, by: Actor
     ) -> SessionOverride:
         now, bells = self._clock.now(), (opens_at, closes_at)
-        return await self._write(
+        return await self._write_once(
             lambda c: control.override_session(c, trading_session_id, bells, by, now)
         )
 
     async def audit(self, after: int, limit: int) -> list[dict[str, object]]:
-        found = await self._database.read(lambda c: audit.page(c, after, limit))
+        found = await self._read(lambda c: audit.page(c, after, limit))
         return [row._asdict() for row in found]
 
     async def audit_broken_at(self, anchor: Anchor | None = None) -> int | None:
-        return await self._database.read(lambda c: audit.broken_at(c, anchor))
+        return await self._read(lambda c: audit.broken_at(c, anchor))
 
     async def note(self, change: Change, by: Actor) -> int:
         now = self._clock.now()
-        return await self._write(lambda c: audit.append(c, by, change, now))
+        return await self._write_once(lambda c: audit.append(c, by, change, now))
 
     async def resolve_doubt(
         self, broker_order_key: str, verdict: str, terms: Mapping[str, str], by: Actor
     ) -> Order:
         now = self._clock.now()
-        return await self._write(
+        return await self._write_once(
             lambda c: verdicts.resolve(c, broker_order_key, verdict, terms, by, now)
         )
 
+    async def show_lanes(self, lanes: Sequence[LaneStatus]) -> None:
+        now = self._clock.now()
+        if lanes:
+            await self._write(lambda c: showing.show(c, lanes, now))
+
+    async def shown_lanes(self) -> list[tuple[LaneStatus, int]]:
+        return await self._read(showing.shown)
+
+    async def ask(self, broker_order_key: str) -> None:
+        await self._write(lambda c: showing.ask(c, broker_order_key))
+
+    async def questions(self) -> list[str]:
+        return await self._read(showing.open_questions)
+
+    async def answer(self, broker_order_key: str, words: str) -> None:
+        await self._write(lambda c: showing.answer(c, broker_order_key, words))
+
+    async def answered(self, broker_order_key: str) -> str | None:
+        return await self._write(lambda c: showing.answered(c, broker_order_key))
+
     async def waiting_sessions(self) -> list[str]:
-        return await self._database.read(control.waiting_sessions)
+        return await self._read(control.waiting_sessions)
 
     async def doubts(self) -> list[Doubt]:
-        return await self._database.read(control.doubts)
+        return await self._read(control.doubts)
 
     async def backlog(self) -> Backlog:
-        return await self._database.read(control.backlog)
+        return await self._read(control.backlog)
 
     async def by_status(self, trading_session_id: str) -> dict[str, int]:
-        return await self._database.read(lambda c: control.by_status(c, trading_session_id))
+        return await self._read(lambda c: control.by_status(c, trading_session_id))

@@ -1,9 +1,10 @@
-"""The record as dispatch sees it: `DispatchStore` of `app/ports.py` on SQLite.
+"""The record as dispatch sees it: `DispatchStore` of `app/ports.py`.
 
 It adds the time to `queues`, `outcomes` and `reporting`, and the crash points around them.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -21,44 +22,54 @@ from app.domain.records import (
 )
 from app.domain.values import Status
 from app.ledger import attempts, control, outcomes, queues, reporting, rows
+from app.ledger.dialect import Statement
 from app.ledger.edge import Edge
-from app.ports import Recheck
+from app.ports import Recheck, StoreAway
 
 # The second half is a held order of which a broker has shown a copy: whichever of its attempts
 # that is, each may be canceled, for a cancel of nothing does nothing.
-_PENDING: Final = text(
-    "SELECT o.order_id, a.broker_order_key, o.broker_order_id"
-    " FROM orders AS o INDEXED BY orders_cancel_pending"
-    " JOIN attempts AS a ON a.broker_order_key BETWEEN o.order_id || '00' AND o.order_id || '99'"
-    " WHERE o.broker_id = :broker AND o.pending_request = 'cancel'"
-    " AND o.status IN ('new', 'partially_filled') AND a.broker_id = :broker"
-    " AND a.outcome = 'accepted'"
-    " UNION ALL SELECT o.order_id, a.broker_order_key, NULL"
-    " FROM orders AS o INDEXED BY orders_cancel_pending"
-    " JOIN attempts AS a ON a.broker_order_key BETWEEN o.order_id || '00' AND o.order_id || '99'"
-    " WHERE o.broker_id IS NULL AND o.pending_request = 'cancel' AND o.status = 'held'"
-    " AND a.broker_id = :broker LIMIT :limit"
+_KEYS_OF: Final = (
+    " JOIN attempts@day AS a ON a.broker_order_key BETWEEN o.order_id || '00'"
+    " AND o.order_id || '99' AND a.trade_date = @day"
 )
+_WISHES: Final = (
+    " FROM cancel_requests AS c JOIN orders@day AS o ON o.accept_sequence = c.accept_sequence"
+    f" AND o.trade_date = c.trade_date{_KEYS_OF}"
+    " WHERE c.trade_date = @day AND o.pending_request = 'cancel' AND a.broker_id = :broker"
+)
+_PENDING: Final = Statement(
+    lambda _: (
+        f"SELECT o.order_id, a.broker_order_key, o.broker_order_id{_WISHES}"
+        " AND o.broker_id = :broker AND o.status IN ('new', 'partially_filled')"
+        " AND a.outcome = 'accepted'"
+        f" UNION ALL SELECT o.order_id, a.broker_order_key, NULL{_WISHES}"
+        " AND o.broker_id IS NULL AND o.status = 'held' LIMIT :limit"
+    )
+)
+_WISHING_DAYS: Final = text("SELECT DISTINCT trade_date FROM cancel_requests ORDER BY 1")
+CLAIM_BITS: Final = 62  # of chance: a claim's name, within SQL's signed 64
 
 
 class DispatchLedger(Edge):
     """Releases, claims and settles."""
 
     async def take_lease(self, broker_id: str, holder: str, ttl_ms: int) -> int:
-        # The lock file has proved that whoever held a lease on this file is gone.
-        now = self._clock.now()
+        # Where we are alone, whoever held a lease is gone: the lock file has proved it.
+        now, alone = self._clock.now(), not self._database.is_shared
         epoch = await self._write(
-            lambda c: control.take_lease(c, broker_id, holder, now + ttl_ms, alone=True, now=now)
+            lambda c: control.take_lease(c, broker_id, holder, ttl_ms, alone=alone, now=now)
         )
         crash.point("lease.after_acquire")
         return epoch
 
     async def renew_lease(self, broker_id: str, holder: str, epoch: int, ttl_ms: int) -> bool:
-        until = self._clock.now() + ttl_ms
-        return await self._write(lambda c: control.renew_lease(c, broker_id, holder, epoch, until))
+        now = self._clock.now()
+        return await self._write(
+            lambda c: control.renew_lease(c, broker_id, holder, epoch, ttl_ms=ttl_ms, now=now)
+        )
 
     async def drop_lease(self, broker_id: str, holder: str, epoch: int) -> None:
-        await self._write(lambda c: control.renew_lease(c, broker_id, holder, epoch, 0))
+        await self._write(lambda c: control.drop_lease(c, broker_id, holder, epoch))
 
     async def recover(self, broker_id: str) -> int:
         now = self._clock.now()
@@ -75,10 +86,15 @@ class DispatchLedger(Edge):
         return await self._write(lambda c: queues.expire(c, session, limit, now))
 
     async def claim(self, fence: Fence, limit: int, recheck: Recheck) -> list[Claimed]:
-        now = self._clock.now()
-        return await self._write(
-            lambda c: queues.claim(c, fence, limit, recheck, now), "claim.before_commit"
-        )
+        now, token = self._clock.now(), self._clock.random_bits(CLAIM_BITS)
+
+        def work(connection: Connection) -> list[Claimed]:
+            return queues.claim(connection, fence, limit, recheck, token=token, now=now)
+
+        try:
+            return await self._write_once(work, "claim.before_commit")
+        except StoreAway:  # nobody knows whether it stands: it has a name, so look
+            return await self._read(lambda c: attempts.claimed_by(c, fence.broker_id, token))
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         now = self._clock.now()
@@ -91,7 +107,7 @@ class DispatchLedger(Edge):
         )
 
     async def in_doubt(self, broker_id: str) -> list[OpenAttempt]:
-        return await self._database.read(lambda c: attempts.in_doubt(c, broker_id))
+        return await self._read(lambda c: attempts.in_doubt(c, broker_id))
 
     async def never_received(self, keys: Sequence[str], by: str) -> int:
         now = self._clock.now()
@@ -100,15 +116,21 @@ class DispatchLedger(Edge):
         )
 
     async def pending_cancels(self, broker_id: str, limit: int) -> list[PendingCancel]:
-        values = {"broker": broker_id, "limit": limit}
-        found = await self._database.read(lambda c: c.execute(_PENDING, values).all())
-        return [PendingCancel(*row) for row in found]
+        def work(connection: Connection) -> list[PendingCancel]:
+            found: list[PendingCancel] = []
+            for day in connection.execute(_WISHING_DAYS).scalars().all():
+                on = date.fromisoformat(str(day))
+                left = {"broker": broker_id, "limit": limit - len(found)}
+                found += [PendingCancel._make(row) for row in _PENDING.run(connection, on, **left)]
+            return found
+
+        return await self._read(work)
 
     async def refuse_cancel(self, order_ids: Sequence[str]) -> None:
         now = self._clock.now()
 
         def work(connection: Connection) -> None:
-            found = rows.by_ids(connection, order_ids).values()
+            found = rows.locked(connection, order_ids).values()
             moves = [
                 rows.Move(order, [after], "cancel refused")
                 for order in found

@@ -1,12 +1,13 @@
-"""The record as intake and clients see it: `OrderStore` of `app/ports.py` on SQLite.
+"""The record as intake and clients see it: `OrderStore` of `app/ports.py`.
 
-It adds the time and fresh ids to `booking`. The last accept_sequence is read inside the
-transaction: remembered outside of it, two takes at once would give two orders one place.
+It adds the time and fresh ids to `booking`. The ids are drawn once, before the first try: when
+the answer to a commit is lost, the same ids find out whether it stands.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
@@ -21,35 +22,56 @@ from app.domain.records import (
     Taken,
     Taking,
 )
-from app.domain.values import CancelOrigin, new_order_id
-from app.ledger import booking, rows
+from app.domain.values import CancelOrigin, new_order_id, trade_date_of
+from app.ledger import booking, days, rows
+from app.ledger.dialect import Dialect, Statement
 from app.ledger.edge import Edge
 
 RANDOM_BITS: Final = 80
-_LAST: Final = text("SELECT coalesce(max(accept_sequence), 0) FROM orders")
+# A client waits for this: long enough for a server to restart, then he is told to ask again.
+CLIENT_PATIENCE_S: Final = 5.0
 _KEY: Final = text(
     "SELECT order_id, request_hash FROM order_keys"
     " WHERE account_id = :account AND client_order_id = :client"
 )
-_EVENTS: Final = text(
-    "SELECT sequence, type, at, actor, cause FROM order_events WHERE order_id = :id"
-    " ORDER BY sequence"
+_EVENTS: Final = Statement(
+    lambda _: (
+        "SELECT sequence, type, at, actor, cause FROM order_events@day"
+        " WHERE order_id = :id AND trade_date = @day ORDER BY sequence"
+    )
 )
-_EXECUTIONS: Final = text(
-    "SELECT json_group_array(json(report)) FROM (SELECT report FROM executions"
-    " WHERE order_id = :id ORDER BY applied_at, execution_id)"
+_EXECUTIONS: Final = Statement(
+    lambda d: d.listed(
+        d.json("report"),
+        "(SELECT report FROM executions@day WHERE order_id = :id AND trade_date = @day"
+        " ORDER BY applied_at, execution_id) AS e",
+    )
 )
-_ATTEMPTS: Final = text(
-    "SELECT broker_order_key, attempt_number, broker_id, claimed_at, outcome, settled_by,"
-    " settled_at FROM attempts WHERE broker_order_key BETWEEN :id || '00' AND :id || '99'"
-    " ORDER BY attempt_number"
+_ATTEMPTS: Final = Statement(
+    lambda d: (
+        "SELECT broker_order_key, attempt_number, broker_id, claimed_at, outcome,"
+        " settled_by, settled_at FROM attempts@day WHERE broker_order_key BETWEEN"
+        f" {d.given('id', 'text')} || '00' AND {d.given('id', 'text')} || '99'"
+        " AND trade_date = @day ORDER BY attempt_number"
+    )
 )
-_PAGE: Final = rows.select(
-    "orders AS o WHERE o.account_id = :account AND o.accept_sequence < :before"
-    " AND (:status IS NULL OR o.status = :status) AND (:symbol IS NULL OR o.symbol = :symbol)"
-    " AND (:list IS NULL OR o.list_id = :list) AND (:date IS NULL OR o.trade_date = :date)",
-    order_by="o.accept_sequence DESC",
-    limit=":limit",
+_WANTED: Final = {"status": "text", "symbol": "text", "list_id": "text", "trade_date": "date"}
+
+
+def _wanted(d: Dialect) -> str:
+    return "".join(
+        f" AND ({d.given(name, type_)} IS NULL OR o.{name} = {d.given(name, type_)})"
+        for name, type_ in _WANTED.items()
+    )
+
+
+_PAGE: Final = Statement(
+    lambda d: rows.select(
+        d,
+        "orders AS o WHERE o.account_id = :account AND o.accept_sequence < :before" + _wanted(d),
+        order_by="o.accept_sequence DESC",
+        limit=":limit",
+    )
 )
 NO_BOUND: Final = 2**63 - 1
 
@@ -57,25 +79,33 @@ NO_BOUND: Final = 2**63 - 1
 class OrderLedger(Edge):
     """Takes, shows, edits and cancels orders."""
 
+    _days: frozenset[date] = frozenset()  # seen or made; asked for at each first order of a day
+
     async def take(self, entries: Sequence[Taking]) -> list[Taken | Conflict]:
         now = self._clock.now()
         fresh = [
             new_order_id(e.session.trade_date, now, self._clock.random_bits(RANDOM_BITS))
             for e in entries
         ]
+        await self._have_days({e.session.trade_date for e in entries})
 
         def work(connection: Connection) -> list[Taken | Conflict]:
-            last = connection.execute(_LAST).scalar_one()
-            results = booking.take(connection, entries, fresh, now, last)
+            results = booking.take(connection, entries, fresh, now)
             crash.point("intake.before_commit")
             return results
 
-        results = await self._database.write(work)
+        results = await self._write(work, patience_s=CLIENT_PATIENCE_S)
         crash.point("intake.after_commit")
         return results
 
+    async def _have_days(self, wanted: set[date]) -> None:
+        """Make the tables of a day that has none: late, so somebody should look at the plan."""
+        for day in sorted(wanted - self._days):
+            await self._write(lambda c, day=day: days.make(c, day))  # type: ignore[misc]
+            self._days = self._days | {day}
+
     async def get(self, order_id: str) -> Order | None:
-        found = await self._database.read(lambda c: rows.by_ids(c, [order_id]))
+        found = await self._read(lambda c: rows.by_ids(c, [order_id]))
         return found.get(order_id)
 
     async def by_client_order_id(self, account_id: str, client_order_id: str) -> Order | None:
@@ -100,7 +130,7 @@ class OrderLedger(Edge):
             key = connection.execute(_KEY, values).first()
             return (rows.by_ids(connection, [key[0]])[key[0]], key[1]) if key else None
 
-        return await self._database.read(work)
+        return await self._read(work)
 
     async def page(self, query: OrderQuery) -> list[Order]:
         values = {
@@ -108,33 +138,45 @@ class OrderLedger(Edge):
             "before": NO_BOUND if query.before is None else query.before,
             "status": query.status,
             "symbol": query.symbol,
-            "list": query.list_id,
-            "date": query.trade_date and str(query.trade_date),
+            "list_id": query.list_id,
+            "trade_date": query.trade_date and query.trade_date.isoformat(),
             "limit": query.limit,
         }
-        return await self._database.read(lambda c: rows.read(c, _PAGE, **values))
+        found = await self._read(lambda c: _PAGE.run(c, **values).scalar_one())
+        return codec.decode_orders(found)
 
     async def amend(
         self, order_id: str, version: int, quantity: Decimal, limit_price: Decimal | None
     ) -> Order:
         now, terms = self._clock.now(), (quantity, limit_price)
-        return await self._write(lambda c: booking.amend(c, order_id, version, terms, now))
+        return await self._write_once(lambda c: booking.amend(c, order_id, version, terms, now))
 
     async def cancel(self, order_id: str, version: int | None, origin: CancelOrigin) -> Order:
         now = self._clock.now()
-        order = await self._write(lambda c: booking.cancel(c, order_id, version, origin, now))
+        order = await self._write_once(lambda c: booking.cancel(c, order_id, version, origin, now))
         crash.point("cancel.after_commit")
         return order
 
     async def events(self, order_id: str) -> list[OrderEvent]:
-        found = await self._database.read(lambda c: c.execute(_EVENTS, {"id": order_id}).all())
+        found = await self._of_order(_EVENTS, order_id)
         return [OrderEvent(*row) for row in found]
 
     async def executions(self, order_id: str) -> list[ExecutionReport]:
-        values = {"id": order_id}
-        found = await self._database.read(lambda c: c.execute(_EXECUTIONS, values).scalar_one())
-        return codec.decode_reports(found)
+        found = await self._of_order(_EXECUTIONS, order_id)
+        return codec.decode_reports(found[0][0]) if found else []
 
     async def attempts(self, order_id: str) -> list[AttemptView]:
-        found = await self._database.read(lambda c: c.execute(_ATTEMPTS, {"id": order_id}).all())
+        found = await self._of_order(_ATTEMPTS, order_id)
         return [AttemptView(*row) for row in found]
+
+    async def _of_order(self, statement: Statement, order_id: str) -> Sequence[Sequence[Any]]:
+        day = trade_date_of(order_id)
+        if day is None:
+            return []
+
+        def work(connection: Connection) -> Sequence[Sequence[Any]]:
+            if not days.is_attached(connection, day):
+                return []
+            return statement.run(connection, day, id=order_id).all()
+
+        return await self._read(work)

@@ -23,8 +23,8 @@ ACTOR: Final = "openbell"
 
 def settle(connection: Connection, settlements: Sequence[Settlement], now: int) -> None:
     """T10 to T13: note what the brokers answered."""
+    orders = attempts.lock_orders(connection, (s.broker_order_key for s in settlements))
     known = attempts.by_keys(connection, (s.broker_order_key for s in settlements))
-    orders = rows.by_ids(connection, {a.order_id for a in known.values()})
     moves, closings, back = [], [], []
     for s in settlements:
         attempt = known[s.broker_order_key]
@@ -87,20 +87,20 @@ def _cause(answer: Answer) -> str:
 
 def recover(connection: Connection, broker_id: str, now: int) -> int:
     """Declare every attempt that a former owner left open unknown, its order in doubt."""
-    left = [a for a in attempts.open_at(connection, broker_id) if a.outcome is Outcome.OPEN]
+    left = attempts.open_at(connection, broker_id, Outcome.OPEN)
     unknown = Unknown("found sending at start-up")
-    settle(connection, [Settlement(a.key, unknown, a.sent_ns) for a in left], now)
+    settle(connection, [Settlement(key, unknown, None) for key in left], now)
     return len(left)
 
 
 def never_received(connection: Connection, keys: Sequence[str], by: str, now: int) -> int:
     """T15: close doubts on proof of absence; each order may go again, under a new key."""
+    orders = attempts.lock_orders(connection, keys)
     doubts = {
         key: attempt
         for key, attempt in attempts.by_keys(connection, keys).items()
         if attempt.outcome is Outcome.UNKNOWN
     }
-    orders = rows.by_ids(connection, {a.order_id for a in doubts.values()})
     moves, back = [], []
     for attempt in doubts.values():
         order = orders[attempt.order_id]

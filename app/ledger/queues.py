@@ -6,9 +6,10 @@ halt covers the order: all read in the same transaction. Whoever claims late fin
 """
 
 from collections.abc import Sequence
-from typing import Final
+from datetime import date
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from app import codec
 from app.domain.errors import Code
@@ -19,44 +20,51 @@ from app.domain.values import ATTEMPT_NUMBER_MAX, broker_order_key
 from app.ledger import attempts, rows
 from app.ledger.booking import queue_up
 from app.ledger.control import halted
+from app.ledger.dialect import Statement
 from app.ports import Recheck
 
 ACTOR: Final = "openbell"
 
-_DUE: Final = text(
-    "SELECT json_group_array(json_array(accept_sequence, route_id)) FROM (SELECT accept_sequence,"
-    " route_id FROM reserved_book WHERE trading_session_id = :session"
-    " ORDER BY accept_sequence LIMIT :limit)"
+_SESSION_QUEUE: Final = " WHERE d.trading_session_id = :session"
+_DUE: Final = Statement(
+    lambda d: d.listed(
+        d.array("accept_sequence", d.words("trade_date"), "route_id"),
+        "(SELECT d.accept_sequence, d.trade_date, d.route_id FROM reserved_book AS d"
+        f"{_SESSION_QUEUE} ORDER BY d.accept_sequence LIMIT :limit{d.lock_queue}) AS due",
+    )
 )
-_OUT_OF_BOOK: Final = text(
-    "DELETE FROM reserved_book WHERE trading_session_id = :session"
-    " AND accept_sequence IN (SELECT value FROM json_each(:sequences))"
+_OUT_OF_BOOK: Final = Statement(
+    lambda d: (
+        "DELETE FROM reserved_book WHERE trading_session_id = :session"
+        f" AND accept_sequence IN (SELECT value FROM {d.values('sequences', 'integer')} AS i)"
+    )
 )
-_WAITING: Final = text(
-    "SELECT json_group_array(json_array(route_id, rank, accept_sequence)) FROM (SELECT route_id,"
-    " rank, accept_sequence FROM dispatch_ready WHERE trading_session_id = :session LIMIT :limit)"
+_WAITING: Final = Statement(
+    lambda d: d.listed(
+        d.array("accept_sequence", d.words("trade_date"), "route_id", "rank"),
+        "(SELECT d.accept_sequence, d.trade_date, d.route_id, d.rank FROM dispatch_ready AS d"
+        f"{_SESSION_QUEUE} LIMIT :limit{d.lock_queue}) AS waiting",
+    )
 )
-_OUT_OF_QUEUE: Final = text(
-    "DELETE FROM dispatch_ready WHERE (route_id, rank, accept_sequence) IN"
-    " (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows))"
+_PLACE: Final = {"route_id": "text", "rank": "integer", "accept_sequence": "integer"}
+_OUT_OF_QUEUE: Final = Statement(
+    lambda d: (
+        "DELETE FROM dispatch_ready WHERE (route_id, rank, accept_sequence) IN"
+        f" (SELECT route_id, rank, accept_sequence FROM {d.staged('rows', _PLACE)} AS i)"
+    )
 )
-
-
-def _in_order(connection: Connection, sequences: Sequence[int]) -> list[Order]:
-    return rows.read(connection, rows.BY_SEQUENCES, ids=codec.text(sequences))
 
 
 def release(
     connection: Connection, session: str, limit: int, recheck: Recheck, now: int
 ) -> tuple[int, int]:
     """T2: queue the next reserved orders of a session that is open; return (queued, denied)."""
-    values = {"session": session, "limit": limit}
-    due = codec.decode(connection.execute(_DUE, values).scalar_one())
+    due = codec.decode(_DUE.run(connection, session=session, limit=limit).scalar_one())
     if not due:
         return 0, 0
-    routes = dict(due)
+    routes = {sequence: route for sequence, _, route in due}
     moves, queued = [], []
-    for order in _in_order(connection, list(routes)):
+    for order in rows.free_at(connection, _places(due)):
         code = recheck(order)
         if code is None:
             after = released(order, now)
@@ -64,61 +72,81 @@ def release(
             moves.append(rows.Move(order, [after], "bell"))
         else:
             moves.append(rows.Move(order, [denied(order, code, now)], code.code))
-    values = {"session": session, "sequences": codec.text(list(routes))}
-    connection.execute(_OUT_OF_BOOK, values)
+    _leave_book(connection, session, moves)
     rows.write(connection, moves, ACTOR)
     queue_up(connection, queued)
     return len(queued), len(moves) - len(queued)
 
 
+def _places(found: Sequence[Sequence[Any]]) -> list[tuple[date, int]]:
+    return [(date.fromisoformat(day), sequence) for sequence, day, *_ in found]
+
+
+def _leave_book(connection: Connection, session: str, moves: Sequence[rows.Move]) -> None:
+    """Delete what was moved, never move what was deleted: what is not moved keeps its place."""
+    sequences = codec.text([move.before.accept_sequence for move in moves])
+    _OUT_OF_BOOK.run(connection, session=session, sequences=sequences)
+
+
 def expire(connection: Connection, session: str, limit: int, now: int) -> int:
     """T8: end unsent orders of a session that is over; return how many."""
-    values = {"session": session, "limit": limit}
-    reserved = codec.decode(connection.execute(_DUE, values).scalar_one())
-    waiting = codec.decode(connection.execute(_WAITING, values).scalar_one())
-    sequences = [row[0] for row in reserved] + [row[2] for row in waiting]
-    if not sequences:
-        return 0
+    reserved = codec.decode(_DUE.run(connection, session=session, limit=limit).scalar_one())
+    waiting = codec.decode(_WAITING.run(connection, session=session, limit=limit).scalar_one())
     moves = [
         rows.Move(order, [expired_unsent(order, Code.SESSION_OVER, now)], "session over")
-        for order in _in_order(connection, sequences)
+        for order in rows.free_at(connection, _places([*reserved, *waiting]))
     ]
-    connection.execute(_OUT_OF_BOOK, {"session": session, "sequences": codec.text(sequences)})
-    connection.execute(_OUT_OF_QUEUE, {"rows": codec.text(waiting)})
+    if not moves:
+        return 0
+    ended = {move.before.accept_sequence for move in moves}
+    places = [(route, rank, at) for at, _, route, rank in waiting if at in ended]
+    _leave_book(connection, session, moves)
+    _OUT_OF_QUEUE.run(connection, rows=codec.text(places))
     rows.write(connection, moves, ACTOR)
     return len(moves)
 
 
-_FENCE: Final = text(
-    "SELECT json_group_array(json_array(r.route_id, r.epoch)) FROM routes AS r"
-    " JOIN broker_leases AS l ON l.broker_id = r.active_broker"
-    " JOIN broker_control AS c ON c.broker_id = r.active_broker"
-    " WHERE r.active_broker = :broker AND l.holder = :holder AND l.epoch = :epoch"
-    " AND l.expires_at > :now AND c.dispatch = 'running'"
+_FENCE: Final = Statement(
+    lambda d: d.listed(
+        d.array("route_id", "epoch"),
+        "(SELECT r.route_id, r.epoch FROM routes AS r"
+        " JOIN broker_leases AS l ON l.broker_id = r.active_broker"
+        " JOIN broker_control AS c ON c.broker_id = r.active_broker"
+        " WHERE r.active_broker = :broker AND l.holder = :holder AND l.epoch = :epoch"
+        f" AND l.expires_at > {d.now('now')} AND c.dispatch = 'running'{d.lock_fence}) AS held",
+    )
 )
-_HEAD: Final = text(
-    "SELECT json_group_array(json_array(d.rank, d.accept_sequence, d.route_id)) FROM"
-    " (SELECT d.rank, d.accept_sequence, d.route_id FROM dispatch_ready AS d"
-    " CROSS JOIN orders AS o ON o.accept_sequence = d.accept_sequence"
-    " WHERE d.route_id = :route"
-    " AND d.trading_session_id IN (SELECT value FROM json_each(:sessions))"
-    " AND o.account_id NOT IN (SELECT value FROM json_each(:accounts))"
-    " AND o.symbol NOT IN (SELECT value FROM json_each(:symbols))"
-    " ORDER BY d.rank, d.accept_sequence LIMIT :limit) AS d"
+_HEAD: Final = Statement(
+    lambda d: d.listed(
+        d.array("rank", "accept_sequence", "route_id", d.words("trade_date")),
+        "(SELECT d.rank, d.accept_sequence, d.route_id, d.trade_date FROM dispatch_ready AS d"
+        " WHERE d.route_id = :route"
+        f" AND d.trading_session_id IN (SELECT value FROM {d.values('sessions')} AS s)"
+        f" AND d.account_id NOT IN (SELECT value FROM {d.values('accounts')} AS a)"
+        f" AND d.symbol NOT IN (SELECT value FROM {d.values('symbols')} AS y)"
+        f" ORDER BY d.rank, d.accept_sequence LIMIT :limit{d.lock_queue}) AS head",
+    )
 )
-_TRIES: Final = text(
-    "SELECT json_group_array(json_array(i.value, (SELECT count(*) FROM attempts AS a"
-    " WHERE a.broker_order_key BETWEEN i.value || '00' AND i.value || '99')))"
-    " FROM json_each(:ids) AS i"
-)
+
+
+class _Place(NamedTuple):
+    """Where an order stands in the queues."""
+
+    rank: int
+    accept_sequence: int
+    route_id: str
+    trade_date: date
 
 
 def claim(
-    connection: Connection, fence: Fence, limit: int, recheck: Recheck, now: int
+    connection: Connection, fence: Fence, limit: int, recheck: Recheck, *, token: int, now: int
 ) -> list[Claimed]:
-    """T9: commit one attempt for each of the next orders, in fair order; or `FenceLost`."""
+    """T9: commit one attempt for each of the next orders, in fair order; or `FenceLost`.
+
+    `token` names this very claim: if its commit stands and the answer was lost, it is read back.
+    """
     held = {"broker": fence.broker_id, "holder": fence.holder, "epoch": fence.owner_epoch}
-    epochs = dict(codec.decode(connection.execute(_FENCE, held | {"now": now}).scalar_one()))
+    epochs = dict(codec.decode(_FENCE.run(connection, **held, now=now).scalar_one()))
     stops = halted(connection)
     if not epochs or stops.covers_broker(fence.broker_id):
         raise FenceLost(fence.broker_id)
@@ -128,46 +156,47 @@ def claim(
         if route not in stops.routes
         for head in _head(connection, route, fence, stops, limit)
     ]
-    places = {sequence: (route, rank) for rank, sequence, route in sorted(heads)[:limit]}
-    if not places:
+    places = {place.accept_sequence: place for place in sorted(heads)[:limit]}
+    free = rows.free_at(connection, [(p.trade_date, p.accept_sequence) for p in places.values()])
+    waiting = {order.accept_sequence: order for order in free}
+    found = [waiting[sequence] for sequence in places if sequence in waiting]
+    if not found:
         return []
-    waiting = {order.accept_sequence: order for order in _in_order(connection, list(places))}
-    found = [waiting[sequence] for sequence in places]
-    tries = dict(_tries(connection, found))
+    tries = attempts.tries(connection, found)
     moves, taken = [], []
     for order in found:
         code = _obstacle(order, tries[order.order_id], recheck)
         if code is not None:
             moves.append(rows.Move(order, [denied(order, code, now)], code.code))
             continue
-        route, rank = places[order.accept_sequence]
+        place = places[order.accept_sequence]
         after = claimed(order, fence.broker_id, now)
         key = broker_order_key(order.order_id, tries[order.order_id] + 1)
-        taken.append(Claimed(after, key, route, epochs[route], rank))
+        taken.append(Claimed(after, key, place.route_id, epochs[place.route_id], place.rank))
         moves.append(rows.Move(order, [after], key))
-    out = [(route, rank, sequence) for sequence, (route, rank) in places.items()]
-    connection.execute(_OUT_OF_QUEUE, {"rows": codec.text(out)})
+    out = [(p.route_id, p.rank, p.accept_sequence) for p in places.values()]
+    left = [place for place in out if place[-1] in waiting]
+    _OUT_OF_QUEUE.run(connection, rows=codec.text(left))
     rows.write(connection, moves, ACTOR)
-    attempts.begin(connection, taken, fence.broker_id, fence.owner_epoch, now)
+    attempts.begin(connection, taken, fence, token, now)
     return taken
 
 
 def _head(
     connection: Connection, route: str, fence: Fence, stops: Halts, limit: int
-) -> list[tuple[int, int, str]]:
-    values = {
-        "route": route,
-        "sessions": codec.text(sorted(fence.sessions)),
-        "accounts": codec.text(sorted(stops.accounts)),
-        "symbols": codec.text(sorted(stops.symbols)),
-        "limit": limit,
-    }
-    return [tuple(row) for row in codec.decode(connection.execute(_HEAD, values).scalar_one())]
-
-
-def _tries(connection: Connection, orders: Sequence[Order]) -> list[tuple[str, int]]:
-    ids = codec.text([order.order_id for order in orders])
-    return codec.decode(connection.execute(_TRIES, {"ids": ids}).scalar_one())  # type: ignore[no-any-return]
+) -> list[_Place]:
+    found = _HEAD.run(
+        connection,
+        route=route,
+        sessions=codec.text(sorted(fence.sessions)),
+        accounts=codec.text(sorted(stops.accounts)),
+        symbols=codec.text(sorted(stops.symbols)),
+        limit=limit,
+    )
+    return [
+        _Place(rank, sequence, route_id, date.fromisoformat(day))
+        for rank, sequence, route_id, day in codec.decode(found.scalar_one())
+    ]
 
 
 def _obstacle(order: Order, tries: int, recheck: Recheck) -> Code | None:

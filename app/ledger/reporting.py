@@ -7,11 +7,12 @@ applies everybody's fills, because what stops it once stops it at each start.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from app import codec
 from app.domain import reports
@@ -24,38 +25,62 @@ from app.domain.values import Outcome, legible
 from app.ledger import attempts, rows
 from app.ledger.attempts import GONE, OPEN, Attempt, Closing
 from app.ledger.booking import leave_queues
+from app.ledger.dialect import Statement, by_day
 
 # How an execution is named that stands for a person's word; no broker's id begins so.
 BY_OPERATOR: Final = "operator-"
-# Of the orders in hand, and whatever order has an execution of the same name.
-_KNOWN: Final = text(
-    "SELECT json_group_array(json_array(e.order_id, json(e.report))) FROM executions AS e"
-    " WHERE e.order_id IN (SELECT value FROM json_each(:ids))"
-    " OR (e.trade_date, e.broker_id, e.execution_id) IN"
-    " (SELECT value ->> 1, value ->> 0, value ->> 2 FROM json_each(:names))"
+_NAME: Final = {"broker_id": "text", "execution_date": "text", "execution_id": "text"}
+# Of the orders in hand, and whatever order of their day has an execution of the same name.
+_KNOWN: Final = Statement(
+    lambda d: d.listed(
+        d.array("e.order_id", d.json("e.report")),
+        "executions@day AS e WHERE e.trade_date = @day AND (e.order_id IN"
+        f" (SELECT value FROM {d.values('ids')} AS i)"
+        " OR (e.broker_id, e.execution_date, e.execution_id) IN"
+        f" (SELECT broker_id, execution_date, execution_id FROM {d.staged('names', _NAME)} AS n))",
+    )
 )
-_KEEP: Final = text(
-    "INSERT INTO executions (trade_date, broker_id, execution_id, order_id,"
-    " referenced_execution_id, report, applied_at) SELECT value ->> 0, value ->> 1, value ->> 2,"
-    " value ->> 3, value ->> 4, value ->> 5, :now FROM json_each(:rows)"
+_KEPT: Final = {
+    "trade_date": "date",
+    "execution_date": "text",
+    "broker_id": "text",
+    "execution_id": "text",
+    "order_id": "text",
+    "referenced_execution_id": "text",
+    "report": "text",
+}
+_KEEP: Final = Statement(
+    lambda d: (
+        f"INSERT INTO executions@day ({', '.join(_KEPT)}, applied_at)"
+        f" SELECT {', '.join(_KEPT)}, {d.given('now', 'integer')}"
+        f" FROM {d.staged('rows', _KEPT)} AS k"
+    )
 )
-_DROP_COPY: Final = text(
-    "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
-    " SELECT value ->> 0, 'executions', value ->> 1, value ->> 2, value ->> 3"
-    " FROM json_each(:rows)"
+_COPY: Final = dict.fromkeys(("event_id", "aggregateid", "type", "payload"), "text")
+_DROP_COPY: Final = Statement(
+    lambda d: (
+        f"INSERT INTO outbox (aggregatetype, {', '.join(_COPY)})"
+        f" SELECT 'executions', {', '.join(_COPY)} FROM {d.staged('rows', _COPY)} AS c"
+        " ORDER BY place"
+    )
 )
-_QUARANTINE: Final = text(
-    "INSERT INTO quarantine (broker_id, broker_order_key, execution_id, cause, report, at)"
-    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, :now"
-    " FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING"
+_APART: Final = dict.fromkeys(
+    ("broker_id", "broker_order_key", "execution_id", "cause", "report"), "text"
+)
+_QUARANTINE: Final = Statement(
+    lambda d: (
+        f"INSERT INTO quarantine ({', '.join(_APART)}, at)"
+        f" SELECT {', '.join(_APART)}, {d.given('now', 'integer')}"
+        f" FROM {d.staged('rows', _APART)} AS a WHERE true ON CONFLICT DO NOTHING"
+    )
 )
 
 
 def apply(connection: Connection, arrived: Sequence[ExecutionReport], by: str, now: int) -> Applied:
     """Fold reports into their orders, each execution once; keep apart what does not fit."""
     arrived = [_legible(report) for report in arrived]
+    orders = attempts.lock_orders(connection, (r.broker_order_key for r in arrived))
     known = attempts.by_keys(connection, (r.broker_order_key for r in arrived))
-    orders = rows.by_ids(connection, {a.order_id for a in known.values()})
     fold = _Fold(orders, _executions(connection, orders, arrived), now)
     for report in arrived:
         attempt = known.get(report.broker_order_key)
@@ -69,9 +94,12 @@ def apply(connection: Connection, arrived: Sequence[ExecutionReport], by: str, n
         if orders[order_id].status in UNSENT:
             leave_queues(connection, orders[order_id])
     rows.write(connection, fold.moves(orders), by)
-    connection.execute(_KEEP, {"rows": codec.text(fold.kept), "now": now})
-    connection.execute(_DROP_COPY, {"rows": codec.text(fold.copies)})
-    connection.execute(_QUARANTINE, {"rows": codec.text(fold.apart), "now": now})
+    for day, kept in by_day(fold.kept, itemgetter(0)):
+        _KEEP.run(connection, day, rows=codec.text(kept), now=now)
+    if fold.copies:
+        _DROP_COPY.run(connection, rows=codec.text(fold.copies))
+    if fold.apart:
+        _QUARANTINE.run(connection, rows=codec.text(fold.apart), now=now)
     return Applied(fold.counts["applied"], fold.counts["known"], fold.counts["quarantined"])
 
 
@@ -99,11 +127,15 @@ def _legible(report: ExecutionReport) -> ExecutionReport:
 
 
 def _executions(
-    connection: Connection, orders: Iterable[str], arrived: Sequence[ExecutionReport]
+    connection: Connection, orders: Mapping[str, Order], arrived: Sequence[ExecutionReport]
 ) -> list[tuple[str, ExecutionReport]]:
-    names = {identity(r) for r in arrived if r.execution_type in TRADES}
-    values = {"ids": codec.text(sorted(orders)), "names": codec.text(sorted(names))}
-    return codec.decode_executions(connection.execute(_KNOWN, values).scalar_one())
+    names = codec.text(sorted({identity(r) for r in arrived if r.execution_type in TRADES}))
+    found: list[tuple[str, ExecutionReport]] = []
+    for day, each in by_day(orders.values(), attrgetter("trade_date")):
+        ids = codec.text([order.order_id for order in each])
+        known = _KNOWN.run(connection, day, ids=ids, names=names).scalar_one()
+        found += codec.decode_executions(known)
+    return found
 
 
 class _Fold:
@@ -126,7 +158,7 @@ class _Fold:
         }
         self.steps: dict[str, list[Order]] = {}
         self.evidence: dict[str, Outcome] = {}
-        self.kept: list[tuple[object, ...]] = []
+        self.kept: list[tuple[Any, ...]] = []
         self.copies: list[tuple[object, ...]] = []
         self.apart: list[tuple[object, ...]] = []
         self.counts: Counter[str] = Counter()
@@ -200,7 +232,7 @@ class _Fold:
     def _keep(self, order: Order, report: ExecutionReport) -> None:
         self.known[identity(report)] = (order.order_id, report)
         body = codec.text(report)
-        place = (report.trade_date, report.broker_id, report.execution_id)
+        place = (order.trade_date, report.trade_date, report.broker_id, report.execution_id)
         self.kept.append((*place, order.order_id, report.referenced_execution_id, body))
         event = f"{report.broker_id}-{report.trade_date}-{report.execution_id}"
         kind = f"io.openbell.execution.{report.execution_type}.v1"

@@ -1,48 +1,62 @@
-"""The door of the ledger: each method one transaction on the writer's thread, then durable.
+"""The door of the ledger: each method one transaction, durable on return.
 
-`SqliteLedger` is `OrderStore`, `DispatchStore` and `ControlStore` of `app/ports.py` in one, on
-one file. They must share it: the claim of an order, its cancel by a client and a halt by an
-operator meet in one writer, one after the other, and so each of them wins or loses once.
+`Ledger` is `OrderStore`, `DispatchStore` and `ControlStore` of `app/ports.py` in one, on one
+database: SQLite of this process alone, or PostgreSQL that several share. They must share it: the
+claim of an order, its cancel by a client and a halt by an operator meet there, and each of them
+wins or loses once.
 """
 
-from collections.abc import AsyncIterator
-from functools import partial
+from collections.abc import AsyncIterator, Iterable
+from datetime import date
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from app import codec
-from app.ledger import control, rows
+from app.ledger import control, days, rows
 from app.ledger.control_store import ControlLedger
+from app.ledger.dialect import Statement
 from app.ledger.dispatch_store import DispatchLedger
 from app.ledger.order_store import OrderLedger
+from app.sql import Work
 
-_PAYLOADS: Final = text(
-    "SELECT json_group_array(json(p)) FROM (SELECT json_array(o.accept_sequence,"
-    f" {rows.AS_EVENT}) AS p FROM orders AS o WHERE o.accept_sequence > :after"
-    " ORDER BY o.accept_sequence LIMIT :limit)"
+_PAYLOADS: Final = Statement(
+    lambda d: d.listed(
+        d.json("p"),
+        f"(SELECT {d.array('o.accept_sequence', rows.as_event(d))} AS p FROM orders@day AS o"
+        " WHERE o.accept_sequence > :after AND o.trade_date = @day"
+        " ORDER BY o.accept_sequence LIMIT :limit) AS found",
+    )
 )
 
 
-class SqliteLedger(OrderLedger, DispatchLedger, ControlLedger):
-    """The record on one SQLite file that this process alone has open."""
+class Ledger(OrderLedger, DispatchLedger, ControlLedger):
+    """The record."""
 
     def declare(self, rates: dict[str, int], routes: dict[str, str]) -> None:
         """Give brokers and routes that the settings name a first row, before the loops start."""
         now = self._clock.now()
         self._database.write_now(lambda c: control.declare(c, rates, routes, now))
 
-    async def payloads(self, limit: int = 2_000) -> AsyncIterator[list[bytes]]:
+    async def prepare_days(self, wanted: Iterable[date]) -> None:
+        """Make the tables of these trade dates, where they are missing."""
+        await self._have_days(set(wanted))
+
+    async def payloads(
+        self, limit: int = 2_000, only: date | None = None
+    ) -> AsyncIterator[list[bytes]]:
         """Yield every order as the bus would carry it: what a lost view is rebuilt from."""
-        after = 0
-        while True:
-            found = codec.split(await self._database.read(partial(_payloads, after, limit)))
-            if not found:
-                return
-            after = found[-1][0]
-            yield [payload for _, payload in found]
+        for day in await self._read(days.attached):
+            if only not in {None, day}:
+                continue
+            after = 0
+            while found := codec.split(await self._read(_next(day, after, limit))):
+                after = found[-1][0]
+                yield [payload for _, payload in found]
 
 
-def _payloads(after: int, limit: int, connection: Connection) -> str:
-    values = {"after": after, "limit": limit}
-    return str(connection.execute(_PAYLOADS, values).scalar_one())
+def _next(day: date, after: int, limit: int) -> Work[str]:
+    def work(connection: Connection) -> str:
+        return str(_PAYLOADS.run(connection, day, after=after, limit=limit).scalar_one())
+
+    return work

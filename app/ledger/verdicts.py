@@ -37,7 +37,7 @@ def resolve(
 ) -> Order:
     """Settle one doubt, with its audit row, or raise `Refused`."""
     order_id = order_id_of(key)
-    before = rows.by_ids(connection, [order_id]).get(order_id) if order_id else None
+    before = rows.locked(connection, [order_id]).get(order_id) if order_id else None
     if order_id is None or before is None:
         raise Refused(Code.NOT_FOUND, f"no attempt {key}")
     attempt = attempts.by_keys(connection, [key]).get(key)

@@ -86,7 +86,7 @@ def test_the_doctor_knows_a_disk_from_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("revision", "state"), [("0001", "ok"), ("0000", "note"), ("9999", "fail")]
+    ("revision", "state"), [("0002", "ok"), ("0001", "note"), ("9999", "fail")]
 )
 def test_the_doctor_reads_the_ledgers_revision(tmp_path: Path, revision: str, state: str) -> None:
     with sqlite3.connect(tmp_path / "ledger.db") as connection:

@@ -1,6 +1,7 @@
 """The record under contract: each implementation, and how to run it.
 
-`inline` runs on the loop that asks, in virtual time; `file` is a real file with its two threads.
+`inline` runs on the loop that asks, in virtual time; `file` is a real file with its two threads;
+`postgres` is a database of its own on a real server.
 """
 
 import asyncio
@@ -14,8 +15,10 @@ from app.domain.errors import Code
 from app.domain.order import Order
 from app.domain.records import Actor, Claimed, Fence, Taken
 from app.ledger.schema import upgrade
-from app.ledger.store import SqliteLedger
+from app.ledger.store import Ledger
 from app.ports import ControlStore, DispatchStore, OrderStore
+from app.postgres import PostgresDatabase
+from app.sql import Database as SqlDatabase
 from app.sqlite import Database
 from tests.builders import SESSION, StillClock, a_taking
 from tests.virtual import VirtualLoop
@@ -65,19 +68,32 @@ def sendable(_order: Order) -> Code | None:
     return None
 
 
-def opened(path: Path | None, clock: StillClock) -> tuple[Database, SqliteLedger]:
+def opened(path: Path | None, clock: StillClock) -> tuple[Database, Ledger]:
     database = Database(path)
     upgrade(database)
-    ledger = SqliteLedger(database, clock)
+    return database, declared(database, clock)
+
+
+def declared(database: SqlDatabase, clock: StillClock) -> Ledger:
+    """Return the ledger on a database at the head of its schema."""
+    ledger = Ledger(database, clock)
     ledger.declare({"north": 100}, {"XNAS": "north"})
-    return database, ledger
+    return ledger
 
 
-@pytest.fixture(params=["inline", "file"])
+@pytest.fixture(params=["inline", "file", "postgres"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    inline = request.param == "inline"
     clock = StillClock()
-    database, ledger = opened(None if inline else tmp_path / "ledger.db", clock)
+    if request.param == "postgres":
+        with request.getfixturevalue("postgres").fresh_database() as url:
+            database = PostgresDatabase(url, writers=3)
+            upgrade(database)
+            with asyncio.Runner() as runner:
+                yield Shop(declared(database, clock), runner, clock)
+            database.close()
+        return
+    inline = request.param == "inline"
+    embedded, ledger = opened(None if inline else tmp_path / "ledger.db", clock)
     with asyncio.Runner(loop_factory=VirtualLoop if inline else None) as runner:
         yield Shop(ledger, runner, clock)
-    database.close()
+    embedded.close()

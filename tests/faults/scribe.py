@@ -12,14 +12,14 @@ from pathlib import Path
 from app.clock import SystemClock
 from app.domain.records import Taken
 from app.ledger.schema import upgrade
-from app.ledger.store import SqliteLedger
+from app.ledger.store import Ledger
 from app.sqlite import Database
 from tests.builders import a_taking
 
 BATCH = 10
 
 
-async def write(ledger: SqliteLedger, acked: Path) -> None:
+async def write(ledger: Ledger, acked: Path) -> None:
     number = 0
     with acked.open("a") as file:
         while True:
@@ -38,7 +38,7 @@ def main(path: str, acked: str, level: str) -> None:
     raw.close()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    asyncio.run(write(SqliteLedger(database, SystemClock()), Path(acked)))
+    asyncio.run(write(Ledger(database, SystemClock()), Path(acked)))
 
 
 if __name__ == "__main__":

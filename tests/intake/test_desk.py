@@ -16,8 +16,8 @@ from app.domain.session import Calendar
 from app.domain.values import Status
 from app.intake.desk import Desk
 from app.intake.writer import Writer
-from app.ledger.store import SqliteLedger
-from app.ledger.tables import metadata
+from app.ledger.schema import create
+from app.ledger.store import Ledger
 from app.reference import Reference
 from app.sqlite import Database
 from tests.builders import CLOSES_AT, NOW, OPENS_AT, SESSION, TODAY, StillClock, a_request
@@ -39,8 +39,8 @@ class Counter:
         self.halts: list[Halt] = []
         self.woken = 0
         self.database = Database(None)
-        self.database.write_now(metadata.create_all)
-        self.ledger = SqliteLedger(self.database, self.clock)
+        self.database.write_now(create)
+        self.ledger = Ledger(self.database, self.clock)
         self.writer = Writer(self.ledger, self.clock)
         calendar = Calendar({"XNAS": [(TODAY, OPENS_AT, CLOSES_AT)]})
         self.desk = Desk(

@@ -14,8 +14,8 @@ from app.domain.messages import Accepted, Answer, ExecutionReport, ExecutionType
 from app.domain.order import Order
 from app.domain.records import Actor, Applied, Claimed, Conflict, Fence, Settlement, Taken, Taking
 from app.domain.values import CancelOrigin
-from app.ledger.store import SqliteLedger
-from app.ledger.tables import metadata
+from app.ledger.schema import create
+from app.ledger.store import Ledger
 from app.sqlite import Database
 from tests.builders import SESSION, StillClock, a_report, a_taking
 from tests.virtual import Virtual
@@ -38,8 +38,8 @@ class Books:
         self._virtual = virtual
         self.clock = StillClock()
         self.database = Database(None)
-        self.database.write_now(metadata.create_all)
-        self.ledger = SqliteLedger(self.database, self.clock)
+        self.database.write_now(create)
+        self.ledger = Ledger(self.database, self.clock)
         self.ledger.declare({"north": 100, "south": 100}, {"XNAS": "north", "XNYS": "south"})
         self.epochs = {
             name: self.run(self.ledger.take_lease(name, "me", TTL_MS))
@@ -139,6 +139,17 @@ _LAWS: Final = """
 SELECT o.order_id, o.status FROM orders AS o WHERE (o.status IN ('sending', 'in_doubt'))
 <> EXISTS (SELECT 1 FROM attempts AS a WHERE a.order_id = o.order_id
 AND a.outcome IN ('open', 'unknown'));
+
+-- What is open stands among what is in flight, as what it is, and nothing else does.
+SELECT broker_order_key, order_id, trade_date, broker_id, outcome FROM dispatch_inflight EXCEPT
+SELECT broker_order_key, order_id, trade_date, broker_id, outcome FROM attempts
+WHERE outcome IN ('open', 'unknown');
+SELECT broker_order_key, outcome FROM attempts WHERE outcome IN ('open', 'unknown')
+EXCEPT SELECT broker_order_key, outcome FROM dispatch_inflight;
+
+-- Whose owner wants an end stands in the list of wishes, and nothing else does.
+SELECT o.order_id, o.status FROM orders AS o WHERE (o.pending_request = 'cancel')
+<> EXISTS (SELECT 1 FROM cancel_requests AS c WHERE c.order_id = o.order_id);
 
 -- One exposure at most.
 SELECT order_id FROM attempts WHERE outcome IN ('open', 'unknown', 'accepted')

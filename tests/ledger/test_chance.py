@@ -25,7 +25,8 @@ from app.domain.messages import (
 )
 from app.domain.order import TERMINAL
 from app.domain.values import Status
-from tests.builders import SESSION, a_report
+from app.ledger.dialect import part
+from tests.builders import SESSION, TODAY, a_report
 from tests.ledger.books import Books, sendable
 
 STEPS: Final = 50
@@ -141,10 +142,9 @@ def test_the_amounts_are_those_of_the_executions(books: Books, seed: int) -> Non
     ]
     before = books.sql("SELECT filled_quantity, overfilled_quantity, filled_value FROM orders")
     # Forget what was applied, and hear the same again, shuffled, in one batch.
-    books.sql("DELETE FROM executions")
-    books.sql(
-        "UPDATE orders SET filled_quantity = '0', overfilled_quantity = '0', filled_value = '0'"
-    )
+    books.sql(f"DELETE FROM executions{part(TODAY)}")
+    nothing = "filled_quantity = '0', overfilled_quantity = '0', filled_value = '0'"
+    books.sql(f"UPDATE orders{part(TODAY)} SET {nothing}")
     chance.random.shuffle(kept)
     books.report(*kept, *kept)
 

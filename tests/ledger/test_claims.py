@@ -215,14 +215,12 @@ def test_sql_refuses_a_second_open_attempt(books: Books) -> None:
     claimed = books.sending()
     with pytest.raises(IntegrityError, match="UNIQUE"):
         books.sql(
-            "INSERT INTO attempts SELECT order_id || '02', order_id, 2, 'south', route_id,"
-            " route_epoch, owner_epoch, rank, claimed_at, sent_ns, send_count, 'open', NULL, NULL"
-            " FROM attempts"
+            "INSERT INTO dispatch_inflight SELECT order_id, order_id || '02', trade_date,"
+            " 'south', 'open', 7 FROM dispatch_inflight"
         )
     books.settle({claimed.broker_order_key: Unknown("timeout")})
     with pytest.raises(IntegrityError, match="UNIQUE"):
         books.sql(
-            "INSERT INTO attempts SELECT order_id || '02', order_id, 2, 'south', route_id,"
-            " route_epoch, owner_epoch, rank, claimed_at, sent_ns, send_count, 'unknown', NULL,"
-            " NULL FROM attempts"
+            "INSERT INTO dispatch_inflight SELECT order_id, order_id || '02', trade_date,"
+            " 'south', 'unknown', 7 FROM dispatch_inflight"
         )

@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.messages import Accepted
 from app.ledger import relay as relay_module
+from app.ledger.outbox import EmbeddedOutbox
 from app.ledger.relay import BATCH_MAX, Relay
 from app.ports import Event, Record
 from tests.builders import a_taking
@@ -59,7 +60,7 @@ def bus() -> FlakyBus:
 
 @pytest.fixture
 def relay(books: Books, bus: FlakyBus) -> Relay:
-    return Relay(books.database, bus)
+    return Relay(EmbeddedOutbox(books.database), bus)
 
 
 def written(books: Books) -> list[str]:
@@ -104,7 +105,7 @@ def test_a_crash_between_publish_and_delete_repeats_and_loses_nothing(
         books.run(relay.step())
     assert written(books) == expected
 
-    books.run(Relay(books.database, bus).step())
+    books.run(Relay(EmbeddedOutbox(books.database), bus).step())
 
     ids = [event.event_id for event in bus.kept]
     assert ids == expected * (2 if moment == "after" else 1)

@@ -1,0 +1,59 @@
+"""What processes leave for each other in the ledger: lanes as they stand, questions on doubts.
+
+Nothing here is history and nothing depends on it: a row is overwritten, or goes with its answer.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from app import codec
+from app.domain.records import LaneStatus
+from app.ledger.dialect import Statement
+
+_LANE: Final = {"broker_id": "text", "status": "text"}
+_SHOW: Final = Statement(
+    lambda d: (
+        "INSERT INTO lanes (broker_id, status, shown_at)"
+        f" SELECT broker_id, status, {d.given('now', 'integer')} FROM {d.staged('lanes', _LANE)} AS l"
+        " WHERE true ON CONFLICT (broker_id) DO UPDATE SET status = excluded.status,"
+        " shown_at = excluded.shown_at"
+    )
+)
+_SHOWN: Final = text("SELECT status, shown_at FROM lanes ORDER BY broker_id")
+_ASK: Final = text(
+    "INSERT INTO questions (broker_order_key, answer) VALUES (:key, NULL)"
+    " ON CONFLICT (broker_order_key) DO UPDATE SET answer = NULL"
+)
+_OPEN: Final = text("SELECT broker_order_key FROM questions WHERE answer IS NULL")
+_ANSWER: Final = text("UPDATE questions SET answer = :answer WHERE broker_order_key = :key")
+_ANSWERED: Final = text(
+    "DELETE FROM questions WHERE broker_order_key = :key AND answer IS NOT NULL RETURNING answer"
+)
+
+
+def show(connection: Connection, lanes: Sequence[LaneStatus], now: int) -> None:
+    staged = codec.text([(lane.broker_id, codec.text(lane)) for lane in lanes])
+    _SHOW.run(connection, lanes=staged, now=now)
+
+
+def shown(connection: Connection) -> list[tuple[LaneStatus, int]]:
+    found = connection.execute(_SHOWN)
+    return [(LaneStatus(*codec.decode(status)), at) for status, at in found]
+
+
+def ask(connection: Connection, key: str) -> None:
+    connection.execute(_ASK, {"key": key})
+
+
+def open_questions(connection: Connection) -> list[str]:
+    return list(connection.execute(_OPEN).scalars())
+
+
+def answer(connection: Connection, key: str, words: str) -> None:
+    connection.execute(_ANSWER, {"key": key, "answer": words})
+
+
+def answered(connection: Connection, key: str) -> str | None:
+    return connection.execute(_ANSWERED, {"key": key}).scalar()
