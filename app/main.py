@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.web.app import create_app
 from app.web.house import Health, House
 from app.web.keys import Keyring
+from app.web.quota import open_quotas
 from app.wiring import Gateway, open_gateway
 
 # Long enough for a streamed reply to end, short enough for an orchestrator's patience.
@@ -58,6 +59,7 @@ def furnish(gateway: Gateway) -> House:
         health=health,
         registry=CollectorRegistry(),
         docs=settings.docs,
+        quotas=open_quotas(settings.quotas, settings.redis_url, gateway.clock),
     )
 
 
@@ -109,6 +111,8 @@ async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], 
         running.cancel()
         server.should_exit = True
         await serving
+    if house.quotas is not None:
+        await house.quotas.close()
 
 
 async def _when_ready(gateway: Gateway, house: House, announce: Callable[[], None]) -> None:

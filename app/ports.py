@@ -47,6 +47,10 @@ from app.domain.request import OrderRequest
 from app.domain.values import CancelOrigin
 
 
+class StoreAway(OSError):
+    """A store cannot be reached. What was asked for may have happened, or may not."""
+
+
 class BadCallback(Exception):
     """A callback whose signature, age or shape is wrong: nothing in it may be believed."""
 
@@ -137,13 +141,34 @@ class Page:
     next_cursor: str | None
 
 
+class BookUnfit(ValueError):
+    """The account store is there, and cannot be used as it stands; the message says why."""
+
+
+class Unstorable(Exception):
+    """These documents can never be stored as they are; all the others of the call are.
+
+    `causes` says why, by order id, and `stored` counts the others that were new.
+    """
+
+    def __init__(self, causes: Mapping[str, str], stored: int) -> None:
+        super().__init__("; ".join(f"{order_id}: {cause}" for order_id, cause in causes.items()))
+        self.causes = dict(causes)
+        self.stored = stored
+
+
 class AccountBook(Protocol):
-    """The customers' view: one document an order, found by account."""
+    """The customers' view: one document an order, found by account.
+
+    A store that cannot be reached, or cannot keep a promise now, is `StoreAway`: the same call
+    may be made again, and again, until it is back.
+    """
 
     async def upsert(self, documents: Sequence["AccountDocument"]) -> int:
         """Store each document unless the same or a newer version is there; return how many were.
 
-        Durable on return. Stale and repeated documents change nothing.
+        Durable on return. Stale and repeated documents change nothing. Raises `Unstorable` for
+        what can never be stored, when the rest is.
         """
 
     async def page(
@@ -155,7 +180,10 @@ class AccountBook(Protocol):
         """Return an account's orders counted by status, and what traded."""
 
     async def clear(self) -> None:
-        """Forget everything, for a rebuild."""
+        """Forget what the ledger can tell again, for a rebuild.
+
+        Version 0 is history, loaded from elsewhere: it stays.
+        """
 
 
 class AccountDocument(NamedTuple):
@@ -212,6 +240,41 @@ class Floor(Protocol):
 
     def halts_changed(self) -> None:
         """Stop sends in scope now; the row is committed."""
+
+
+class Charge(NamedTuple):
+    """What one request costs under one policy; `subject` is who pays."""
+
+    policy: str
+    subject: str
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Whether a request may pass, and the charge that has the least room left."""
+
+    allowed: bool
+    charge: Charge
+    quota: int  # a second
+    remaining: int
+    fits_in_s: float  # when this charge may pass if it may not now; 0 if it did
+
+
+class Quotas(Protocol):
+    """Counts what callers ask for in a second; as one, where processes share a store.
+
+    `policies` are the quotas in force, by name. `degraded` says that the shared store is away
+    and each process counts alone. No store's trouble ever becomes an exception or a long wait.
+    """
+
+    policies: Mapping[str, int]
+    degraded: bool
+
+    async def take(self, charges: Sequence[Charge]) -> Allowance:
+        """Take all charges or none of them; each policy is in force, none is named twice alike."""
+
+    async def close(self) -> None: ...
 
 
 class OrderStore(Protocol):
@@ -336,6 +399,23 @@ class ControlStore(Protocol):
         `terms` carries `price` for `filled` and `broker_order_id` where known. Raises
         `Refused(DOUBT_SETTLED)` if evidence came first.
         """
+
+    async def show_lanes(self, lanes: Sequence[LaneStatus]) -> None:
+        """Show how lanes stand to the doors of other processes."""
+
+    async def shown_lanes(self) -> list[tuple[LaneStatus, int]]:
+        """Return every lane as it was last shown, and when."""
+
+    async def ask(self, broker_order_key: str) -> None:
+        """Ask whoever follows this doubt to look it up now."""
+
+    async def questions(self) -> list[str]:
+        """Return the doubts about which somebody has asked."""
+
+    async def answer(self, broker_order_key: str, words: str) -> None: ...
+
+    async def answered(self, broker_order_key: str) -> str | None:
+        """Return the answer and forget the question; None while there is none."""
 
     async def waiting_sessions(self) -> list[str]:
         """Return the sessions for which an unsent order waits."""

@@ -61,6 +61,19 @@ class MongoSettings(BaseModel):
     driver: Literal["motor", "pymongo"] = Field(default="motor", description="the client library")
 
 
+class QuotaSettings(BaseModel):
+    """What callers may ask for in a second; null lifts one. A shared `redis_url` counts for all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # A loader brings a million orders under one key in a minute or two; an account is a person,
+    # and a person's program. What the machine cannot do is shed by intake itself.
+    key_orders_per_second: int | None = Field(default=20_000, ge=1, description="of one API key")
+    account_orders_per_second: int | None = Field(default=1_000, ge=1, description="for an account")
+    global_orders_per_second: int | None = Field(default=None, ge=1, description="of all callers")
+    key_reads_per_second: int | None = Field(default=2_000, ge=1, description="of one API key")
+
+
 class Settings(BaseSettings):
     """What a gateway is started with."""
 
@@ -80,7 +93,13 @@ class Settings(BaseSettings):
     kafka: KafkaSettings | None = Field(default=None, description="without it, a log in data_dir")
     mongo: MongoSettings | None = Field(default=None, description="without it, SQLite in data_dir")
     redis_url: str | None = Field(
-        default=None, description="quotas shared by API processes; without it, each its own"
+        default=None,
+        pattern=r"^redis(s|\+unix)?://",
+        description="quotas shared by API processes; without it, each its own",
+    )
+    quotas: QuotaSettings | None = Field(
+        default=None,
+        description="orders and reads a second by key and account; `{}` or `redis_url`: generous",
     )
     instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
     keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")

@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 
 from app import crash
 from app.accounts.projector import Projector, differences, rebuild
-from app.accounts.sqlite import SqliteAccountBook
 from app.brokers.registry import load
 from app.bus.log import LogBus
 from app.clock import Clock, SystemClock
@@ -29,20 +28,29 @@ from app.dispatch.gate import GatedBroker
 from app.dispatch.lane import Lane
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.reports import Reports
+from app.dispatch.shown import Showing, ShownFloor
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
 from app.intake.desk import Desk
 from app.intake.writer import Writer
+from app.ledger.partition_job import PartitionJob
 from app.ledger.relay import Relay
-from app.ledger.schema import upgrade
-from app.ledger.store import SqliteLedger
-from app.ports import Broker, Recheck
+from app.ledger.store import Ledger
+from app.ports import AccountBook, Broker, Bus, Floor, Recheck
 from app.reference import Reference, load_reference
 from app.settings import Settings
-from app.sqlite import Database
+from app.stores import Stores, open_stores
 
 Loop = Callable[[], Awaitable[None]]
+# What each role of `serve` runs. A part that stands in no other role is in `all`.
+PARTS: Final[dict[str, frozenset[str]]] = {
+    "api": frozenset({"intake"}),
+    "dispatcher": frozenset({"dispatch", "partitions"}),
+    "relay": frozenset({"relay"}),
+    "projector": frozenset({"projector"}),
+    "all": frozenset({"intake", "dispatch", "partitions", "relay", "projector"}),
+}
 TRIM_EVERY_S: Final = 5.0
 FLUSH_S_MAX: Final = 5.0
 # A million orders take about 7 GB with their events; below this, take none rather than lose one.
@@ -51,32 +59,45 @@ DISK_FLOOR_BYTES: Final = 256 << 20
 
 @dataclass(slots=True, kw_only=True)
 class Gateway:
-    """Everything that runs, and how it stops."""
+    """Everything that runs in this process, and how it stops."""
 
     settings: Settings
     clock: Clock
-    ledger: SqliteLedger
-    bus: LogBus
-    book: SqliteAccountBook
+    stores: Stores
+    ledger: Ledger
     board: Board
     desk: Desk
     writer: Writer
-    floor: DispatchFloor
+    floor: Floor
     brokers: dict[str, Broker]
     lanes: list[Lane]
     bell: Bell
     reports: Reports
     relay: Relay
+    partitions: PartitionJob
     forever: list[Loop]
-    databases: list[Database]
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def bus(self) -> Bus:
+        return self.stores.bus
+
+    @property
+    def book(self) -> AccountBook:
+        return self.stores.book
 
     async def run(self) -> None:
         """Recover, then run every loop until drained; the first that fails ends all."""
+        await self.board.refresh()
+        if self._does("partitions"):
+            await self.partitions.prepare()
         async with asyncio.TaskGroup() as loops:
             eternal = [loops.create_task(_loop(loop)) for loop in self.forever]
             async with asyncio.TaskGroup() as drained:
-                drained.create_task(self.writer.run())
+                drained.create_task(_loop(self.draining.wait))
+                if self._does("intake"):
+                    drained.create_task(self.writer.run())
                 for lane in self.lanes:
                     await lane.open()
                     drained.create_task(lane.run())
@@ -85,35 +106,42 @@ class Gateway:
                 task.cancel()
             await self._flush()
 
+    def _does(self, part: str) -> bool:
+        return part in PARTS[self.settings.role]
+
     def drain(self) -> None:
         """Take and send nothing new; `run` returns when every answer is on disk."""
+        self.draining.set()
         self.writer.drain()
         for lane in self.lanes:
             lane.stop()
 
     async def _flush(self) -> None:
         """Hand the last events to the bus; what does not go now goes at the next start."""
-        if not self.settings.view:
+        if not (self.settings.view and self._does("relay")):
             return
         try:
             async with asyncio.timeout(FLUSH_S_MAX):
                 while await self.relay.step():
                     pass
-        except TimeoutError:
+        except (TimeoutError, OSError):
             return
 
     async def close(self) -> None:
-        """Let go of the brokers and the files."""
+        """Let go of the brokers and the stores."""
         for broker in self.brokers.values():
             await broker.close()
-        for database in reversed(self.databases):
-            database.close()
+        await self.stores.close()
 
     def not_ready(self) -> list[str]:
         """Return why no order can be made durable now; brokers and view are not asked."""
-        free = shutil.disk_usage(self.settings.data_dir).free
-        reasons = [] if free >= DISK_FLOOR_BYTES else [f"{free >> 20} MiB of disk are left"]
-        return reasons if self.writer.running else ["the writer does not run", *reasons]
+        reasons = []
+        if not self.stores.ledger.is_shared:
+            free = shutil.disk_usage(self.settings.data_dir).free
+            reasons += [] if free >= DISK_FLOOR_BYTES else [f"{free >> 20} MiB of disk are left"]
+        if self._does("intake") and not self.writer.running:
+            reasons.insert(0, "the writer does not run")
+        return reasons
 
     def reference(self) -> Reference:
         """Return the calendar, with its overrides, and the instruments of this moment."""
@@ -128,20 +156,12 @@ class Gateway:
         return await differences(self.ledger.payloads(), self.book)
 
 
-async def _loop(run: Loop) -> None:
+async def _loop(run: Callable[[], Awaitable[object]]) -> None:
     await run()
 
 
-class Stores(NamedTuple):
-    """Where the house keeps things: three, so that none waits for another's disk."""
-
-    ledger: Database
-    bus: Database
-    book: Database
-
-
 async def open_gateway(settings: Settings, clock: Clock | None = None) -> Gateway:
-    """Build a gateway on the embedded twins; nothing runs yet."""
+    """Build what this process is to be; nothing runs yet."""
     clock = clock or SystemClock()
     if settings.crash_at is not None:
         name, _, passes = settings.crash_at.partition(":")
@@ -150,10 +170,9 @@ async def open_gateway(settings: Settings, clock: Clock | None = None) -> Gatewa
     brokers = {
         name: load(b.adapter, {"name": name, "clock": clock, **b.options})
         for name, b in settings.brokers.items()
+        if "intake" in PARTS[settings.role] or "dispatch" in PARTS[settings.role]
     }
-    stores = Stores(*(Database(settings.data_dir / f"{name}.db") for name in Stores._fields))
-    upgrade(stores.ledger)
-    return await furnish(settings, clock, stores, brokers, reference)
+    return await furnish(settings, clock, await open_stores(settings, clock), brokers, reference)
 
 
 async def furnish(
@@ -164,20 +183,21 @@ async def furnish(
     reference: Reference,
 ) -> Gateway:
     """Build the rooms on stores whose schema stands; a test in virtual time brings its own."""
-    ledger = SqliteLedger(stores.ledger, clock)
+    parts = PARTS[settings.role]
+    ledger = Ledger(stores.ledger, clock)
     rates = {name: broker.orders_per_second for name, broker in settings.brokers.items()}
     ledger.declare(rates, settings.routes)
-    bus = LogBus(stores.bus, clock)
-    book = SqliteAccountBook(stores.book)
-    board = Board(ledger, reference)
+    board = Board(ledger, reference, shared=stores.ledger.is_shared)
     await board.refresh()
     limits = Limits()
 
     def check(order: Order) -> Code | None:
         return recheck(order, instruments=board.reference.instruments, limits=limits)
 
-    trim = partial(_trim, bus, settings.bus_keep_s)
-    sending = _dispatch(settings, clock, ledger, board, brokers, check)
+    shared = stores.ledger.is_shared
+    on = _Desks(settings, clock, ledger, board, check)
+    sending = _dispatch(on, brokers if "dispatch" in parts else {}, shared=shared)
+    shown = ShownFloor(ledger, clock)
     bell = Bell(
         store=ledger,
         control=ledger,
@@ -196,32 +216,73 @@ async def furnish(
         limits=limits,
         on_queued=sending.wake,
     )
-    reports, relay = Reports(bus, ledger), Relay(stores.ledger, bus)
-    view: list[Loop] = [relay.run, Projector(bus, book).run] if settings.view else []
-    return Gateway(
+    gateway = Gateway(
         settings=settings,
         clock=clock,
+        stores=stores,
         ledger=ledger,
-        bus=bus,
-        book=book,
         board=board,
         desk=desk,
         writer=writer,
-        floor=sending.floor,
+        floor=sending.floor if "dispatch" in parts else shown,
         brokers=brokers,
         lanes=sending.lanes,
         bell=bell,
-        reports=reports,
-        relay=relay,
-        forever=[board.run, bell.run, reports.run, *sending.asking, *view, trim],
-        databases=list(stores),
+        reports=Reports(stores.bus, ledger),
+        relay=Relay(stores.outbox, stores.bus),
+        partitions=_partitions(settings, clock, stores, board),
+        forever=[],
     )
+    gateway.forever += _forever(gateway, sending, shown)
+    return gateway
+
+
+def _partitions(settings: Settings, clock: Clock, stores: Stores, board: Board) -> PartitionJob:
+    return PartitionJob(
+        stores.ledger,
+        lambda: board.reference.calendar,
+        clock,
+        settings.data_dir / "archive",
+    )
+
+
+def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[Loop]:
+    """Return the loops of this role."""
+    parts, stores = PARTS[gateway.settings.role], gateway.stores
+    loops: list[Loop] = []
+    if "dispatch" in parts:
+        loops += [gateway.bell.run, gateway.reports.run, *sending.asking]
+        if stores.ledger.is_shared:
+            loops.append(Showing(sending.floor, gateway.ledger).run)
+    elif "intake" in parts:
+        loops.append(shown.run)
+    if loops:
+        loops.insert(0, gateway.board.run)
+    if "relay" in parts and gateway.settings.view:
+        loops.append(gateway.relay.run)
+    if "projector" in parts and gateway.settings.view:
+        loops.append(Projector(stores.bus, stores.book).run)
+    if "partitions" in parts:
+        loops.append(gateway.partitions.run)
+    if isinstance(stores.bus, LogBus):
+        loops.append(partial(_trim, stores.bus, gateway.settings.bus_keep_s))
+    return loops
 
 
 async def _trim(bus: LogBus, keep_s: int) -> None:
     while True:
         await asyncio.sleep(TRIM_EVERY_S)
         await bus.trim(keep_s * 1_000)
+
+
+class _Desks(NamedTuple):
+    """What every lane stands on."""
+
+    settings: Settings
+    clock: Clock
+    ledger: Ledger
+    board: Board
+    recheck: Recheck
 
 
 class _Dispatch(NamedTuple):
@@ -236,34 +297,31 @@ class _Dispatch(NamedTuple):
             lane.wake()
 
 
-def _dispatch(
-    settings: Settings,
-    clock: Clock,
-    ledger: SqliteLedger,
-    board: Board,
-    brokers: dict[str, Broker],
-    check: Recheck,
-) -> _Dispatch:
-    gates = {name: GatedBroker(broker, clock) for name, broker in brokers.items()}
-    holder = f"{clock.random_bits(64):016x}"
+def _dispatch(on: _Desks, brokers: dict[str, Broker], *, shared: bool) -> _Dispatch:
+    gates = {name: GatedBroker(broker, on.clock) for name, broker in brokers.items()}
+    holder = f"{on.clock.random_bits(64):016x}"
     lanes = {
         name: Lane(
             broker=gate,
-            store=ledger,
-            clock=clock,
-            board=board,
-            recheck=check,
+            store=on.ledger,
+            clock=on.clock,
+            board=on.board,
+            recheck=on.recheck,
             holder=holder,
-            unlimited=settings.unlimited,
+            unlimited=on.settings.unlimited,
+            stands_by=shared,
         )
         for name, gate in gates.items()
     }
-    reconcilers = {name: Reconciler(gate, ledger, clock) for name, gate in gates.items()}
+    reconcilers = {
+        name: Reconciler(gate, on.ledger, on.clock, partial(_owns, lanes[name], shared=shared))
+        for name, gate in gates.items()
+    }
     cancels = [
         Cancels(
             broker=gates[name],
-            store=ledger,
-            clock=clock,
+            store=on.ledger,
+            clock=on.clock,
             permits=lane.permits,
             ownership=lane.ownership,
             reconciler=reconcilers[name],
@@ -272,4 +330,8 @@ def _dispatch(
     ]
     asking: list[Loop] = [r.run for r in reconcilers.values()]
     asking += [c.run for c in cancels]
-    return _Dispatch(list(lanes.values()), asking, DispatchFloor(board, lanes, reconcilers))
+    return _Dispatch(list(lanes.values()), asking, DispatchFloor(on.board, lanes, reconcilers))
+
+
+def _owns(lane: Lane, *, shared: bool) -> bool:
+    return lane.ownership.is_sure() or not shared

@@ -9,9 +9,11 @@ import re
 # Imports only ever point down; neighbours on a floor never import each other.
 FLOORS = (
     {"__init__", "clock", "crash", "domain"},
-    {"codec", "ports", "reference", "settings", "sqlite"},
+    {"codec", "ports", "reference", "settings", "sql"},
+    {"letters", "postgres", "sqlite"},
     {"intake", "dispatch", "failover", "diagnostics", "quotes"}
     | {"ledger", "bus", "accounts", "brokers", "alarms", "webhooks"},
+    {"stores"},
     {"wiring"},
     {"web"},
     {"main"},
@@ -44,7 +46,8 @@ HOMES: dict[str, set[str]] = {
     "pymongo": {"app/accounts/"},
     "redis": {"app/quotes/", "app/web/"},
     "rich": {"app/cli/"},
-    "sqlalchemy": {"app/accounts/", "app/bus/", "app/ledger/", "app/sqlite.py"},
+    "sqlalchemy": {"app/accounts/", "app/bus/", "app/ledger/"}
+    | {"app/postgres.py", "app/sql.py", "app/sqlite.py"},
     "starlette": {"app/web/"},
     "structlog": {"app/cli/", "app/diagnostics/"},
     "typer": {"app/cli/"},

@@ -16,13 +16,16 @@ from app.reference import Reference
 
 # Operators' writes wake the board at once; the tick is for overrides whose time runs out.
 TICK_S: Final = 0.25
+# Where other processes write too, we look: a halt holds everywhere within a tenth of a second.
+SHARED_TICK_S: Final = 0.05
 
 
 class Board:
     """The copy in memory, and who keeps it fresh."""
 
-    def __init__(self, store: ControlStore, reference: Reference) -> None:
+    def __init__(self, store: ControlStore, reference: Reference, *, shared: bool = False) -> None:
         self._store = store
+        self._shared = shared
         self._changes = 0  # committed, as far as we were told
         self._read = -1  # of these, how many the copy has seen
         self._wake = asyncio.Event()
@@ -73,11 +76,16 @@ class Board:
 
     async def run(self) -> None:
         """Keep the copy fresh for ever; end overrides whose time is over."""
+        reverted = asyncio.get_running_loop().time()
         while True:
             try:
-                async with asyncio.timeout(TICK_S):
+                async with asyncio.timeout(SHARED_TICK_S if self._shared else TICK_S):
                     await self._wake.wait()
             except TimeoutError:
-                if not await self._store.revert_expired():
+                changed = self._shared  # who else writes does not wake us
+                if asyncio.get_running_loop().time() - reverted >= TICK_S:
+                    reverted = asyncio.get_running_loop().time()
+                    changed |= bool(await self._store.revert_expired())
+                if not changed:
                     continue
             await self.refresh()

@@ -26,6 +26,14 @@ class DispatchFloor:
     def lanes(self) -> list[LaneStatus]:
         return [self._status(lane) for lane in self._lanes.values()]
 
+    def owned(self) -> list[LaneStatus]:
+        """Return the lanes whose broker this process owns."""
+        return [self._status(lane) for lane in self._lanes.values() if lane.epoch]
+
+    def follows(self, broker_order_key: str) -> bool:
+        """Whether a reconciler here asks about this doubt."""
+        return any(broker_order_key in r.followed for r in self._reconcilers.values())
+
     def _status(self, lane: Lane) -> LaneStatus:
         gate = lane.broker.state()
         control = lane.control

@@ -29,11 +29,13 @@ SECOND_NS: Final = 1_000_000_000
 # A claim that could not leave within this goes back: nobody waits in `sending` for a permit.
 CLAIM_NS_MAX: Final = 2 * SECOND_NS
 IDLE_S: Final = 0.05
+STANDING_BY: Final = "another process owns this broker"
 
 
 class _Claim(NamedTuple):
     orders: dict[str, Claimed]
     at_ns: int
+    epoch: int  # the lease under which it was made, and under which alone it may leave
 
 
 class Lane:
@@ -49,6 +51,7 @@ class Lane:
         recheck: Recheck,
         holder: str,
         unlimited: bool = False,
+        stands_by: bool = False,
     ) -> None:
         self.broker = broker
         self.broker_id = broker.name
@@ -58,7 +61,7 @@ class Lane:
         self._recheck = recheck
         self._unlimited = unlimited
         self.permits = Permits(clock, self._rate(), broker.capabilities.max_in_flight)
-        self.ownership = Ownership(store, clock, self.broker_id, holder)
+        self.ownership = Ownership(store, clock, self.broker_id, holder, stands_by=stands_by)
         self.applied_version = 0
         self.why_not: str | None = "starting"
         self._answers = Answers(store)
@@ -110,10 +113,16 @@ class Lane:
     # --- loops --------------------------------------------------------------------------
 
     async def open(self) -> int:
-        """Become the owner and put what a former owner left open in doubt; return how many."""
-        left = await self.ownership.take()
+        """Become the owner and put what a former owner left open in doubt; return how many.
+
+        While another process owns the broker, stand by: `run` goes on asking.
+        """
         self._retune()
-        return left
+        try:
+            return await self.ownership.take()
+        except FenceLost:
+            self.why_not = STANDING_BY
+            return 0
 
     async def run(self) -> None:
         """Send for ever, or until stopped and drained."""
@@ -130,16 +139,22 @@ class Lane:
 
     async def _round(self, sends: asyncio.TaskGroup) -> None:
         """Claim once and put what was claimed on the wire."""
+        if not self.ownership.epoch:
+            self.why_not = STANDING_BY
+            await asyncio.sleep(IDLE_S)
+            return
         permit = await self._admitted()
         if permit is None:
             return
+        epoch = self.ownership.epoch
         claimed = await self._claim(permit)
         crash.point("claim.after_commit")
         if not claimed:
             self.broker.record(permit, [])
             await self._idle()
             return
-        claim = _Claim({c.broker_order_key: c for c in claimed}, self._clock.monotonic_ns())
+        orders = {c.broker_order_key: c for c in claimed}
+        claim = _Claim(orders, self._clock.monotonic_ns(), epoch)
         spare: Permit | None = permit
         for batch in batches([_submission(c) for c in claimed], self.broker.capabilities):
             rest: Sequence[Submission] = batch
@@ -236,7 +251,7 @@ class Lane:
         """Wait for permits; return how many may leave this instant, or why none may."""
         orders = [claim.orders[s.broker_order_key] for s in batch]
         while True:
-            stop = self._forbidden(orders, claim.at_ns)
+            stop = self._forbidden(orders, claim)
             if stop is not None:
                 return 0, stop
             crash.point("send.after_check")
@@ -255,10 +270,12 @@ class Lane:
             return [Unknown("the adapter answered for another batch")] * len(batch)
         return answers
 
-    def _forbidden(self, rest: Sequence[Claimed], claimed_ns: int) -> str | None:
+    def _forbidden(self, rest: Sequence[Claimed], claim: _Claim) -> str | None:
         if not self.ownership.is_sure():
             return "the lease is running out"
-        if self._clock.monotonic_ns() - claimed_ns > CLAIM_NS_MAX:
+        if claim.epoch != self.ownership.epoch:  # since then they were put in doubt
+            return "claimed under a former lease"
+        if self._clock.monotonic_ns() - claim.at_ns > CLAIM_NS_MAX:
             return "the claim is too old"
         halts = self._board.halts
         if halts.covers_broker(self.broker_id):

@@ -8,11 +8,12 @@ it wakes between two lines and goes on as if nothing had happened. So each write
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from app import crash
 from app.clock import Clock
-from app.domain.records import Fence
+from app.domain.records import Fence, FenceLost
 from app.ports import DispatchStore
 
 SECOND_NS: Final = 1_000_000_000
@@ -21,18 +22,30 @@ LEASE_TTL_NS: Final = LEASE_TTL_MS * 1_000_000
 LEASE_RENEW_S: Final = 3.0
 # The lease must outlive the write by more than any pause between this check and the write.
 LEASE_MARGIN_NS: Final = 2 * SECOND_NS
+# How often one who stands by asks whether the owner has gone.
+STAND_BY_S: Final = 1.0
+NOBODY: Final = 0  # the epoch of one who does not own
 
 
 class Ownership:
     """The lease that this process has of one broker."""
 
-    def __init__(self, store: DispatchStore, clock: Clock, broker_id: str, holder: str) -> None:
+    def __init__(
+        self,
+        store: DispatchStore,
+        clock: Clock,
+        broker_id: str,
+        holder: str,
+        *,
+        stands_by: bool = False,
+    ) -> None:
         self._store = store
+        self._stands_by = stands_by
         self._clock = clock
         self._broker_id = broker_id
         self._holder = holder
         self._until_ns = 0
-        self.epoch = 0
+        self.epoch = NOBODY
 
     def is_sure(self) -> bool:
         """Whether what is written now is written by the owner."""
@@ -43,7 +56,10 @@ class Ownership:
         return Fence(self._broker_id, self._holder, self.epoch, frozenset(sessions))
 
     async def take(self) -> int:
-        """Become the owner and put what a former one left open in doubt; return how many."""
+        """Become the owner and put what a former one left open in doubt; return how many.
+
+        Raises `FenceLost` while another one's lease stands.
+        """
         asked = self._clock.monotonic_ns()
         self.epoch = await self._store.take_lease(self._broker_id, self._holder, LEASE_TTL_MS)
         self._until_ns = asked + LEASE_TTL_NS
@@ -52,16 +68,27 @@ class Ownership:
         return left
 
     async def keep(self) -> None:
-        """Prolong the lease for ever."""
+        """Prolong the lease for ever; stand by while another one has it.
+
+        On a ledger of its own a process that lost its lease has been replaced, and stays so.
+        """
         while True:
-            await asyncio.sleep(LEASE_RENEW_S)
+            await asyncio.sleep(LEASE_RENEW_S if self.epoch else STAND_BY_S)
+            if not self.epoch:
+                with suppress(FenceLost):
+                    if self._stands_by:
+                        await self.take()
+                continue
             asked = self._clock.monotonic_ns()
             if await self._store.renew_lease(
                 self._broker_id, self._holder, self.epoch, LEASE_TTL_MS
             ):
                 self._until_ns = asked + LEASE_TTL_NS
+            else:  # it ran out, and another one has it: what was claimed under it stays here
+                self._until_ns, self.epoch = 0, NOBODY
 
     async def drop(self) -> None:
         """Give the lease back, so that the next owner need not wait; write nothing from here."""
         self._until_ns = 0
-        await self._store.drop_lease(self._broker_id, self._holder, self.epoch)
+        if self.epoch:
+            await self._store.drop_lease(self._broker_id, self._holder, self.epoch)

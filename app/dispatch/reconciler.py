@@ -11,7 +11,7 @@ was found: after the adapter gave up, and after a restart from the restart.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from app import crash
@@ -39,8 +39,15 @@ BY: Final = "lookup"
 class Reconciler:
     """Asks one broker about its doubts."""
 
-    def __init__(self, broker: GatedBroker, store: DispatchStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        broker: GatedBroker,
+        store: DispatchStore,
+        clock: Clock,
+        is_owner: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._broker = broker
+        self._is_owner = is_owner
         self._store = store
         self._clock = clock
         self._doubts: dict[str, DoubtRecord] = {}
@@ -60,6 +67,9 @@ class Reconciler:
 
     async def step(self) -> None:
         """Ask about the doubts that are due; forget those that ended otherwise."""
+        if not self._is_owner():  # the owner asks, on the one budget that there is
+            self._follow({}, 0)
+            return
         standing = {a.broker_order_key: a for a in await self._store.in_doubt(self._broker.name)}
         now = self._clock.monotonic_ns()
         self._follow(standing, now)

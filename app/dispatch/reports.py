@@ -1,22 +1,37 @@
 """Applies what brokers report later: from the bus, in order per order, each execution once.
 
+    poll ─► decode ─► apply (durable) ─► park what is poison ─► commit
+
 Whoever receives a report (a callback, a session, a topic) publishes it first and acknowledges
 it then; this loop folds it into the ledger and commits the offset after that. A crash in
 between repeats reports, and a repeated report changes nothing.
+
+Two kinds of failure, and they must not be confused. Bytes that are no report would fail for
+ever: they are parked in the dead letters with their cause, and the rest goes on. (A report that
+can be read and fits no order of ours is no poison: the ledger keeps it in its quarantine.) A bus
+or a ledger that is away is nobody's fault: the batch stays in hand, and goes again.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from app import codec, crash
 from app.domain.messages import ExecutionReport
 from app.domain.records import Applied
-from app.ports import Bus, DispatchStore
+from app.letters import parked
+from app.ports import Bus, DispatchStore, Event, Record
 
 TOPIC: Final = "openbell.broker-reports.v1"
 GROUP: Final = "openbell.dispatch"
 BATCH_MAX: Final = 1_000
-IDLE_S: Final = 0.02
+# A batch is a commit in the ledger and one on the bus: let some reports gather for it.
+GATHER_S: Final = 0.02
+IDLE_S: Final = 1.0
+RETRY_S_MIN: Final = 0.1
+RETRY_S_MAX: Final = 5.0
+# What bytes can do to their reader: be no JSON, no text, or nested deeper than any stack.
+_UNREADABLE: Final = (codec.Malformed, UnicodeDecodeError, RecursionError)
 
 
 class Reports:
@@ -25,29 +40,60 @@ class Reports:
     def __init__(self, bus: Bus, store: DispatchStore) -> None:
         self._bus = bus
         self._store = store
+        # Polled and not yet committed: a poll moves on, so a batch that failed is kept here.
+        self._in_hand: list[Record] = []
         self.applied = 0
         self.known = 0
         self.quarantined = 0
+        self.parked = 0
+        self.trouble: str | None = None  # why it pauses, None while all is well
 
     async def run(self) -> None:
         """Apply reports for ever."""
+        pause_s = RETRY_S_MIN
         while True:
-            if not await self.step():
-                await asyncio.sleep(IDLE_S)
+            try:
+                if not await self.step():
+                    await self._bus.wait(TOPIC, GROUP, IDLE_S)
+                    await asyncio.sleep(GATHER_S)
+            except OSError as e:
+                self.trouble = f"{type(e).__name__}: {e}"
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_S_MAX)
+            else:
+                self.trouble = None
+                pause_s = RETRY_S_MIN
 
     async def step(self) -> int:
-        """Apply one batch; return its size."""
-        records = await self._bus.poll(TOPIC, GROUP, BATCH_MAX)
+        """Apply one batch and return its size; on an exception it is kept."""
+        if not self._in_hand:
+            self._in_hand = await self._bus.poll(TOPIC, GROUP, BATCH_MAX)
+        records = self._in_hand
         if not records:
             return 0
         crash.point("report.after_poll")
-        reports: list[ExecutionReport] = [codec.decode_report(r.event.payload) for r in records]
-        self._count(await self._store.apply(reports, "report"))
+        reports, letters = _sorted_out(records)
+        if reports:
+            self._count(await self._store.apply(reports, "report"))
         crash.point("report.after_apply")
+        await self._bus.publish(letters)
         await self._bus.commit(TOPIC, GROUP, records)
+        self._in_hand = []
+        self.parked += len(letters)
         return len(records)
 
     def _count(self, done: Applied) -> None:
         self.applied += done.applied
         self.known += done.known
         self.quarantined += done.quarantined
+
+
+def _sorted_out(records: Sequence[Record]) -> tuple[list[ExecutionReport], list[Event]]:
+    """Return what can be read, and the letters that park the rest."""
+    reports, letters = [], []
+    for record in records:
+        try:
+            reports.append(codec.decode_report(record.event.payload))
+        except _UNREADABLE as e:
+            letters.append(parked(record, GROUP, f"{type(e).__name__}: {e}"))
+    return reports, letters

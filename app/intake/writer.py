@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from app.clock import Clock
 from app.domain.errors import Busy, Code
 from app.domain.records import Conflict, Taken, Taking
-from app.ports import OrderStore
+from app.ports import OrderStore, StoreAway
 
 # The statement's cost per order is flat from about 128 on; more only adds latency.
 BATCH_ORDERS_MAX: Final = 256
@@ -108,6 +108,11 @@ class Writer:
         entries = [entry for group in groups for entry in group.entries]
         try:
             results = await self._store.take(entries)
+        except StoreAway:
+            # The store did not come back in time: whoever waits asks again, with the same ids.
+            for group in groups:
+                _fail(group, Code.COMMIT_OUTCOME_UNKNOWN)
+            return
         except BaseException:
             # It may be on disk: the client asks again with the same id, and we recover.
             for group in groups:

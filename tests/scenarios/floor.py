@@ -20,8 +20,10 @@ from app.domain.values import CancelOrigin, broker_order_key
 from app.ledger import rows
 from app.ports import Broker, Event
 from app.settings import BrokerSettings, Settings
-from app.sqlite import Database, Work
-from app.wiring import Gateway, Stores, furnish
+from app.sql import Work
+from app.sqlite import Database
+from app.stores import embedded
+from app.wiring import Gateway, furnish
 from tests.scenarios.brokers import PLAIN, BrokerWorld
 from tests.scenarios.builders import MARKET, REFERENCE, SESSION, a_request
 from tests.scenarios.lines import BrokerLine
@@ -136,7 +138,8 @@ class Floor:
 
     async def _start(self) -> None:
         self.life = life = Life(self.world)
-        lines = Stores(*(StoreLine(store, life) for store in self._stores))
+        ledger, bus, book = (StoreLine(store, life) for store in self._stores)
+        lines = embedded(ledger, bus, book, self.clock)
         brokers: dict[str, Broker] = {n: BrokerLine(b, life) for n, b in self.brokers.items()}
         self.gateway = await furnish(self._settings, self.clock, lines, brokers, REFERENCE)
         self._note_rates()

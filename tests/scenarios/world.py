@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection
 
 from app.ledger.schema import upgrade
-from app.sqlite import Database, Work
+from app.sql import Work
+from app.sqlite import Database
 from tests.virtual import VirtualLoop
 
 T = TypeVar("T")

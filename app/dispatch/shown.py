@@ -1,0 +1,93 @@
+"""Lanes that run in another process: seen, and asked, through the ledger.
+
+Dispatchers show their lanes in a row each and answer questions about doubts; the doors of other
+processes read and ask. Nothing here decides anything: rates, halts and verdicts are rows of their
+own, and a claim is checked against them whoever looks at this.
+"""
+
+import asyncio
+from typing import Final
+
+from app.clock import Clock
+from app.dispatch.floor import DispatchFloor
+from app.domain.records import LaneStatus
+from app.ports import ControlStore
+
+SHOW_EVERY_S: Final = 0.25
+# A lane that nobody has shown for so long has nobody who runs it.
+SILENT_MS: Final = 10_000
+PROBE_TIMEOUT_S: Final = 10.0
+ASK_EVERY_S: Final = 0.1
+
+
+class Showing:
+    """A dispatcher's end: shows the lanes that it owns, answers what is asked about them."""
+
+    def __init__(self, floor: DispatchFloor, control: ControlStore) -> None:
+        self._floor = floor
+        self._control = control
+
+    async def run(self) -> None:
+        """Show and answer for ever."""
+        while True:
+            await self.step()
+            await asyncio.sleep(SHOW_EVERY_S)
+
+    async def step(self) -> None:
+        await self._control.show_lanes(self._floor.owned())
+        for key in await self._control.questions():
+            if self._floor.follows(key):
+                await self._control.answer(key, await self._floor.probe(key))
+
+
+class ShownFloor:
+    """The doors' end: `Floor` of `app/ports.py`, as the dispatchers have last shown it."""
+
+    def __init__(self, control: ControlStore, clock: Clock) -> None:
+        self._control = control
+        self._clock = clock
+        self._lanes: list[LaneStatus] = []
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(SHOW_EVERY_S)
+
+    async def look(self) -> None:
+        now = self._clock.now()
+        shown = await self._control.shown_lanes()
+        self._lanes = [
+            lane if now - at < SILENT_MS else lane._replace(running=False, why_not="no dispatcher")
+            for lane, at in shown
+        ]
+
+    def lanes(self) -> list[LaneStatus]:
+        return self._lanes
+
+    async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    await self.look()
+                    if any(
+                        lane.broker_id == broker_id and lane.applied_version >= version
+                        for lane in self._lanes
+                    ):
+                        return True
+                    await asyncio.sleep(ASK_EVERY_S)
+        except TimeoutError:
+            return False
+
+    async def probe(self, broker_order_key: str) -> str:
+        await self._control.ask(broker_order_key)
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                while (answer := await self._control.answered(broker_order_key)) is None:
+                    await asyncio.sleep(ASK_EVERY_S)
+        except TimeoutError:
+            return "still in doubt: no dispatcher has answered"
+        return answer
+
+    def halts_changed(self) -> None:
+        """Do nothing: dispatchers look at the rows themselves."""

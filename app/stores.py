@@ -1,0 +1,139 @@
+"""Opens the stores that the settings name: embedded ones in a directory, or servers.
+
+Each of the three is chosen by itself, so a ledger on PostgreSQL can carry its events through the
+embedded log. A store that is a server is checked before anything runs: a schema that is behind,
+a topic of the wrong shape or an account store that cannot keep its promise stops the start with
+one sentence, for a gateway that finds out at the open finds out too late.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.accounts.sqlite import SqliteAccountBook
+from app.bus.log import LogBus
+from app.clock import Clock
+from app.ledger.outbox import EmbeddedOutbox, Outbox, SharedOutbox
+from app.ledger.schema import require, upgrade
+from app.ports import AccountBook, Bus
+from app.postgres import PostgresDatabase
+from app.settings import Settings
+from app.sqlite import Database
+
+Closing = Callable[[], Awaitable[None]]
+# Who writes the account view makes its collection ready; the others only read it.
+WRITES_THE_VIEW: Final = frozenset({"all", "projector"})
+# Who cannot work at all without the bus asks for it at the start; the others start and wait.
+NEEDS_THE_BUS: Final = frozenset({"all", "relay", "projector"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where the house keeps things, and how each is let go of."""
+
+    ledger: PostgresDatabase | Database
+    outbox: Outbox
+    bus: Bus
+    book: AccountBook
+    closing: Sequence[Closing] = ()
+
+    async def close(self) -> None:
+        for close in self.closing:
+            await close()
+
+
+def embedded(ledger: Database, bus: Database, book: Database, clock: Clock) -> Stores:
+    """Return the twins on three files, so that none waits for another's disk."""
+
+    async def close() -> None:
+        for database in (book, bus, ledger):
+            database.close()
+
+    return Stores(
+        ledger=ledger,
+        outbox=EmbeddedOutbox(ledger),
+        bus=LogBus(bus, clock),
+        book=SqliteAccountBook(book),
+        closing=[close],
+    )
+
+
+async def open_stores(settings: Settings, clock: Clock) -> Stores:
+    """Open what the settings name, or raise what `serve` can say in a sentence."""
+    closing: list[Closing] = []
+    try:
+        ledger, outbox = _ledger(settings, closing)
+        bus = await _bus(settings, clock, closing)
+        book = await _book(settings, closing)
+    except BaseException:
+        for close in reversed(closing):
+            await close()
+        raise
+    closing.reverse()
+    return Stores(ledger=ledger, outbox=outbox, bus=bus, book=book, closing=closing)
+
+
+def _closing(close: Callable[[], None]) -> Closing:
+    async def closed() -> None:
+        close()
+
+    return closed
+
+
+def _ledger(
+    settings: Settings, closing: list[Closing]
+) -> tuple[PostgresDatabase | Database, Outbox]:
+    if settings.ledger_url is None:
+        embedded_file = Database(settings.data_dir / "ledger.db")
+        closing.append(_closing(embedded_file.close))
+        upgrade(embedded_file)
+        return embedded_file, EmbeddedOutbox(embedded_file)
+    server = PostgresDatabase(settings.ledger_url)
+    closing.append(_closing(server.close))
+    require(server)
+    outbox = SharedOutbox(server)
+    closing.append(_closing(outbox.close))
+    return server, outbox
+
+
+async def _bus(settings: Settings, clock: Clock, closing: list[Closing]) -> Bus:
+    if settings.kafka is None:
+        file = Database(settings.data_dir / "bus.db")
+        closing.append(_closing(file.close))
+        return LogBus(file, clock)
+    # Half a second to import, for those who have no cluster.
+    from app.bus.kafka import KafkaBus  # noqa: PLC0415
+
+    bus = KafkaBus(settings.kafka, clock)
+    closing.append(bus.close)
+    if settings.role in NEEDS_THE_BUS:
+        await bus.start()
+    return bus
+
+
+async def _book(settings: Settings, closing: list[Closing]) -> AccountBook:
+    if settings.mongo is None:
+        file = Database(settings.data_dir / "book.db")
+        closing.append(_closing(file.close))
+        return SqliteAccountBook(file)
+    from app.accounts.mongo import close_client, make_client  # noqa: PLC0415 - as above
+    from app.accounts.mongo_book import MongoAccountBook  # noqa: PLC0415
+
+    client = make_client(settings.mongo.url, settings.mongo.driver)
+    closing.append(lambda: close_client(client))
+    if settings.role in WRITES_THE_VIEW:
+        return await MongoAccountBook.open(client, settings.mongo.database)
+    return MongoAccountBook(client, settings.mongo.database)
+
+
+async def migrate(settings: Settings, clock: Clock) -> None:
+    """Bring every store to what this program needs: schema, topics, the account collection."""
+    if settings.ledger_url is not None:
+        server = PostgresDatabase(settings.ledger_url)
+        try:
+            upgrade(server)
+        finally:
+            server.close()
+    everything = settings.model_copy(update={"role": "all"})
+    stores = await open_stores(everything, clock)
+    await stores.close()
