@@ -19,6 +19,7 @@ from app.web.overview import overview_specs
 from app.web.plans import plan_specs
 from app.web.porch import Porch
 from app.web.probes import probe_specs
+from app.web.quota_toll import Toll
 from app.web.reads import read_specs
 from app.web.safety import safety_specs
 from app.web.schemas import Problem
@@ -60,10 +61,10 @@ class Gateway(FastAPI):
 def create_app(house: House) -> FastAPI:
     """Return the application, ready to be served."""
     app = Gateway(house)
-    meters = Meters(house.registry)
+    meters, toll = Meters(house.registry), Toll(house)
     specs = (
-        *order_specs(house, meters),
-        *batch_specs(house, meters),
+        *order_specs(house, meters, toll),
+        *batch_specs(house, meters, toll),
         *read_specs(house),
         *hook_specs(house),
         *dial_specs(house),
@@ -72,5 +73,5 @@ def create_app(house: House) -> FastAPI:
         *overview_specs(house),
         *probe_specs(house, app.openapi),
     )
-    app.router.routes.extend(Door(spec, house) for spec in specs)
+    app.router.routes.extend(Door(spec, house, toll) for spec in specs)
     return app

@@ -20,6 +20,7 @@ from app.web.keys import Principal, authorize
 from app.web.metrics import Meters
 from app.web.orders import WRITE
 from app.web.problems import Invalid, fault_of, invalid, invalid_at
+from app.web.quota_toll import Toll
 from app.web.schemas import NAME, ORDERS_MAX, NewOrder, NewOrders, ResultsTold, request_of
 from app.web.shapes import order_shape
 from app.web.spec import BATCH_BYTES_MAX, Call, Reader, Reply, Spec, ok
@@ -79,17 +80,24 @@ def _cut_json(raw: bytes) -> Sent:
 class Batches:
     """The door for many."""
 
-    def __init__(self, house: House, meters: Meters) -> None:
+    def __init__(self, house: House, meters: Meters, toll: Toll) -> None:
         self._house = house
         self._meters = meters
+        self._toll = toll
 
     async def create(self, call: Call[Sent, None]) -> Reply:
         """Take up to 1,000 orders; one result each, in input order.
 
         `{"list_id": …, "orders": […]}`, or one order a line as `application/x-ndjson`. Not all
-        or nothing: each is durable by itself, and safe to repeat by itself.
+        or nothing: each is durable by itself, and safe to repeat by itself. Only a quota refuses
+        the whole, before any is taken: send it again after `Retry-After`.
         """
         items = [_read(raw, call.body.list_id, call.who) for raw in call.body.orders]
+        try:
+            await self._toll.batch(call, items)
+        except (Refused, Busy) as e:
+            self._meters.refused(e.code, len(items))
+            raise
         outcomes = await self._house.desk.place_all(items)
         results = []
         accepted = 0
@@ -144,14 +152,14 @@ def _name_of(raw: bytes | msgspec.Raw, item: OrderRequest | Refused) -> str | No
         return None
 
 
-def batch_specs(house: House, meters: Meters) -> Sequence[Spec[Any, Any]]:
+def batch_specs(house: House, meters: Meters, toll: Toll) -> Sequence[Spec[Any, Any]]:
     return (
         Spec(
             method="POST",
             path="/v1/orders/batch",
             name="create_orders",
             scope=WRITE,
-            handler=Batches(house, meters).create,
+            handler=Batches(house, meters, toll).create,
             reads=Reader(NewOrders, cut),
             answers={200: ResultsTold},
             refuses=(

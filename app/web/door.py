@@ -19,6 +19,7 @@ from app.web.description import described, operation
 from app.web.house import House
 from app.web.keys import NOBODY, authorize
 from app.web.problems import Invalid, invalid
+from app.web.quota_toll import ORDERS, READS, Toll, priced, tolled
 from app.web.spec import Call, Reply, Spec
 
 REQUEST_ID: Final = "openbell.request_id"  # the porch puts it into the scope
@@ -29,10 +30,13 @@ DENIED: Final = frozenset({403, 409, 412})
 class Door(APIRoute):
     """A route that acts by its `Spec` alone."""
 
-    def __init__(self, spec: Spec[Any, Any], house: House) -> None:
+    def __init__(self, spec: Spec[Any, Any], house: House, toll: Toll) -> None:
+        spec = priced(spec)
         super().__init__(spec.path, described(spec), **operation(spec))
         self.spec = spec
         self._house = house
+        self._toll = toll
+        self._tolled = tolled(spec)
         self.app = self._serve
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +54,8 @@ class Door(APIRoute):
         except Refused as e:
             if spec.audited and e.code.status in DENIED:
                 await self._note(call, e)
+            if self._tolled == ORDERS:
+                await self._toll.turned_away(call)
             raise
 
     async def _admit(self, call: Call[Any, Any]) -> None:
@@ -57,6 +63,8 @@ class Door(APIRoute):
         spec, request = self.spec, call.request
         if spec.scope is not None:
             authorize(call.who, spec.scope)
+        if self._tolled == READS:
+            await self._toll.read(call)
         if spec.takes_orders and self._house.health.draining:
             raise Busy(Code.DRAINING, 1.0)
         if spec.asks is not None:

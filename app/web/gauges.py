@@ -24,6 +24,7 @@ class Gauges(Collector):
         self._lanes: list[LaneStatus] = []
         self._backlog = Backlog({}, {}, {}, 0)
         self._halts: dict[str, int] = {}
+        self._quota_degraded = False
         registry.register(self)
 
     async def read(self, house: House) -> None:
@@ -32,10 +33,16 @@ class Gauges(Collector):
         self._backlog = await house.control.backlog()
         scopes = [halt.scope for halt in await house.control.halts()]
         self._halts = {scope: scopes.count(scope) for scope in set(scopes)}
+        self._quota_degraded = house.quotas is not None and house.quotas.degraded
 
     def collect(self) -> Iterable[Metric]:
         yield from self._of_lanes()
         yield from self._of_backlog()
+        degraded = GaugeMetricFamily(
+            "openbell_quota_degraded", "1 while each process counts quotas alone."
+        )
+        degraded.add_metric([], self._quota_degraded)
+        yield degraded
 
     def _of_lanes(self) -> Iterable[Metric]:
         attempts = CounterMetricFamily(

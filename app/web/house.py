@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
-from app.ports import AccountBook, Broker, Bus, ControlStore, Desk, Floor, OrderStore
+from app.ports import AccountBook, Broker, Bus, ControlStore, Desk, Floor, OrderStore, Quotas
 from app.reference import Reference
 from app.web.keys import Keyring
 
@@ -42,3 +42,4 @@ class House:
     health: Health
     registry: CollectorRegistry
     docs: bool
+    quotas: Quotas | None = None  # nobody is counted

@@ -42,8 +42,8 @@ class Meters:
             counter = self._by_kind[kind] = self._accepted.labels(*kind)
         counter.inc()
 
-    def refused(self, code: Code) -> None:
-        """Count an order that was not taken."""
-        self._refused[code].inc()
+    def refused(self, code: Code, orders: int = 1) -> None:
+        """Count what was not taken: so many orders, one request."""
+        self._refused[code].inc(orders)
         if code in self._shed:
             self._shed[code].inc()

@@ -15,6 +15,7 @@ from app.web.house import House
 from app.web.keys import authorize, not_there
 from app.web.metrics import Meters
 from app.web.problems import invalid_at
+from app.web.quota_toll import Toll
 from app.web.schemas import NewOrder, NewTerms, OrderTold, request_of
 from app.web.shapes import order_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
@@ -50,9 +51,10 @@ NOT_TAKEN: Final = (
 class Orders:
     """What a client may do to its orders."""
 
-    def __init__(self, house: House, meters: Meters) -> None:
+    def __init__(self, house: House, meters: Meters, toll: Toll) -> None:
         self._house = house
         self._meters = meters
+        self._toll = toll
 
     async def create(self, call: Call[NewOrder, None]) -> Reply:
         """Take one order, durably.
@@ -62,6 +64,7 @@ class Orders:
         """
         authorize(call.who, WRITE, call.body.account_id)
         try:
+            await self._toll.order(call, call.body.account_id)
             order, created = await self._house.desk.place(request_of(call.body))
         except (Refused, Busy) as e:
             self._meters.refused(e.code)
@@ -75,6 +78,7 @@ class Orders:
     async def amend(self, call: Call[NewTerms, None]) -> Reply:
         """Change an order that has not left; `If-Match` says which version was seen."""
         order = await self._own(call)
+        await self._toll.order(call, order.account_id)
         assert call.version is not None, "the door asks for If-Match"
         if call.body.quantity is None and call.body.limit_price is None:
             raise invalid_at("quantity", "expected a quantity or a limit_price")
@@ -88,7 +92,10 @@ class Orders:
         return self._told(after)
 
     async def cancel(self, call: Call[None, None]) -> Reply:
-        """Cancel: at once if it never left (200), else as soon as the broker says (202)."""
+        """Cancel: at once if it never left (200), else as soon as the broker says (202).
+
+        No quota ever refuses it.
+        """
         order = await self._own(call)
         try:
             after = await self._house.orders.cancel(
@@ -123,8 +130,8 @@ class Orders:
         return order_shape(order, self._house.reference().calendar)
 
 
-def order_specs(house: House, meters: Meters) -> Sequence[Spec[Any, Any]]:
-    orders = Orders(house, meters)
+def order_specs(house: House, meters: Meters, toll: Toll) -> Sequence[Spec[Any, Any]]:
+    orders = Orders(house, meters, toll)
     return (
         Spec(
             method="POST",

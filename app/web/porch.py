@@ -18,6 +18,7 @@ from app.clock import Clock
 from app.domain.errors import Code
 from app.web.door import REQUEST_ID
 from app.web.problems import Fault, fault_of
+from app.web.quota_toll import QUOTA
 from app.web.spec import Reply, encode
 
 PROBLEM: Final = b"application/problem+json"
@@ -52,7 +53,7 @@ class Porch:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], *ours]
+                message["headers"] = [*message["headers"], *ours, *scope.get(QUOTA, ())]
             await send(message)
 
         try:

@@ -44,6 +44,15 @@ class Invalid(Refused):
         self.errors = list(errors)
 
 
+class OverQuota(Refused):
+    """More than the caller's quota allows now: which one is in the way, and when it frees."""
+
+    def __init__(self, policy: str, detail: str, fits_in_s: float, **context: object) -> None:
+        super().__init__(Code.QUOTA_EXCEEDED, detail, **context)
+        self.policy = policy
+        self.fits_in_s = fits_in_s
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One failure, ready to be told."""
@@ -53,11 +62,13 @@ class Fault:
     context: dict[str, object] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
     retry_after_s: int | None = None
+    violated: tuple[str, ...] = ()  # the quotas in the way
 
     def document(self, path: str, request_id: str) -> dict[str, Any]:
         """Return the problem document, as it stands in a reply or in an item of a batch."""
         page = f"/errors/{self.code.code}"
         pointer = self.errors[0]["pointer"] if self.errors else ""
+        violated = {"violated-policies": list(self.violated)} if self.violated else {}
         return {
             "type": _TYPES.get(self.code, page),
             "title": self.code.title,
@@ -73,6 +84,7 @@ class Fault:
             "param": pointer.removeprefix("#/") or None,
             "context": self.context,
             "errors": self.errors,
+            **violated,
         }
 
 
@@ -81,6 +93,11 @@ def fault_of(e: Exception, clock: Clock) -> Fault:
     match e:
         case Invalid():
             return Fault(e.code, e.detail, dict(e.context), e.errors)
+        case OverQuota():
+            later = _later(e.fits_in_s, clock)
+            return Fault(
+                e.code, e.detail, dict(e.context), retry_after_s=later, violated=(e.policy,)
+            )
         case Refused():
             return Fault(e.code, e.detail, dict(e.context))
         case Busy():

@@ -178,6 +178,11 @@ class Problem(Told):
     param: str | None
     context: dict[str, object]
     errors: list[dict[str, str]]
+    violated_policies: list[str] | None = Field(
+        default=None,
+        alias="violated-policies",
+        description="Of a 429: the quotas in the way.",
+    )
 
 
 class ResultTold(Told):

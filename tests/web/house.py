@@ -23,8 +23,8 @@ from app.domain.messages import (
 )
 from app.domain.records import Fence, Settlement
 from app.domain.session import Calendar
-from app.ledger.store import SqliteLedger
-from app.ledger.tables import metadata
+from app.ledger.schema import create
+from app.ledger.store import Ledger
 from app.reference import Reference
 from app.sqlite import Database
 from app.web.app import create_app
@@ -65,7 +65,7 @@ class Gateway:
 
     client: TestClient
     house: House
-    ledger: SqliteLedger
+    ledger: Ledger
     clock: SteadyClock
     desk: DirectDesk
     floor: StillFloor
@@ -108,8 +108,8 @@ def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) 
     """Build the house one minute before the bell, and open its doors."""
     clock = SteadyClock(now)
     database = Database(None)
-    database.write_now(metadata.create_all)
-    ledger = SqliteLedger(database, clock)
+    database.write_now(create)
+    ledger = Ledger(database, clock)
     ledger.declare({"nova": 500}, {"XNYS": "nova"})
     reference = Reference(CALENDAR, {("XNYS", "AA"): AA})
     desk, floor, bus = DirectDesk(ledger, clock, reference), StillFloor(), ShortBus()
@@ -164,7 +164,7 @@ def an_order(**changes: object) -> dict[str, object]:
     return {name: value for name, value in (sound | changes).items() if value is not None}
 
 
-async def put_in_doubt(ledger: SqliteLedger, broker_id: str = "nova") -> str:
+async def put_in_doubt(ledger: Ledger, broker_id: str = "nova") -> str:
     """Lead every reserved order into doubt, and return the first attempt's key."""
     await ledger.release(SESSION, 100, lambda _order: None)
     epoch = await ledger.take_lease(broker_id, "test", 10_000)

@@ -18,7 +18,7 @@ from app.domain.order import Order
 from app.domain.records import Conflict, LaneStatus, Taken, Taking
 from app.domain.request import OrderRequest, request_hash
 from app.intake.checks import admit
-from app.ledger.store import SqliteLedger
+from app.ledger.store import Ledger
 from app.ports import BadCallback, Event, Record
 from app.reference import Reference
 
@@ -44,7 +44,7 @@ class SteadyClock:
 class DirectDesk:
     """Checks and takes each order at once; can be told to be busy."""
 
-    def __init__(self, ledger: SqliteLedger, clock: SteadyClock, reference: Reference) -> None:
+    def __init__(self, ledger: Ledger, clock: SteadyClock, reference: Reference) -> None:
         self._ledger = ledger
         self._clock = clock
         self._reference = reference
