@@ -14,7 +14,7 @@ help: ## Show what make can do here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Play an opening bell on this machine: make demo ORDERS=200000
-	@$(BIN)/openbell demo --orders $(ORDERS)
+	@$(if $(STACK),$(BIN)/python -m tests.servers.stack --,) $(BIN)/openbell demo --orders $(ORDERS) $(if $(STACK),--stack,)
 
 stack: $(STAMP) $(KAFKA) ## Run PostgreSQL, Kafka, MongoDB and Redis until Ctrl-C, for a gateway to use
 	@$(BIN)/python -m tests.servers.stack $(ARGS)

@@ -24,6 +24,8 @@ from app.web.keys import Keyring
 from app.web.quota import open_quotas
 from app.wiring import Gateway, open_gateway
 
+# Roles to which nobody speaks: they have probes and metrics, and no other door.
+UNSPOKEN: Final = frozenset({"dispatcher", "relay", "projector"})
 # Long enough for a streamed reply to end, short enough for an orchestrator's patience.
 GRACE_S: Final = 5
 BACKLOG: Final = 2_048
@@ -89,7 +91,7 @@ async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], 
     house = furnish(gateway)
     server = _Server(
         uvicorn.Config(
-            create_app(house),
+            create_app(house, watched_only=gateway.settings.role in UNSPOKEN),
             http="httptools",
             lifespan="off",
             log_level="warning",

@@ -148,6 +148,11 @@ def read_settings(**given: Any) -> Settings:
     return Settings(**given)
 
 
+def environment() -> dict[str, str]:
+    """Return our own part of the environment, for processes that are to have the same."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+
+
 def inherited() -> dict[str, str]:
     """Return the environment for a child process, without the settings that were meant for us."""
     return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

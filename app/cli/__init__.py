@@ -21,6 +21,7 @@ from typer.main import get_command, get_group
 NOUNS: Final = {
     "demo": "Play an opening bell on this machine.",
     "serve": "Run the gateway.",
+    "migrate": "Bring the stores to what this program needs.",
     "doctor": "Check this machine and say how to repair it.",
     "order": "Orders: send, look up, cancel.",
     "session": "Trading sessions: when they open, what waits for them.",
@@ -28,6 +29,7 @@ NOUNS: Final = {
     "halt": "Halts: stop new sends, and start them again.",
     "doubt": "Orders in doubt: ask the broker, or settle by evidence.",
     "view": "The accounts' view: compare it with the ledger, rebuild it.",
+    "history": "Past years: load them from Parquet, verify that all is there.",
     "audit": "The audit log: read it, verify its chain, export it.",
     "key": "API keys: create, list, revoke.",
     "calendar": "Trading sessions: build the file, check it, ask it.",

@@ -27,6 +27,11 @@ def demo(
     orders: Annotated[int, typer.Option(min=1_000, help="How many reserved orders.")] = ORDERS,
     tps: Annotated[int, typer.Option(min=1, help="Each broker's rate at the bell.")] = TPS,
     keep: Annotated[Path | None, typer.Option(help="Keep all files in this directory.")] = None,
+    *,
+    stack: Annotated[
+        bool,
+        typer.Option("--stack", help="In four processes, on the stores of the environment."),
+    ] = False,
 ) -> None:
     r"""Play an opening bell on this machine.
 
@@ -34,27 +39,25 @@ def demo(
     Examples:
       openbell demo
       openbell demo --orders 1000000 --keep /tmp/night
+      make demo STACK=1
 
     """
     directory = keep or Path(tempfile.mkdtemp(prefix="openbell-demo-"))
     try:
-        balanced = play(directory, orders, tps)
+        balanced = play(directory, orders, tps, stack=stack)
     finally:
         if keep is None:
             shutil.rmtree(directory, ignore_errors=True)
     raise typer.Exit(0 if balanced else 1)
 
 
-def play(directory: Path, orders: int, tps: int) -> bool:
+def play(directory: Path, orders: int, tps: int, *, stack: bool = False) -> bool:
     """Play the whole night; return whether everything balances."""
     from app.cli.checker import check
     from app.cli.night import Night, kept_files
-    from app.cli.stage import Stage
 
     turned = max(tps + 1, tps * TPS_TURNED // TPS)
-    contract = max(CONTRACT, turned)
-    rates = {"north": tps, "south": tps}
-    stage = Stage(directory, rates=rates, contract=contract, arguments=("--fills", "partial"))
+    stage = _stage(directory, tps, max(CONTRACT, turned), stack=stack)
     try:
         say(f"gateway ready in {stage.open():.2f} s on {stage.url}; brokers north and south")
         stage.client("client").get("/readyz")
@@ -75,6 +78,18 @@ def play(directory: Path, orders: int, tps: int) -> bool:
         stage.close()
     account(night, report, differences)
     return report.balanced and not differences and report.orders == orders
+
+
+def _stage(directory: Path, tps: int, contract: int, *, stack: bool) -> Any:
+    from app.cli.stage import Stage
+    from app.cli.stage_roles import RoleStage
+
+    return (RoleStage if stack else Stage)(
+        directory,
+        rates={"north": tps, "south": tps},
+        contract=contract,
+        arguments=("--fills", "partial"),
+    )
 
 
 def say(text: str) -> None:

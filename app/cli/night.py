@@ -241,4 +241,4 @@ class Night:
 def kept_files(stage: Stage) -> tuple[Path, dict[str, Path]]:
     """Return the ledger and each broker's audit file, for the checker."""
     audits = {name: broker.process.audit for name, broker in stage.brokers.items()}
-    return stage.directory / "data" / "ledger.db", audits
+    return stage.ledger_file(), audits

@@ -22,18 +22,22 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the stores live.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Which part: all, api, dispatcher, relay or projector.")
+    ] = None,
 ) -> None:
-    r"""Run the gateway.
+    r"""Run the gateway, or one part of it on stores that parts share.
 
     \b
     Examples:
       openbell serve
       openbell serve --port 8081 --data-dir /var/lib/openbell
+      OPENBELL_LEDGER_URL=postgresql://... openbell serve --role dispatcher
 
     """
     from app.settings import read_settings
 
-    given = {"host": host, "port": port, "data_dir": data_dir}
+    given = {"host": host, "port": port, "data_dir": data_dir, "role": role}
     try:
         settings = read_settings(**{k: v for k, v in given.items() if v is not None})
     except ValueError as e:
@@ -46,13 +50,8 @@ def run(settings: Any) -> int:
     """Serve in this process; return its exit status."""
     import uvloop
 
-    from app.brokers.registry import BadAdapter, UnknownAdapter
-    from app.ledger.schema import UnknownRevision
     from app.main import listen
     from app.main import serve as serve_gateway
-    from app.reference import BadReference
-    from app.sql import NotDurable
-    from app.sqlite import InUse
 
     try:
         bound = listen(settings)
@@ -60,20 +59,36 @@ def run(settings: Any) -> int:
         typer.echo(f"cannot listen on {settings.host}:{settings.port}: {e.strerror}", err=True)
         return 1
     address = "http://{}:{}".format(*bound.getsockname()[:2])
-    keys = first_keys(settings)
+    keys = first_keys(settings) if settings.role in {"all", "api"} else None
 
     def announce() -> None:
-        ready = {"ready": True, "url": address, "pid": os.getpid(), "keys": str(keys)}
+        ready = {"ready": True, "url": address, "pid": os.getpid(), "role": settings.role}
+        if keys is not None:
+            ready["keys"] = str(keys)
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
 
     try:
         with bound, _with_brokers(settings, address) as furnished:
             uvloop.run(serve_gateway(furnished, bound, announce))
-    except (InUse, NotDurable, UnknownRevision, BadAdapter, UnknownAdapter, BadReference) as e:
+    except refusals() as e:
         typer.echo(str(e), err=True)
         return 1
     return 0
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """Return what a start can be refused for: each says in one sentence what is wrong."""
+    from app.brokers.registry import BadAdapter, UnknownAdapter
+    from app.bus.cluster import WrongTopic
+    from app.ledger.schema import Behind, UnknownRevision
+    from app.ports import BookUnfit, StoreAway
+    from app.reference import BadReference
+    from app.sql import NotDurable
+    from app.sqlite import InUse
+
+    stores = (InUse, NotDurable, UnknownRevision, Behind, StoreAway, WrongTopic, BookUnfit)
+    return (*stores, BadAdapter, UnknownAdapter, BadReference)
 
 
 @contextmanager
@@ -82,7 +97,7 @@ def _with_brokers(settings: Any, address: str) -> Iterator[Any]:
     from app.cli.simulated import start
     from app.settings import BrokerSettings
 
-    if settings.brokers:
+    if settings.brokers or settings.role != "all":
         yield settings
         return
     typer.echo("no broker is configured: two simulated ones run beside us", err=True)

@@ -64,21 +64,10 @@ class Stage:
     def open(self, **extra: str) -> float:
         """Start the gateway; return the seconds until it was ready."""
         began = monotonic()
-        from app.settings import inherited  # slow to import, and only a stage needs it
-
-        names = list(self.brokers)
-        settings = {
-            "OPENBELL_DATA_DIR": str(self.directory / "data"),
-            "OPENBELL_PORT": str(self.port),
-            "OPENBELL_BROKERS": json.dumps({n: b.settings() for n, b in self.brokers.items()}),
-            "OPENBELL_ROUTES": json.dumps({"XNYS": names[0], "XNAS": names[-1]}),
-            **self._extra,
-            **{f"OPENBELL_{name.upper()}": value for name, value in extra.items()},
-        }
         with self.log.open("a") as log:
             self.gateway = subprocess.Popen(
                 [sys.executable, "-m", "app", "serve"],
-                env=inherited() | settings,
+                env=self.settings(extra),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -89,6 +78,24 @@ class Stage:
             self._ended()
             raise RuntimeError(f"the gateway did not start: {self.log.read_text()[-2_000:]}")
         return monotonic() - began
+
+    def settings(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """Return the whole environment of a gateway on this stage."""
+        from app.settings import inherited  # slow to import, and only a stage needs it
+
+        names = list(self.brokers)
+        return inherited() | {
+            "OPENBELL_DATA_DIR": str(self.directory / "data"),
+            "OPENBELL_PORT": str(self.port),
+            "OPENBELL_BROKERS": json.dumps({n: b.settings() for n, b in self.brokers.items()}),
+            "OPENBELL_ROUTES": json.dumps({"XNYS": names[0], "XNAS": names[-1]}),
+            **self._extra,
+            **{f"OPENBELL_{name.upper()}": value for name, value in extra.items()},
+        }
+
+    def ledger_file(self) -> Path:
+        """Return the file that the checker reads."""
+        return self.directory / "data" / "ledger.db"
 
     def kill(self) -> None:
         """End the gateway as a power cut would: no farewell."""
