@@ -5,5 +5,6 @@ again whatever it had not committed. So a consumer must bear repetition, and in 
 event carries the whole order and a rising version, which makes repetition and disorder harmless.
 
 The trap: committing what was polled instead of what was applied. Then a crash in between loses
-an event, and nobody ever asks for it again. `log` is the embedded twin, on SQLite.
+an event, and nobody ever asks for it again. `kafka` is the bus of several processes, `log` its
+embedded twin on SQLite.
 """

@@ -22,12 +22,15 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from app import codec
+from app.bus.topics import DAY_MS, LETTER_RETENTION_DAYS
 from app.clock import Clock
+from app.letters import SUFFIX
 from app.ports import Event, Record
 from app.sqlite import Database
 
 # Deleting 2,000 records takes some 10 ms, and a publisher may be waiting behind it.
 TRIM_RECORDS_MAX: Final = 2_000
+LETTERS_KEPT_MS: Final = LETTER_RETENTION_DAYS * DAY_MS
 _ONLY: Final = 0  # the partition
 # Above every offset that there will ever be.
 _NEVER: Final = 2**62
@@ -172,12 +175,14 @@ class LogBus:
         """Delete records older than `keep_ms` that every known group has committed.
 
         Return how many. A topic's newest record stays; a topic that no group has ever polled
-        is kept by age alone.
+        is kept by age alone. Dead letters wait for a person, not for a consumer that is quick:
+        they are kept as long as on any other bus.
         """
-        before = self._clock.now() - keep_ms
+        now = self._clock.now()
         trimmed = 0
         for topic in await self._database.read(_topics):
-            while gone := await self._database.write(partial(_trim, topic, before)):
+            for_ms = max(keep_ms, LETTERS_KEPT_MS) if topic.endswith(SUFFIX) else keep_ms
+            while gone := await self._database.write(partial(_trim, topic, now - for_ms)):
                 trimmed += gone
         return trimmed
 

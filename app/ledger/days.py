@@ -15,6 +15,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, MetaData, text
+from sqlalchemy.exc import DBAPIError
 
 from app.ledger.dialect import of, part
 from app.ledger.partitions import Standing
@@ -25,6 +26,7 @@ from app.ledger.tables import PARTED, parted
 SHOWN_MAX: Final = 400
 # At 50 an update finds room beside the row, and no index hears of it (HOT).
 FILLFACTOR: Final = 50
+CHECK_VIOLATION: Final = "23514"
 
 _TABLES: Final = text(
     "SELECT substr(name, 8) FROM sqlite_schema WHERE type = 'table' AND name GLOB"
@@ -32,7 +34,8 @@ _TABLES: Final = text(
 )
 _PARTITIONS: Final = text(
     "SELECT substr(c.relname, 8) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
-    " WHERE i.inhparent = to_regclass('orders') AND NOT i.inhdetachpending ORDER BY 1"
+    " WHERE i.inhparent = to_regclass('orders') AND NOT i.inhdetachpending"
+    " AND c.relname ~ '^orders_[0-9]{8}$' ORDER BY 1"
 )
 # Ours are the children of the four parents, and what has our name and our check beside them.
 _OURS: Final = text(
@@ -144,6 +147,17 @@ def attach(connection: Connection, parent: str, day: date) -> bool:
     )
     connection.exec_driver_sql(f"ALTER TABLE {parent} ATTACH PARTITION {child} FOR VALUES {bound}")
     return True
+
+
+def is_missing(error: DBAPIError) -> bool:
+    """Whether a row found no part for its day: nothing of its transaction stands."""
+    diagnosed = getattr(error.orig, "diag", None)
+    # The same state is a check's that failed, and then the check has a name.
+    return (
+        diagnosed is not None
+        and diagnosed.sqlstate == CHECK_VIOLATION
+        and diagnosed.constraint_name is None
+    )
 
 
 def drop(connection: Connection, day: date) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.bus.log import TRIM_RECORDS_MAX, LogBus
+from app.bus.log import LETTERS_KEPT_MS, TRIM_RECORDS_MAX, LogBus
 from app.ports import Event, Record
 from app.sqlite import Database
 from tests.virtual import Virtual, VirtualClock, run_virtual
@@ -166,6 +166,25 @@ def test_an_offset_is_never_given_twice_though_all_was_trimmed(virtual: Virtual)
         assert await bus.trim(1_000) == 2 * (TRIM_RECORDS_MAX + 49)
         await bus.publish(events(1))
         assert await offsets(bus) == [TRIM_RECORDS_MAX + 50]
+
+    virtual.run(scenario(virtual.clock))
+
+
+def test_dead_letters_outlive_the_events_though_nobody_has_looked_at_them(
+    virtual: Virtual,
+) -> None:
+    async def scenario(clock: VirtualClock) -> None:
+        bus = LogBus(Database(None), clock)
+        for topic in (TOPIC, f"{TOPIC}.dlq"):
+            await bus.publish(events(3, topic))
+        clock.set_now(clock.now() + 30 * 24 * HOUR_MS)
+
+        assert await bus.trim(1_000) == 2
+        assert await offsets(bus, topic=f"{TOPIC}.dlq") == [0, 1, 2]
+
+        clock.set_now(clock.now() + LETTERS_KEPT_MS)
+        await bus.commit(f"{TOPIC}.dlq", "all", upto(2))
+        assert await bus.trim(1_000) == 2
 
     virtual.run(scenario(virtual.clock))
 

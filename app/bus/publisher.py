@@ -1,0 +1,188 @@
+"""The producer of a process: whatever goes wrong, the next publish begins with a new one.
+
+    publish ─► send all, in order ─► await all acknowledgements ─► done
+                    └── any error ─► end this producer ─► BusAway: the caller keeps its events
+
+The broker numbers what an idempotent producer sends. Once a batch has failed, later ones may
+have been appended or be refused for ever, and to send the failed ones alone would reorder. So
+nothing is repaired: the caller sends all of it again, through a producer with a new number.
+
+Edges of aiokafka 0.14, filed off here: an idempotent batch never expires (so the time-out is
+ours); `stop` first waits for what can never be sent (so the sender is ended before it); a batch
+that the broker finds too large is an error like another (so it is told apart, and the event
+that nobody will ever take is parked in the dead letters instead of holding up all that follow).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    RecordListTooLargeError,
+)
+
+from app.bus import envelope
+from app.bus.away import bounded
+from app.bus.site import CLIENT, Site
+from app.bus.topics import bytes_max
+from app.clock import Clock
+from app.letters import LETTER_BYTES_MAX, unsendable
+from app.ports import Event
+
+# A batch travels when it is this large or this old; both together fill a request at full speed
+# and cost a lone event 2 ms.
+BATCH_BYTES_MAX: Final = 256 << 10
+LINGER_MS: Final = 2
+# To hand an event to the producer takes some 10 us: give the loop back every millisecond.
+BREATH: Final = 100
+RETRY_BACKOFF_MS: Final = 100
+
+
+class TooLarge(ValueError):
+    """The cluster will never take this: it is larger than its topic allows."""
+
+
+class Publisher:
+    """Sends events of this process, all through one producer."""
+
+    def __init__(self, site: Site, clock: Clock) -> None:
+        self._site = site
+        self._clock = clock
+        self._patience = site.patience
+        self._producer: Any = None
+        self._starting = asyncio.Lock()
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Return when all are on as many copies as the topic asks for, or raise `BusAway`."""
+        fitting = [_fitting(event) for event in events]
+        try:
+            await self._send(fitting)
+        except TooLarge:
+            await self._send_each(fitting)
+
+    async def start(self) -> None:
+        """Connect now, and not with the first event."""
+        await self._started()
+
+    async def close(self) -> None:
+        """Let go of the connection. What was not acknowledged was never promised."""
+        await self._end(self._producer)
+
+    async def _send(self, events: Sequence[Event]) -> None:
+        producer = await self._started()
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            async with bounded(f"publish {len(events)} events", self._patience.publish_s):
+                await self._send_by(producer, events, sent)
+        except (TooLarge, OSError):
+            await self._end(producer)
+            raise
+        finally:
+            for acknowledgement in sent:
+                _forget(acknowledgement)
+
+    async def _send_by(
+        self, producer: Any, events: Sequence[Event], sent: list[asyncio.Future[Any]]
+    ) -> None:
+        now = self._clock.now()
+        published = envelope.stamp(now)
+        try:
+            for count, event in enumerate(events, 1):
+                acknowledgement = await producer.send(
+                    self._site.topic(event.topic),
+                    key=event.key.encode(),
+                    value=event.payload,
+                    headers=envelope.headers(event, published),
+                    timestamp_ms=now,
+                )
+                sent.append(acknowledgement)
+                if count % BREATH == 0:
+                    await asyncio.sleep(0)
+            await asyncio.gather(*sent)
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as e:
+            raise TooLarge(f"{events[0].event_id} or one that follows it: {e}") from e
+
+    async def _send_each(self, events: Sequence[Event]) -> None:
+        """Send one by one, to find the one for which a batch was refused, and park that."""
+        for event in events:
+            try:
+                await self._send([event])
+            except TooLarge as e:
+                await self._send([unsendable(event, e)])
+
+    async def _started(self) -> Any:
+        async with self._starting:
+            if self._producer is None:
+                producer = self._new()
+                try:
+                    where = self._site.settings.bootstrap
+                    async with bounded(f"connect to {where}", self._patience.answer_s):
+                        await producer.start()
+                except BaseException:
+                    await _stopped(producer, self._patience.answer_s)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _new(self) -> Any:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._site.servers,
+            client_id=CLIENT,
+            enable_idempotence=True,
+            acks="all",
+            compression_type="lz4",
+            linger_ms=LINGER_MS,
+            max_batch_size=BATCH_BYTES_MAX,
+            # We judge sizes ourselves, by topic; this is only above all of them.
+            max_request_size=2 * LETTER_BYTES_MAX,
+            request_timeout_ms=int(self._patience.request_s * 1000),
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+        )
+
+    async def _end(self, producer: Any) -> None:
+        """Retire this producer. Whoever else waits for its acknowledgements hears of it."""
+        if producer is not None and self._producer is producer:
+            self._producer = None
+            # Whoever asked for it may be cancelled meanwhile; half ended it would live on.
+            await asyncio.shield(_stopped(producer, self._patience.answer_s))
+
+
+async def _stopped(producer: Any, within_s: float) -> None:
+    """End the producer without its last wish, which is to send everything first."""
+    try:
+        async with asyncio.timeout(within_s):
+            sender = producer._sender.sender_task  # noqa: SLF001 - no public way leads around it
+            if sender is not None:
+                sender.cancel()
+                await asyncio.wait([sender])  # until its requests are answered or timed out
+            _fail_what_waits(producer._message_accumulator)  # noqa: SLF001
+            await producer.stop()
+    except TimeoutError:
+        # It hangs on a peer that takes nothing more. Its sockets end when that peer does.
+        return
+
+
+def _fail_what_waits(accumulator: Any) -> None:
+    """Tell every publisher that waits on this producer; else they and `stop` wait for ever."""
+    accumulator.fail_all(ProducerClosed("this producer was ended"))
+    queued = chain.from_iterable(accumulator._batches.values())  # noqa: SLF001
+    for batch in [*queued, *accumulator._pending_batches]:  # noqa: SLF001
+        _forget(batch._drain_waiter)  # noqa: SLF001
+
+
+def _forget(acknowledgement: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more, and nobody shall be told that nobody asked how it ended."""
+    if not acknowledgement.cancel() and not acknowledgement.cancelled():
+        acknowledgement.exception()
+
+
+def _fitting(event: Event) -> Event:
+    size = len(event.payload) + len(event.key)
+    limit = bytes_max(event.topic)
+    if size <= limit:
+        return event
+    return unsendable(event, f"{size} bytes, and {event.topic} takes at most {limit}")
