@@ -20,6 +20,15 @@ from app.domain.values import CancelOrigin, OrderType, PendingRequest, Side, Sta
 from app.ports import AccountDocument
 
 INTEGER_MAX: Final = 2**63 - 1  # what SQL can hold
+# What a stranger's bytes can do to a reader; the recursion is a thousand brackets and more.
+_UNREADABLE: Final = (
+    codec.Malformed,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 class NotAnOrder(Exception):
@@ -33,7 +42,7 @@ def fold(payload: bytes) -> AccountDocument:
         # Read in the order of the tuple, so that no name is matched twice.
         order = Order(*[read(fields[name]) for name, read in _READ])
         document = codec.encode(_canonical(fields, order))
-    except (codec.Malformed, LookupError, TypeError, ValueError, ArithmeticError) as e:
+    except _UNREADABLE as e:
         raise NotAnOrder(f"{type(e).__name__}: {e}") from e
     return AccountDocument(
         order_id=order.order_id,
@@ -90,6 +99,12 @@ def _count(value: object) -> int:
     return value
 
 
+def _place(value: object) -> int:
+    if type(value) is not int or not -INTEGER_MAX <= value <= INTEGER_MAX:
+        raise ValueError(f"expected a place in a sequence, was {value!r}")
+    return value
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"expected true or false, was {value!r}")
@@ -119,7 +134,7 @@ def _or_null(read: Callable[[Any], object]) -> Callable[[object], object]:
 
 
 _READS: Final[dict[str, Callable[[Any], Any]]] = {
-    "accept_sequence": _count,
+    "accept_sequence": _place,  # history, which was before the ledger, counts below zero
     "order_id": _name,
     "trade_date": _date,
     "session_date": _date,

@@ -4,8 +4,9 @@
 
 The offset is committed after the book has answered, so a crash anywhere repeats and loses
 nothing; the book's version guard makes repeating harmless. The two kinds of failure must not
-be confused: an event that is no order is poison, it would fail for ever, so it is parked in
-`<topic>.dlq` with its cause and the rest goes on. A book or bus that is away is nobody's fault:
+be confused: an event that is no order, or whose document the book can never store, is poison: it
+would fail for ever, so it is parked in `<topic>.dlq` with its cause, what came before it is shown
+as the newest, and the rest goes on. A book or bus that is away is nobody's fault:
 the projector keeps its batch in hand, pauses and tries again. Take one for the other, and
 either one bad event stops every account, or an outage empties the topic into the dead letters.
 """
@@ -13,13 +14,13 @@ either one bad event stops every account, or an outage empties the topic into th
 import asyncio
 import hashlib
 from collections.abc import AsyncIterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import codec, crash
 from app.accounts.fold import NotAnOrder, fold, newest
-from app.ports import AccountBook, AccountDocument, Bus, Event, Record
+from app.ports import AccountBook, AccountDocument, Bus, Event, Record, Unstorable
 
 TOPIC: Final = "openbell.orders.v1"
 GROUP: Final = "accounts"
@@ -30,12 +31,31 @@ GATHER_S: Final = 0.25
 # Folding takes some 20 us, and others want the loop: give it back every millisecond or so.
 BREATH: Final = 50
 PAGE: Final = 500
+# Most accounts are one page, and most of a page's time is the way there and back.
+ACCOUNTS_AT_ONCE: Final = 8
+HISTORY: Final = 0  # the version of what was loaded from elsewhere, and never was in the ledger
 IDLE_S: Final = 1.0
 RETRY_S_MIN: Final = 0.1
 RETRY_S_MAX: Final = 5.0
 DIGEST_BYTES: Final = 16
 
 AWAY: Final[tuple[type[Exception], ...]] = (OSError, SQLAlchemyError)
+
+
+class _Read(NamedTuple):
+    """An event that is an order."""
+
+    document: AccountDocument
+    record: Record
+
+
+class _Refused(NamedTuple):
+    """An order that the book will not have, in this version."""
+
+    record: Record
+    order_id: str
+    version: int
+    cause: str
 
 
 class Projector:
@@ -89,29 +109,61 @@ class Projector:
         records = self._in_hand
         if not records:
             return 0
-        documents, poison = await self._folded(latest(records))
-        if poison:  # what it superseded may be good
-            documents, poison = await self._folded(records)
-        await self._bus.publish(poison)
-        stored = await self._book.upsert(newest(documents))
+        read, letters = await self._folded(latest(records))
+        if letters:  # what it superseded may be good
+            read, letters = await self._folded(records)
+        refused = await self._stored(read)
+        if refused:
+            whole, _ = await self._folded(records)
+            letters += await self._step_back(refused, whole)
+        await self._bus.publish(letters)
         crash.point("projector.after_apply")
         await self._bus.commit(self._topic, GROUP, records)
         self._in_hand = []
-        self.stored += stored
-        self.stale += len(documents) - stored
-        self.parked += len(poison)
+        self.parked += len(letters)
         return len(records)
 
-    async def _folded(self, records: list[Record]) -> tuple[list[AccountDocument], list[Event]]:
-        documents, poison = [], []
+    async def _folded(self, records: list[Record]) -> tuple[list[_Read], list[Event]]:
+        read, letters = [], []
         for count, record in enumerate(records, 1):
             try:
-                documents.append(fold(record.event.payload))
+                read.append(_Read(fold(record.event.payload), record))
             except NotAnOrder as e:
-                poison.append(_dead_letter(record, e))
+                letters.append(_dead_letter(record, str(e)))
             if count % BREATH == 0:
                 await asyncio.sleep(0)
-        return documents, poison
+        return read, letters
+
+    async def _stored(self, read: list[_Read]) -> list[_Refused]:
+        """Store the newest of each order; return what the book can never store."""
+        documents = newest([document for document, _ in read])
+        causes: dict[str, str] = {}
+        try:
+            stored = await self._book.upsert(documents)
+        except Unstorable as e:
+            stored, causes = e.stored, e.causes
+        self.stored += stored
+        self.stale += len(documents) - stored - len(causes)
+        versions = {d.order_id: d.version for d in documents if d.order_id in causes}
+        return [
+            _Refused(record, document.order_id, document.version, causes[document.order_id])
+            for document, record in read
+            if versions.get(document.order_id) == document.version
+        ]
+
+    async def _step_back(self, refused: list[_Refused], whole: list[_Read]) -> list[Event]:
+        """Return the letters of what was refused; store what it superseded in this batch."""
+        letters = []
+        while refused:
+            letters += [_dead_letter(one.record, one.cause) for one in refused]
+            versions = {one.order_id: one.version for one in refused}
+            whole = [
+                one
+                for one in whole
+                if one.document.version < versions.get(one.document.order_id, 0)
+            ]
+            refused = await self._stored(whole) if whole else []
+        return letters
 
 
 def latest(records: Sequence[Record]) -> list[Record]:
@@ -129,7 +181,7 @@ def latest(records: Sequence[Record]) -> list[Record]:
     return [record for _, record in best.values()]
 
 
-def _dead_letter(record: Record, cause: NotAnOrder) -> Event:
+def _dead_letter(record: Record, cause: str) -> Event:
     """Return the event that parks a record. Its id is the event's own, so a replay repeats it."""
     event = record.event
     letter = {
@@ -139,7 +191,7 @@ def _dead_letter(record: Record, cause: NotAnOrder) -> Event:
         "event_id": event.event_id,
         "type": event.type,
         "group": GROUP,
-        "cause": str(cause),
+        "cause": cause,
         "payload": event.payload.decode(errors="backslashreplace"),
     }
     return event._replace(
@@ -154,21 +206,29 @@ async def rebuild(orders: AsyncIterable[list[bytes]], book: AccountBook) -> int:
 
     A projector may run beside it: the guard keeps the newer of the two. The first chunk is
     asked for after the book is empty, so that nothing which the projector stored before is
-    missing from what the ledger tells now; let `orders` read as it goes, not beforehand.
+    missing from what the ledger tells now; let `orders` read as it goes, not beforehand. What
+    the book can never store is raised as `Unstorable` when all the rest is there.
     """
     await book.clear()
     stored = 0
+    causes: dict[str, str] = {}
     async for payloads in orders:
-        stored += await book.upsert(newest(await _documents(payloads)))
+        try:
+            stored += await book.upsert(newest(await _documents(payloads)))
+        except Unstorable as e:
+            stored += e.stored
+            causes |= e.causes
+    if causes:
+        raise Unstorable(causes, stored)
     return stored
 
 
 async def differences(orders: AsyncIterable[list[bytes]], book: AccountBook) -> list[str]:
     """Return the order ids, sorted, where the book is not the fold of these payloads.
 
-    Missing, other bytes, or (in the accounts seen here) in the book alone. Feed it the whole
-    ledger, at rest: an order that moves meanwhile is a difference, and asking again ends it.
-    It keeps about 200 bytes an order in memory.
+    Missing, other bytes, or (in the accounts seen here) in the book alone; history, which the
+    ledger never had, is none. Feed it the whole ledger, at rest: an order that moves meanwhile
+    is a difference, and asking again ends it. It keeps about 200 bytes an order in memory.
     """
     expected: dict[str, dict[str, tuple[int, bytes]]] = {}
     async for payloads in orders:
@@ -177,24 +237,30 @@ async def differences(orders: AsyncIterable[list[bytes]], book: AccountBook) -> 
             if known.get(document.order_id, (-1, b""))[0] < document.version:
                 known[document.order_id] = (document.version, _digest(document.document))
     different: set[str] = set()
-    for account_id, digests in expected.items():
-        different |= await _differences_of(
-            account_id, {order_id: digest for order_id, (_, digest) in digests.items()}, book
-        )
+    accounts = list(expected)
+    for start in range(0, len(accounts), ACCOUNTS_AT_ONCE):
+        asked = [
+            _differences_of(account_id, expected.pop(account_id), book)
+            for account_id in accounts[start : start + ACCOUNTS_AT_ONCE]
+        ]
+        different.update(*await asyncio.gather(*asked))
     return sorted(different)
 
 
 async def _differences_of(
-    account_id: str, expected: dict[str, bytes], book: AccountBook
+    account_id: str, told: dict[str, tuple[int, bytes]], book: AccountBook
 ) -> set[str]:
     different = set()
+    expected = {order_id: digest for order_id, (_, digest) in told.items()}
     cursor = None
     while True:
         page = await book.page(account_id, status=None, cursor=cursor, limit=PAGE)
         for document in page.documents:
-            order_id: str = codec.decode(document)["order_id"]
-            if expected.pop(order_id, None) != _digest(document):
-                different.add(order_id)
+            shown = codec.decode(document)
+            wanted = expected.pop(shown["order_id"], None)
+            is_history = wanted is None and shown["version"] == HISTORY
+            if wanted != _digest(document) and not is_history:
+                different.add(shown["order_id"])
         cursor = page.next_cursor
         if cursor is None:
             return different | expected.keys()

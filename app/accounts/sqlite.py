@@ -4,34 +4,24 @@ A document is stored if it is newer than the one that is there; the guard stands
 statement itself, so a stale event that was decided upon a moment ago still changes nothing.
 Pages go by `accept_sequence`, which never moves, so an order that changes between two pages is
 neither shown twice nor missed. Every query names its account: a cursor only says where to go
-on, never whose orders, and one from another account is refused.
+on, never whose orders (`cursors.py`).
 
 A batch travels as in `bus/log`: facts as JSON, documents end to end in one blob, so that they
 come back byte for byte, and every statement is a single step beside a busy loop.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from app import codec
-from app.domain.errors import Code, Refused
-from app.ports import AccountDocument, AccountSummary, Page
+from app.accounts.cursors import cursor_at, page_size, place_of
+from app.accounts.storable import that_fit, total
+from app.ports import AccountDocument, AccountSummary, Page, Unstorable
 from app.sqlite import Database
-
-PAGE_MAX: Final = 500
-# Together 18 bytes, so that base64 has no padding and every letter of a cursor counts.
-SEQUENCE_BYTES: Final = 8
-CHECK_BYTES: Final = 10
-_FIRST: Final = 2**63 - 1
-# Money is added exactly or not at all: 60 digits hold every sum there can be, and a rounding
-# would raise instead of passing.
-_EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS account_orders (
@@ -85,8 +75,13 @@ class SqliteAccountBook:
 
     async def upsert(self, documents: Sequence[AccountDocument]) -> int:
         """Store each document unless the same or a newer version is there; return how many."""
-        if not documents:
-            return 0
+        fitting, causes = that_fit(documents)
+        stored = await self._store(fitting) if fitting else 0
+        if causes:
+            raise Unstorable(causes, stored)
+        return stored
+
+    async def _store(self, documents: Sequence[AccountDocument]) -> int:
         rows = []
         start = 1  # SQL counts from one
         for document in documents:
@@ -103,8 +98,8 @@ class SqliteAccountBook:
         self, account_id: str, *, status: str | None, cursor: str | None, limit: int
     ) -> Page:
         """Return an account's orders, newest first; at most `PAGE_MAX` of them."""
-        before = _FIRST if cursor is None else _place_of(cursor, account_id)
-        limit = max(1, min(limit, PAGE_MAX))
+        before = place_of(cursor, account_id)
+        limit = page_size(limit)
         found = await self._database.read(
             partial(
                 _page,
@@ -115,7 +110,7 @@ class SqliteAccountBook:
         more = len(found) > limit
         return Page(
             documents=[document for _, document in shown],
-            next_cursor=_cursor(shown[-1][0], account_id) if more else None,
+            next_cursor=cursor_at(shown[-1][0], account_id) if more else None,
         )
 
     async def summary(self, account_id: str) -> AccountSummary:
@@ -123,35 +118,8 @@ class SqliteAccountBook:
         return await self._database.read(partial(_summary, account_id))
 
     async def clear(self) -> None:
-        """Forget everything, for a rebuild."""
+        """Forget what the ledger can tell again, for a rebuild; history (version 0) stays."""
         await self._database.write(_clear)
-
-
-def _cursor(accept_sequence: int, account_id: str) -> str:
-    place = accept_sequence.to_bytes(SEQUENCE_BYTES, "big")
-    return base64.urlsafe_b64encode(place + _check(place, account_id)).decode()
-
-
-def _place_of(cursor: str, account_id: str) -> int:
-    """Return where the page begins, or refuse a cursor that we did not give this account.
-
-    The check finds mistakes, it is no secret: a forged cursor that passes only turns to another
-    page of the caller's own orders, for the query names the account.
-    """
-    try:
-        raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
-    except ValueError:
-        raw = b""
-    place, check = raw[:SEQUENCE_BYTES], raw[SEQUENCE_BYTES:]
-    if check != _check(place, account_id):
-        raise Refused(Code.VALIDATION_FAILED, "cursor: expected a next_cursor of this listing")
-    return min(int.from_bytes(place, "big"), _FIRST)
-
-
-def _check(place: bytes, account_id: str) -> bytes:
-    return hashlib.blake2b(
-        place + account_id.encode(), digest_size=CHECK_BYTES, person=b"openbell-cursor"
-    ).digest()
 
 
 def _create(connection: sa.Connection) -> None:
@@ -180,16 +148,11 @@ def _summary(account_id: str, connection: sa.Connection) -> AccountSummary:
     return AccountSummary(
         account_id=account_id,
         by_status=dict(sorted(counts.items())),
-        filled_value={currency: _sum(values[currency]) for currency in sorted(values)},
+        filled_value={
+            currency: total(map(Decimal, values[currency])) for currency in sorted(values)
+        },
     )
 
 
-def _sum(values: list[str]) -> str:
-    total = Decimal(0)
-    for value in values:
-        total = _EXACT.add(total, Decimal(value))
-    return format(total, "f")
-
-
 def _clear(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("DELETE FROM account_orders")
+    connection.exec_driver_sql("DELETE FROM account_orders WHERE version > 0")

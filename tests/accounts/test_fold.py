@@ -91,7 +91,9 @@ def without(name: str) -> bytes:
         payload(ORDER, version="4"),
         payload(ORDER, version=True),
         payload(ORDER, version=2**63),
-        payload(ORDER, accept_sequence=-1),
+        payload(ORDER, accept_sequence="1"),
+        payload(ORDER, accept_sequence=2**63),
+        payload(ORDER, desk=0).replace(b'"desk":0', b'"desk":' + b"[" * 5_000 + b"]" * 5_000),
         payload(ORDER, status="asleep"),
         payload(ORDER, quantity=100),
         payload(ORDER, quantity="a hundred"),
@@ -113,3 +115,7 @@ def test_newest_keeps_one_of_each_order() -> None:
     versions = [fold(payload(an_order(n, version=v))) for n, v in [(1, 2), (2, 1), (1, 3), (1, 1)]]
 
     assert [(d.accept_sequence, d.version) for d in newest(versions)] == [(1, 3), (2, 1)]
+
+
+def test_history_may_count_below_zero() -> None:
+    assert fold(payload(ORDER, accept_sequence=-7)).accept_sequence == -7

@@ -13,11 +13,12 @@ from app import codec
 from app.accounts.fold import fold
 from app.accounts.projector import BATCH_MAX, GROUP, Projector, differences, rebuild
 from app.accounts.sqlite import SqliteAccountBook
+from app.accounts.storable import DOCUMENT_BYTES_MAX
 from app.bus.log import LogBus
 from app.clock import Clock
 from app.domain.order import Order
 from app.domain.values import Status
-from app.ports import AccountBook, AccountDocument, Event
+from app.ports import AccountBook, AccountDocument, Event, Record, Unstorable
 from app.sqlite import Database
 from tests.accounts.orders import TOPIC, an_order, event, payload, poison
 from tests.virtual import Virtual, VirtualClock, run_virtual
@@ -196,6 +197,80 @@ def test_a_book_that_is_away_is_waited_for_and_not_skipped(virtual: Virtual) -> 
     virtual.run(scenario(virtual.clock))
 
 
+class Picky(SqliteAccountBook):
+    """The twin, with documents that it will not have."""
+
+    def __init__(self, database: Database, *refused: tuple[str, int]) -> None:
+        super().__init__(database)
+        self._refused = refused
+
+    async def upsert(self, documents: Sequence[AccountDocument]) -> int:
+        bad = [d for d in documents if (d.order_id, d.version) in self._refused]
+        stored = await super().upsert([d for d in documents if d not in bad])
+        if bad:
+            raise Unstorable({d.order_id: "too large" for d in bad}, stored)
+        return stored
+
+
+def test_what_the_book_can_never_store_is_parked_and_what_came_before_it_is_shown(
+    virtual: Virtual,
+) -> None:
+    orders = [an_order(1, version=v) for v in (1, 2, 4, 3)] + [an_order(2), an_order(3)]
+
+    async def scenario(clock: Clock) -> None:
+        bus = LogBus(Database(None), clock)
+        first, third = orders[0].order_id, orders[-1].order_id
+        book = Picky(Database(None), (first, 4), (first, 3), (third, 1))
+        projector = Projector(bus, book)
+        await bus.publish([event(order) for order in orders])
+        await drain(projector)
+
+        assert await shown(book) == folded([orders[1], orders[4]])
+        parked = await bus.poll(f"{TOPIC}.dlq", "operators", 10)
+        assert {record.event.event_id for record in parked} == {
+            f"{first}-4",
+            f"{first}-3",
+            f"{third}-1",
+        }
+        assert {codec.decode(r.event.payload)["cause"] for r in parked} == {"too large"}
+        assert (projector.stored, projector.stale, projector.parked) == (2, 0, 3)
+        assert await bus.lag(TOPIC, GROUP) == 0
+
+    virtual.run(scenario(virtual.clock))
+
+
+def test_a_document_over_the_limit_is_parked_and_a_rebuild_says_so(virtual: Virtual) -> None:
+    large = an_order(1, text="x" * DOCUMENT_BYTES_MAX)
+
+    async def scenario(clock: Clock) -> None:
+        bus, book = LogBus(Database(None), clock), SqliteAccountBook(Database(None))
+        await bus.publish([event(large), event(an_order(2))])
+        projector = Projector(bus, book)
+        assert await projector.step() == 2
+        assert (projector.stored, projector.parked) == (1, 1)
+        assert await shown(book) == folded([an_order(2)])
+
+        with pytest.raises(Unstorable, match=f"{large.order_id}: a document of") as unstorable:
+            await rebuild(ledger([large, an_order(2), an_order(3)], 1), book)
+        assert unstorable.value.stored == 2
+        assert await shown(book) == folded([an_order(2), an_order(3)])
+        told = ledger([large, an_order(2), an_order(3)])
+        assert await differences(told, book) == [large.order_id]
+
+    virtual.run(scenario(virtual.clock))
+
+
+def test_brackets_without_end_are_poison_and_no_crash(virtual: Virtual) -> None:
+    async def scenario(clock: Clock) -> None:
+        bus, book = LogBus(Database(None), clock), SqliteAccountBook(Database(None))
+        projector = Projector(bus, book)
+        await bus.publish([poison("deep-1", b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}")])
+        assert await projector.step() == 1
+        assert projector.parked == 1
+
+    virtual.run(scenario(virtual.clock))
+
+
 def test_a_bug_is_no_outage(virtual: Virtual) -> None:
     class Wrong(SqliteAccountBook):
         async def upsert(self, documents: Sequence[AccountDocument]) -> int:
@@ -289,13 +364,36 @@ def test_differences_names_what_is_missing_stale_invented_or_altered(virtual: Vi
     virtual.run(scenario())
 
 
+def test_history_survives_a_rebuild_and_is_no_difference(virtual: Virtual) -> None:
+    past, replayed = an_order(7, version=0), an_order(8, version=0)
+    orders = [an_order(1), an_order(8, version=2)]
+
+    async def scenario() -> None:
+        book = SqliteAccountBook(Database(None))
+        await book.upsert([fold(payload(order)) for order in (past, replayed, *orders)])
+        assert await differences(ledger(orders), book) == []
+        assert await rebuild(ledger(orders), book) == 2
+        assert await shown(book) == folded([past, *orders])
+        assert await differences(ledger([replayed]), book) == [order.order_id for order in orders]
+
+    virtual.run(scenario())
+
+
 def test_an_event_id_stays_the_same_in_the_dead_letters(virtual: Virtual) -> None:
     """So that a batch which is tried again parks its poison under the same id."""
 
+    class Forgetful(LogBus):
+        commits_until_it_works = 1
+
+        async def commit(self, topic: str, group: str, records: Sequence[Record]) -> None:
+            if self.commits_until_it_works:
+                self.commits_until_it_works -= 1
+                raise ConnectionResetError("the bus is away")
+            await super().commit(topic, group, records)
+
     async def scenario(clock: Clock) -> list[Event]:
-        bus, book = LogBus(Database(None), clock), Fragile(Database(None))
-        book.away_for_calls = 1
-        projector = Projector(bus, book)
+        bus = Forgetful(Database(None), clock)
+        projector = Projector(bus, SqliteAccountBook(Database(None)))
         await bus.publish([poison("bad-1")])
         with pytest.raises(ConnectionResetError):
             await projector.step()

@@ -1,10 +1,11 @@
 """What every `AccountBook` keeps, whichever store holds it.
 
-A new implementation adds a house to `HOUSES`: how to open the book as a fresh process would.
+A new implementation adds a house: how to open the book as a fresh process would. The
+real one runs on both libraries that speak to it, each test in a database of its own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,10 +13,18 @@ from typing import Any, Protocol
 import pytest
 
 from app import codec
+from app.accounts.cursors import cursor_at
+from app.accounts.mongo import Driver, close_client, make_client
+from app.accounts.mongo_book import MongoAccountBook
 from app.accounts.sqlite import SqliteAccountBook
+from app.accounts.storable import DOCUMENT_BYTES_MAX
 from app.domain.errors import Code, Refused
-from app.ports import AccountBook, AccountDocument, AccountSummary
+from app.ports import AccountBook, AccountDocument, AccountSummary, Unstorable
 from app.sqlite import Database
+from tests.accounts.forgotten import FORGETS_SOCKETS, collect
+from tests.servers.server import Server, fresh_name
+
+pytestmark = FORGETS_SOCKETS
 
 
 class House(Protocol):
@@ -38,12 +47,38 @@ class SqliteHouse:
             database.close()
 
 
-HOUSES: dict[str, Callable[[Path], House]] = {"sqlite": SqliteHouse}
+class MongoHouse:
+    def __init__(self, server: Server, driver: Driver) -> None:
+        self._server = server
+        self._driver = driver
+        self._database = fresh_name("book")
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AccountBook]:
+        client = make_client(self._server.url, self._driver)
+        try:
+            yield await MongoAccountBook.open(client, self._database)
+        finally:
+            await close_client(client)
+
+    async def leave(self) -> None:
+        client = make_client(self._server.url, self._driver)
+        await client.drop_database(self._database)
+        await close_client(client)
+        collect(self._driver)
 
 
-@pytest.fixture(params=HOUSES)
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
-    return HOUSES[request.param](tmp_path)
+DRIVERS: dict[str, Driver] = {"mongo by motor": "motor", "mongo by pymongo": "pymongo"}
+
+
+@pytest.fixture(params=["sqlite", *DRIVERS])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    if request.param == "sqlite":
+        yield SqliteHouse(tmp_path)
+        return
+    house = MongoHouse(request.getfixturevalue("mongo"), DRIVERS[request.param])
+    yield house
+    asyncio.run(house.leave())
 
 
 def within(house: House, *lives: Callable[[AccountBook], Awaitable[None]]) -> None:
@@ -221,11 +256,73 @@ def test_a_summary_counts_by_status_and_adds_exactly(house: House) -> None:
     within(house, life)
 
 
-def test_clear_forgets_everything_and_an_older_version_may_come_again(house: House) -> None:
+def test_clear_forgets_what_the_ledger_tells_and_an_older_version_may_come_again(
+    house: House,
+) -> None:
     async def life(book: AccountBook) -> None:
         await book.upsert([a_document(1, version=9)])
         await book.clear()
         assert await shown(book) == []
         assert await book.upsert([a_document(1, version=3)]) == 1
+
+    within(house, life)
+
+
+def test_history_stays_until_the_ledger_knows_better(house: House) -> None:
+    """What was before the ledger is version 0, and its places are below zero."""
+    past = [a_document(n, version=0, accept_sequence=-n) for n in (1, 2, 3)]
+
+    async def life(book: AccountBook) -> None:
+        await book.upsert([*past, a_document(4)])
+        assert await walked(book, 1) == [d.document for d in (a_document(4), *past)]
+
+        await book.clear()
+        assert await shown(book) == [document.document for document in past]
+        assert await book.upsert(past) == 0
+        assert await book.upsert([a_document(1)]) == 1
+
+    within(house, life)
+
+
+def test_what_can_never_be_stored_comes_back_by_name_and_the_rest_is_stored(house: House) -> None:
+    too_large = a_document(2, document=b'"%s"' % (b"x" * DOCUMENT_BYTES_MAX))
+
+    async def life(book: AccountBook) -> None:
+        with pytest.raises(Unstorable) as unstorable:
+            await book.upsert([a_document(1), too_large, a_document(3)])
+        assert list(unstorable.value.causes) == [too_large.order_id]
+        assert "15728642 bytes" in unstorable.value.causes[too_large.order_id]
+        assert unstorable.value.stored == 2
+        assert await shown(book) == [a_document(3).document, a_document(1).document]
+
+    within(house, life)
+
+
+def test_what_just_fits_comes_back(house: House) -> None:
+    largest = a_document(1, document=b'"%s"' % (b"x" * (DOCUMENT_BYTES_MAX - 2)))
+
+    async def life(book: AccountBook) -> None:
+        assert await book.upsert([largest]) == 1
+        assert await shown(book) == [largest.document]
+
+    within(house, life)
+
+
+def test_a_cursor_leads_to_the_same_place_in_every_book(house: House) -> None:
+    async def life(book: AccountBook) -> None:
+        await book.upsert([a_document(number) for number in range(1, 5)])
+        page = await book.page("acc-1", status=None, cursor=None, limit=2)
+        assert page.next_cursor == cursor_at(3, "acc-1")
+
+    within(house, life)
+
+
+def test_any_bytes_come_back(house: House) -> None:
+    """A book keeps what it is given, though it be no JSON at all."""
+    odd = [b"", b"\xff\x00", b"null", b'{"b":1,"a":2}', b'{"a": 1}', b"[" * 2_000]
+
+    async def life(book: AccountBook) -> None:
+        await book.upsert([a_document(n, document=raw) for n, raw in enumerate(odd)])
+        assert await shown(book) == odd[::-1]
 
     within(house, life)
