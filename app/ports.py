@@ -179,8 +179,8 @@ class AccountBook(Protocol):
     async def summary(self, account_id: str) -> "AccountSummary":
         """Return an account's orders counted by status, and what traded."""
 
-    async def clear(self) -> None:
-        """Forget what the ledger can tell again, for a rebuild.
+    async def clear(self, since: str = "") -> None:
+        """Forget what the ledger can tell again, for a rebuild: orders from the id `since` on.
 
         Version 0 is history, loaded from elsewhere: it stays.
         """

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.ports import StoreAway
-from app.sql import NotDurable, Work
+from app.sql import MissingDay, NotDurable, Work
 
 T = TypeVar("T")
 
@@ -40,6 +40,7 @@ RUNS_MAX: Final = 8
 # Serialization failure, deadlock, and a key that somebody else was first to write: nothing of
 # the transaction stands, and the work that runs again sees what the other has done.
 RERUN: Final = frozenset({"40001", "40P01", "23505"})
+CHECK_VIOLATION: Final = "23514"
 OFF: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 URL_PREFIXES: Final = ("postgresql://", "postgres://")
 
@@ -124,6 +125,8 @@ class _translated:  # noqa: N801 - reads as a clause: `with _translated():`
         # Class 08 connection, 57P shutdown and crash, 53300 too many connections.
         gone = state.startswith(("08", "57P")) or state == "53300"
         silent = isinstance(error, OperationalError) and not state
+        if state == CHECK_VIOLATION and "no partition of relation" in str(error.orig):
+            raise MissingDay(str(error.orig)) from error
         if gone or silent or error.connection_invalidated:
             raise StoreAway(f"PostgreSQL is away: {error.orig}".strip()) from error
 
@@ -136,6 +139,7 @@ def _engine(url: str, connections: int) -> sa.Engine:
         f"-c lock_timeout={LOCK_TIMEOUT_MS}"
         f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
         " -c timezone=UTC -c datestyle=ISO"
+        " -c jit=off"  # our statements are short; compiling one costs more than running it
     )
     # On a disconnect SQLAlchemy renews the whole pool: one connection was cut, so its siblings
     # are of the same dead server.

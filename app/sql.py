@@ -19,6 +19,10 @@ class NotDurable(Exception):
     """The store could lose what it acknowledged, so we do not start."""
 
 
+class MissingDay(Exception):
+    """A trade date has no table to keep this in: nothing of the transaction stands."""
+
+
 class Database(Protocol):
     """One store. Work may run more than once where others write beside us: it must be pure."""
 

@@ -149,7 +149,7 @@ class Gateway:
 
     async def rebuild_view(self) -> int:
         """Forget the account view and make it again from the ledger; return its size."""
-        return await rebuild(self.ledger.payloads(), self.book)
+        return await rebuild(self.ledger.payloads(), self.book, await self.ledger.first_id())
 
     async def verify_view(self) -> list[str]:
         """Return the orders whose view differs from the ledger."""
@@ -251,17 +251,15 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     parts, stores = PARTS[gateway.settings.role], gateway.stores
     loops: list[Loop] = []
     if "dispatch" in parts:
-        loops += [gateway.bell.run, gateway.reports.run, *sending.asking]
-        if stores.ledger.is_shared:
-            loops.append(Showing(sending.floor, gateway.ledger).run)
+        showing = [Showing(sending.floor, gateway.ledger).run] if stores.ledger.is_shared else []
+        loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
     elif "intake" in parts:
         loops.append(shown.run)
     if loops:
         loops.insert(0, gateway.board.run)
-    if "relay" in parts and gateway.settings.view:
-        loops.append(gateway.relay.run)
-    if "projector" in parts and gateway.settings.view:
-        loops.append(Projector(stores.bus, stores.book).run)
+    view = {"relay": gateway.relay.run, "projector": Projector(stores.bus, stores.book).run}
+    if gateway.settings.view:
+        loops += [run for part, run in view.items() if part in parts]
     if "partitions" in parts:
         loops.append(gateway.partitions.run)
     if isinstance(stores.bus, LogBus):

@@ -124,26 +124,26 @@ class MongoAccountBook:
             filled_value={currency: total(values[currency]) for currency in sorted(values)},
         )
 
-    async def clear(self) -> None:
+    async def clear(self, since: str = "") -> None:
         """Forget what the ledger can tell again, for a rebuild; history (version 0) stays.
 
         In slices by id, because the time-out of a socket holds for a deletion too; and then the
         shape is made again, for whoever dropped the view by hand has dropped that as well.
         """
-        after = ""
+        after, bound = since, "$gte"
         with away_by_its_name():
             while True:
                 ids = await (
-                    self._orders.find({"_id": {"$gt": after}}, {"_id": 1})
+                    self._orders.find({"_id": {bound: after}}, {"_id": 1})
                     .sort("_id")
                     .limit(CLEAR_AT_ONCE)
                     .to_list(CLEAR_AT_ONCE)
                 )
                 if not ids:
                     break
-                slice_ = {"$gt": after, "$lte": ids[-1]["_id"]}
+                slice_ = {bound: after, "$lte": ids[-1]["_id"]}
                 await self._orders.delete_many({"_id": slice_, "version": {"$gt": 0}})
-                after = ids[-1]["_id"]
+                after, bound = ids[-1]["_id"], "$gt"
             await shape(self._client, self._database)
 
     async def _store(self, documents: Sequence[AccountDocument]) -> tuple[int, dict[int, str]]:

@@ -201,15 +201,17 @@ def _dead_letter(record: Record, cause: str) -> Event:
     )
 
 
-async def rebuild(orders: AsyncIterable[list[bytes]], book: AccountBook) -> int:
+async def rebuild(orders: AsyncIterable[list[bytes]], book: AccountBook, since: str = "") -> int:
     """Empty the book and fill it from the ledger's payloads; return how many were stored.
+
+    `since` is the first order id that the ledger can still tell of: what stood before it is kept.
 
     A projector may run beside it: the guard keeps the newer of the two. The first chunk is
     asked for after the book is empty, so that nothing which the projector stored before is
     missing from what the ledger tells now; let `orders` read as it goes, not beforehand. What
     the book can never store is raised as `Unstorable` when all the rest is there.
     """
-    await book.clear()
+    await book.clear(since)
     stored = 0
     causes: dict[str, str] = {}
     async for payloads in orders:

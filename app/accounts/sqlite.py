@@ -66,6 +66,9 @@ _VALUES: Final = sa.text(
 )
 
 
+_CLEAR: Final = sa.text("DELETE FROM account_orders WHERE version > 0 AND order_id >= :since")
+
+
 class SqliteAccountBook:
     """An `AccountBook` in one SQLite file."""
 
@@ -117,9 +120,9 @@ class SqliteAccountBook:
         """Return an account's orders counted by status, and the exact value that traded."""
         return await self._database.read(partial(_summary, account_id))
 
-    async def clear(self) -> None:
+    async def clear(self, since: str = "") -> None:
         """Forget what the ledger can tell again, for a rebuild; history (version 0) stays."""
-        await self._database.write(_clear)
+        await self._database.write(lambda c: c.execute(_CLEAR, {"since": since}))
 
 
 def _create(connection: sa.Connection) -> None:
@@ -152,7 +155,3 @@ def _summary(account_id: str, connection: sa.Connection) -> AccountSummary:
             currency: total(map(Decimal, values[currency])) for currency in sorted(values)
         },
     )
-
-
-def _clear(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("DELETE FROM account_orders WHERE version > 0")

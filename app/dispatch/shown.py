@@ -83,11 +83,13 @@ class ShownFloor:
         await self._control.ask(broker_order_key)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                while (answer := await self._control.answered(broker_order_key)) is None:
+                while True:
+                    answer = await self._control.answered(broker_order_key)
+                    if answer is not None:
+                        return answer
                     await asyncio.sleep(ASK_EVERY_S)
         except TimeoutError:
             return "still in doubt: no dispatcher has answered"
-        return answer
 
     def halts_changed(self) -> None:
         """Do nothing: dispatchers look at the rows themselves."""

@@ -67,6 +67,11 @@ class Code(Enum):
         503,
         "It may exist: ask again with the same client_order_id.",
     )
+    STORE_AWAY = (
+        "store-away",
+        503,
+        "A store cannot be reached. What was asked for may have happened: look, then ask again.",
+    )
     ATTEMPTS_EXHAUSTED = ("attempts-exhausted", 0, "No broker took it in 99 attempts.")
     BROKER_REFUSED = ("broker-refused", 0, "The broker refused the order.")
     STRAY_EVIDENCE = (

@@ -30,8 +30,7 @@ _FIELDS: Final = (
 _BY_KEYS: Final = Statement(
     lambda d: d.listed(
         d.array(*_FIELDS),
-        f"{d.values('keys')} AS i CROSS JOIN attempts@day AS a"
-        " WHERE a.broker_order_key = i.value AND a.trade_date = @day",
+        f"attempts@day AS a WHERE a.broker_order_key {d.among('keys')} AND a.trade_date = @day",
     )
 )
 _INFLIGHT: Final = Statement(
@@ -55,8 +54,7 @@ _TRIES: Final = Statement(
 _CLAIMED: Final = Statement(
     lambda d: d.listed(
         d.array("a.order_id", "a.broker_order_key", "a.route_id", "a.route_epoch", "a.rank"),
-        f"{d.values('keys')} AS i CROSS JOIN attempts@day AS a"
-        " WHERE a.broker_order_key = i.value AND a.trade_date = @day",
+        f"attempts@day AS a WHERE a.broker_order_key {d.among('keys')} AND a.trade_date = @day",
     )
 )
 _NEW: Final = {
@@ -94,20 +92,19 @@ _CLOSE: Final = Statement(
         f" {d.given('now', 'integer')} END FROM {d.staged('rows', _END)} AS m"
         " WHERE a.broker_order_key = m.key AND a.outcome IN ('open', 'unknown')"
         " AND a.trade_date = @day"
+        f" AND a.broker_order_key {d.among('rows', first=True)}"
     )
 )
 _LAND: Final = Statement(
     lambda d: (
-        "DELETE FROM dispatch_inflight WHERE order_id IN (SELECT order_id FROM"
-        f" {d.values('keys')} AS i JOIN dispatch_inflight AS f"
-        " ON f.order_id = substr(i.value, 1, 26) AND f.broker_order_key = i.value)"
+        f"DELETE FROM dispatch_inflight WHERE order_id {d.among('orders')}"
+        f" AND broker_order_key {d.among('keys')}"
     )
 )
 _DOUBT: Final = Statement(
     lambda d: (
-        "UPDATE dispatch_inflight SET outcome = 'unknown' WHERE order_id IN"
-        f" (SELECT substr(i.value, 1, 26) FROM {d.values('keys')} AS i)"
-        f" AND broker_order_key IN (SELECT value FROM {d.values('keys')} AS j)"
+        f"UPDATE dispatch_inflight SET outcome = 'unknown' WHERE order_id {d.among('orders')}"
+        f" AND broker_order_key {d.among('keys')}"
     )
 )
 _BACK: Final = {
@@ -240,10 +237,10 @@ def close(connection: Connection, closings: Sequence[Closing], now: int) -> None
         _CLOSE.run(connection, day, rows=staged, now=now)
     ended = [c.key for c in closings if c.outcome not in OPEN]
     doubted = [c.key for c in closings if c.outcome is Outcome.UNKNOWN]
-    if ended:
-        _LAND.run(connection, keys=codec.text(ended))
-    if doubted:
-        _DOUBT.run(connection, keys=codec.text(doubted))
+    for statement, keys in ((_LAND, ended), (_DOUBT, doubted)):
+        if keys:
+            orders = codec.text([key[:ORDER_ID_LENGTH] for key in keys])
+            statement.run(connection, orders=orders, keys=codec.text(keys))
 
 
 def requeue(connection: Connection, back: Sequence[tuple[Order, Attempt]]) -> None:

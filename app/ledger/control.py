@@ -78,6 +78,7 @@ _RENEW: Final = Statement(
         " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
     )
 )
+_HOLD_LEASE: Final = text("SELECT 1 FROM broker_leases WHERE broker_id = :broker FOR UPDATE")
 _DROP_LEASE: Final = text(
     "UPDATE broker_leases SET expires_at = 0"
     " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
@@ -248,6 +249,12 @@ def renew_lease(
     """Prolong the lease if it is still this one."""
     lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
     return _RENEW.run(connection, **lease, ttl=ttl_ms, now=now).rowcount == 1
+
+
+def hold_lease(connection: Connection, broker_id: str) -> None:
+    """Wait until no claim of this broker is under way, and let none begin before the commit."""
+    if of(connection).is_shared:
+        connection.execute(_HOLD_LEASE, {"broker": broker_id})
 
 
 def drop_lease(connection: Connection, broker_id: str, holder: str, epoch: int) -> None:

@@ -50,6 +50,16 @@ _WISHING_DAYS: Final = text("SELECT DISTINCT trade_date FROM cancel_requests ORD
 CLAIM_BITS: Final = 62  # of chance: a claim's name, within SQL's signed 64
 
 
+def _stands(connection: Connection, broker_id: str, token: int) -> list[Claimed]:
+    """Return what a claim has put down, after its commit has come to an end either way.
+
+    A commit whose answer was lost may still be on its way inside the server. It holds a share of
+    the lease, so whoever asks for all of it waits.
+    """
+    control.hold_lease(connection, broker_id)
+    return attempts.claimed_by(connection, broker_id, token)
+
+
 class DispatchLedger(Edge):
     """Releases, claims and settles."""
 
@@ -94,7 +104,7 @@ class DispatchLedger(Edge):
         try:
             return await self._write_once(work, "claim.before_commit")
         except StoreAway:  # nobody knows whether it stands: it has a name, so look
-            return await self._read(lambda c: attempts.claimed_by(c, fence.broker_id, token))
+            return await self._write(lambda c: _stands(c, fence.broker_id, token))
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         now = self._clock.now()

@@ -34,8 +34,8 @@ class Edge:
         self._database = database
         self._clock = clock
 
-    async def _read(self, work: Work[T]) -> T:
-        return await _patiently(lambda: self._database.read(work))
+    async def _read(self, work: Work[T], patience_s: float = PATIENCE_S) -> T:
+        return await _patiently(lambda: self._database.read(work), patience_s)
 
     async def _write(
         self, work: Work[T], point: str | None = None, patience_s: float = PATIENCE_S

@@ -26,6 +26,7 @@ from app.domain.values import CancelOrigin, new_order_id, trade_date_of
 from app.ledger import booking, days, rows
 from app.ledger.dialect import Dialect, Statement
 from app.ledger.edge import Edge
+from app.sql import MissingDay
 
 RANDOM_BITS: Final = 80
 # A client waits for this: long enough for a server to restart, then he is told to ask again.
@@ -87,14 +88,20 @@ class OrderLedger(Edge):
             new_order_id(e.session.trade_date, now, self._clock.random_bits(RANDOM_BITS))
             for e in entries
         ]
-        await self._have_days({e.session.trade_date for e in entries})
+        wanted = {e.session.trade_date for e in entries}
 
         def work(connection: Connection) -> list[Taken | Conflict]:
             results = booking.take(connection, entries, fresh, now)
             crash.point("intake.before_commit")
             return results
 
-        results = await self._write(work, patience_s=CLIENT_PATIENCE_S)
+        await self._have_days(wanted)
+        try:
+            results = await self._write(work, patience_s=CLIENT_PATIENCE_S)
+        except MissingDay:  # taken away behind our memory of it
+            self._days = frozenset()
+            await self._have_days(wanted)
+            results = await self._write(work, patience_s=CLIENT_PATIENCE_S)
         crash.point("intake.after_commit")
         return results
 
@@ -105,7 +112,7 @@ class OrderLedger(Edge):
             self._days = self._days | {day}
 
     async def get(self, order_id: str) -> Order | None:
-        found = await self._read(lambda c: rows.by_ids(c, [order_id]))
+        found = await self._read(lambda c: rows.by_ids(c, [order_id]), CLIENT_PATIENCE_S)
         return found.get(order_id)
 
     async def by_client_order_id(self, account_id: str, client_order_id: str) -> Order | None:
@@ -130,7 +137,7 @@ class OrderLedger(Edge):
             key = connection.execute(_KEY, values).first()
             return (rows.by_ids(connection, [key[0]])[key[0]], key[1]) if key else None
 
-        return await self._read(work)
+        return await self._read(work, CLIENT_PATIENCE_S)
 
     async def page(self, query: OrderQuery) -> list[Order]:
         values = {
@@ -142,7 +149,7 @@ class OrderLedger(Edge):
             "trade_date": query.trade_date and query.trade_date.isoformat(),
             "limit": query.limit,
         }
-        found = await self._read(lambda c: _PAGE.run(c, **values).scalar_one())
+        found = await self._read(lambda c: _PAGE.run(c, **values).scalar_one(), CLIENT_PATIENCE_S)
         return codec.decode_orders(found)
 
     async def amend(
@@ -179,4 +186,4 @@ class OrderLedger(Edge):
                 return []
             return statement.run(connection, day, id=order_id).all()
 
-        return await self._read(work)
+        return await self._read(work, CLIENT_PATIENCE_S)

@@ -5,20 +5,26 @@ that moves although it had ended, by a late fill or a bust: whoever detaches or 
 once more right before, and a day that has left with an open order comes back by the next plan.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import date
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from app import codec
 from app.domain.order import TERMINAL
-from app.ledger import days
+from app.ledger import days, rows
 from app.ledger.dialect import Statement, of, part
 from app.ledger.partitions import Catalog, Policy, leaving, to_examine
 from app.ledger.tables import PARTED
 
-MayDrop = Callable[[date], str | None]  # why a day may not leave for ever; None: it may
+# Why a day may not leave for ever, or None; asked of each old day at each look, so it is cheap.
+MayDrop = Callable[[date], str | None]
+# All orders of a day as the bus would carry them; each call begins anew.
+Orders = Callable[[], AsyncIterator[list[bytes]]]
+# Why a day may not leave, by what stands in it; asked once, right before the drop.
+Compare = Callable[[date, Orders], Awaitable[str | None]]
 
 # Each row of these is work to be done on an order of the day.
 QUEUES: Final = {
@@ -36,31 +42,48 @@ _WAITING: Final = {
     )
     for queue in QUEUES
 }
+PAGE_ORDERS: Final = 2_000
 _ENDED: Final = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+
+
+def nobody_minds(_day: date) -> str | None:
+    return None
+
+
+async def agreed(_day: date, _orders: Orders) -> str | None:
+    return None
+
+
+class Gate(NamedTuple):
+    """What must agree, beyond the archive, before a day is dropped."""
+
+    may_drop: MayDrop = nobody_minds
+    compare: Compare = agreed
 
 
 class NotDone(Exception):
     """A step that was not taken, and why; the next run plans anew."""
 
 
-class Gate(NamedTuple):
-    """What an old day must pass on its way out."""
-
-    archived: frozenset[date]
-    may_drop: MayDrop
-
-
-def look(connection: Connection, gate: Gate, today: date, policy: Policy, *, scan: bool) -> Catalog:
+def look(
+    connection: Connection,
+    archived: frozenset[date],
+    may_drop: MayDrop,
+    today: date,
+    policy: Policy,
+    *,
+    scan: bool,
+) -> Catalog:
     """Return what stands in this ledger, and why what is old may not leave."""
     catalog = Catalog(
         days=days.standings(connection),
         tables=PARTED,
-        archived=gate.archived,
+        archived=archived,
         defaults=days.defaults(connection),
         detaches=not of(connection).names_parts,
     )
     old = leaving(catalog.days, today, policy)
-    gated = {day: why for day in old if (why := gate.may_drop(day)) is not None}
+    gated = {day: why for day in old if (why := may_drop(day)) is not None}
     catalog = catalog._replace(gated=gated)
     if not scan:
         return catalog
@@ -102,3 +125,25 @@ def _open_status(connection: Connection, day: date) -> str | None:
     found = text(f"SELECT status FROM {name} WHERE status NOT IN ({_ENDED}) LIMIT 1")
     status = connection.execute(found).scalar()
     return None if status is None else str(status)
+
+
+def orders_after(connection: Connection, day: date, after: int) -> list[tuple[int, bytes]]:
+    """Return the next orders of a day, each with its place, though it be attached no more."""
+    d = of(connection)
+    page = (
+        f"(SELECT {d.array('o.accept_sequence', rows.as_event(d))} AS p"
+        f" FROM orders{part(day)} AS o WHERE o.accept_sequence > :after"
+        f" ORDER BY o.accept_sequence LIMIT {PAGE_ORDERS}) AS found"
+    )
+    found = connection.execute(text(d.listed(d.json("p"), page)), {"after": after})
+    return codec.split(found.scalar_one())
+
+
+async def orders_of(
+    ask: Callable[[Callable[[Connection], list[tuple[int, bytes]]]], Awaitable[Any]], day: date
+) -> AsyncIterator[list[bytes]]:
+    """Yield all orders of a day, page by page; `ask` runs each question where it may run."""
+    after = 0
+    while found := await ask(partial(orders_after, day=day, after=after)):
+        after = found[-1][0]
+        yield [payload for _, payload in found]

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,7 +25,7 @@ from app.ledger import days
 from app.ledger.archive import Archive, Broken, Contents, Manifest
 from app.ledger.beside import beside
 from app.ledger.dialect import part
-from app.ledger.partition_catalog import Gate, MayDrop, NotDone, look, quiet
+from app.ledger.partition_catalog import Gate, NotDone, look, orders_of, quiet
 from app.ledger.partitions import Catalog, Policy
 from app.ledger.schema import revision
 from app.ledger.tables import parted
@@ -42,15 +43,17 @@ PAGE_ROWS: Final = 2_000
 class FileDays:
     """The days of a ledger that is a file of this process alone."""
 
-    def __init__(self, database: Database, archive: Archive, may_drop: MayDrop) -> None:
+    def __init__(self, database: Database, archive: Archive, gate: Gate) -> None:
         self._database = database
         self._archive = archive
-        self._may_drop = may_drop
+        self._gate = gate
 
     async def look(self, today: date, policy: Policy, *, scan: bool) -> Catalog:
         """Return what stands; with a scan, which of the old days are busy as well."""
-        gate = Gate(self._archive.days(), self._may_drop)
-        return await self._database.read(lambda c: look(c, gate, today, policy, scan=scan))
+        may_drop = self._gate.may_drop
+        return await self._database.read(
+            lambda c: look(c, self._archive.days(), may_drop, today, policy, scan=scan)
+        )
 
     async def make(self, day: date) -> None:
         """Make what the day lacks."""
@@ -90,7 +93,9 @@ class FileDays:
     async def drop(self, day: date) -> None:
         """Drop a quiet day if its archive is whole, and the day is still what was copied."""
         manifest = await self._beside(lambda: self._archive.checked(day))
-        why = self._may_drop(day)
+        why = self._gate.may_drop(day)
+        if why is None:
+            why = await self._gate.compare(day, partial(orders_of, self._database.read, day))
         if why is not None:
             raise NotDone(f"{day} stays: {why}")
         path = self._database.path

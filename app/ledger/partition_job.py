@@ -21,7 +21,7 @@ from app.clock import Clock
 from app.domain.session import Calendar
 from app.domain.values import DAY_MS, EPOCH, rfc3339
 from app.ledger.archive import Archive, Broken
-from app.ledger.partition_catalog import MayDrop, NotDone
+from app.ledger.partition_catalog import Gate, NotDone
 from app.ledger.partition_file import FileDays
 from app.ledger.partition_server import ServerDays
 from app.ledger.partitions import (
@@ -46,6 +46,7 @@ from app.sqlite import Database
 # Far more often than a day passes, so that one run may fail, and ten.
 EVERY_S: Final = 3_600.0
 AHEAD_MIN: Final = 2
+OPEN: Final = Gate()
 # To archive a day of a million orders takes minutes, and in SQLite its drop holds the writer up.
 QUIET_MS: Final = 3_600_000
 # What a day meets on its way out; anything else is our own mistake and ends the process.
@@ -102,13 +103,13 @@ class PartitionJob:
         archive_dir: Path,
         *,
         policy: Policy = USUAL,
-        may_drop: MayDrop = lambda _day: None,
+        gate: Gate = OPEN,
     ) -> None:
         archive = Archive(archive_dir)
         self._keeper: Keeper = (
-            ServerDays(database, archive, may_drop)
+            ServerDays(database, archive, gate)
             if isinstance(database, PostgresDatabase)
-            else FileDays(database, archive, may_drop)
+            else FileDays(database, archive, gate)
         )
         self._calendar = calendar
         self._clock = clock

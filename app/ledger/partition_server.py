@@ -12,8 +12,8 @@ Traps that are filed off here, and `tests/ledger/test_partitions_pg.py` holds ea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import date
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -26,7 +26,7 @@ from app.ledger.archive import Archive
 from app.ledger.beside import beside
 from app.ledger.copied import Copied
 from app.ledger.dialect import part
-from app.ledger.partition_catalog import Gate, MayDrop, NotDone, look, quiet
+from app.ledger.partition_catalog import Gate, NotDone, look, orders_of, quiet
 from app.ledger.partitions import Catalog, Policy, Standing
 from app.ledger.schema import revision
 from app.ledger.tables import PARTED
@@ -62,17 +62,19 @@ _IN_THE_WAY: Final = text(
 class ServerDays:
     """The days of a ledger that several processes share."""
 
-    def __init__(self, database: PostgresDatabase, archive: Archive, may_drop: MayDrop) -> None:
+    def __init__(self, database: PostgresDatabase, archive: Archive, gate: Gate) -> None:
         self._database = database
         self._archive = archive
-        self._may_drop = may_drop
+        self._gate = gate
         self._mine: Connection | None = None
         self._stopping = False
 
     async def look(self, today: date, policy: Policy, *, scan: bool) -> Catalog:
         """Return what stands; with a scan, which of the old days are busy as well."""
-        gate = Gate(self._archive.days(), self._may_drop)
-        return await self._database.read(lambda c: look(c, gate, today, policy, scan=scan))
+        may_drop = self._gate.may_drop
+        return await self._database.read(
+            lambda c: look(c, self._archive.days(), may_drop, today, policy, scan=scan)
+        )
 
     async def make(self, day: date) -> None:
         """Make and attach what the day lacks."""
@@ -92,7 +94,7 @@ class ServerDays:
             yield bool(await self._on_session(lambda c: c.execute(_LOCK).scalar_one()))
         finally:
             mine, self._mine = self._mine, None
-            await self._beside(mine.close)
+            await self._beside(partial(_ended, mine))
 
     def _session(self) -> Connection:
         session = self._database.session()
@@ -119,35 +121,43 @@ class ServerDays:
 
     async def drop(self, day: date) -> None:
         """Drop a day if its archive is whole, and says what its tables say under a lock."""
-        await self._on_session(lambda c: self._dropped(c, day))
+        manifest = await self._beside(lambda: self._archive.checked(day))
+        async with self._transaction():
+            await self._on_session(partial(_locked, day=day))
+            why = self._gate.may_drop(day)
+            if why is None:
+                why = await self._gate.compare(day, partial(orders_of, self._on_session, day))
+            if why is not None:
+                raise NotDone(f"{day} stays: {why}")
+            stand = await self._on_session(lambda c: self._copied(c, day).contents())
+            if stand == manifest.tables:
+                return await self._on_session(lambda c: days.drop(c, day))
+        self._archive.set_aside(day)
+        raise NotDone(f"{day} has changed since it was archived; it will be archived anew")
 
     async def settle(self) -> None:
         """Take the parents' statistics: autovacuum does so for their children alone."""
         await self._on_session(_analyzed)
 
     def _archived(self, connection: Connection, day: date, at: str) -> None:
-        copied = Copied(connection, day, lambda: self._stopping)
         with self._archive.writing(day) as draft:
-            manifest = copied.into(draft, revision(connection) or "", at)
+            manifest = self._copied(connection, day).into(draft, revision(connection) or "", at)
             self._archive.seal(draft, manifest)
 
-    def _dropped(self, connection: Connection, day: date) -> None:
-        manifest = self._archive.checked(day)
-        with _transaction(connection):
-            found = days.standings(connection).get(day, {})
-            for name in found:
-                connection.exec_driver_sql(f"LOCK TABLE {name}{part(day)} IN ACCESS EXCLUSIVE MODE")
-            if set(days.standings(connection).get(day, {}).values()) != {Standing.LOOSE}:
-                raise NotDone(f"{day} is attached again")
-            quiet(connection, day)
-            why = self._may_drop(day)
-            if why is not None:
-                raise NotDone(f"{day} stays: {why}")
-            tables = Copied(connection, day, lambda: self._stopping).contents()
-            if tables == manifest.tables:
-                return days.drop(connection, day)
-        self._archive.set_aside(day)
-        raise NotDone(f"{day} has changed since it was archived; it will be archived anew")
+    def _copied(self, connection: Connection, day: date) -> Copied:
+        return Copied(connection, day, lambda: self._stopping)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Run what follows on the session as one; it is in autocommit."""
+        await self._on_session(lambda c: c.exec_driver_sql("BEGIN"))
+        try:
+            yield
+        except BaseException:
+            with suppress(DBAPIError):  # the end of the session undoes it as well
+                await self._on_session(lambda c: c.exec_driver_sql("ROLLBACK"))
+            raise
+        await self._on_session(lambda c: c.exec_driver_sql("COMMIT"))
 
     async def _patiently(self, step: Callable[[], Awaitable[None]], day: date) -> None:
         for again in range(LOCK_TRIES_MAX, 0, -1):
@@ -183,6 +193,12 @@ class ServerDays:
             _driver(self._mine).cancel()
 
 
+def _ended(connection: Connection) -> None:
+    """Close the session; its lock is let go first, for the server notices an end only later."""
+    with connection, suppress(DBAPIError):
+        connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+
+
 def _finalized(connection: Connection, parent: str, day: date) -> None:
     if _standing(connection, parent, day) is Standing.DETACHING:
         connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
@@ -213,16 +229,13 @@ def _analyzed(connection: Connection) -> None:
             connection.exec_driver_sql(f"ANALYZE {'ONLY ' if is_cheap else ''}{parent}")
 
 
-@contextmanager
-def _transaction(connection: Connection) -> Iterator[None]:
-    """Run statements of a session in autocommit as one."""
-    connection.exec_driver_sql("BEGIN")
-    try:
-        yield
-    except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
-        raise
-    connection.exec_driver_sql("COMMIT")
+def _locked(connection: Connection, day: date) -> None:
+    """Keep everybody out of a day that is loose and quiet, until the end of the transaction."""
+    for name in days.standings(connection).get(day, {}):
+        connection.exec_driver_sql(f"LOCK TABLE {name}{part(day)} IN ACCESS EXCLUSIVE MODE")
+    if set(days.standings(connection).get(day, {}).values()) != {Standing.LOOSE}:
+        raise NotDone(f"{day} is attached again")
+    quiet(connection, day)
 
 
 def _driver(connection: Connection) -> Any:

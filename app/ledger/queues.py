@@ -36,7 +36,7 @@ _DUE: Final = Statement(
 _OUT_OF_BOOK: Final = Statement(
     lambda d: (
         "DELETE FROM reserved_book WHERE trading_session_id = :session"
-        f" AND accept_sequence IN (SELECT value FROM {d.values('sequences', 'integer')} AS i)"
+        f" AND accept_sequence {d.among('sequences', 'integer')}"
     )
 )
 _WAITING: Final = Statement(
@@ -121,7 +121,7 @@ _HEAD: Final = Statement(
         d.array("rank", "accept_sequence", "route_id", d.words("trade_date")),
         "(SELECT d.rank, d.accept_sequence, d.route_id, d.trade_date FROM dispatch_ready AS d"
         " WHERE d.route_id = :route"
-        f" AND d.trading_session_id IN (SELECT value FROM {d.values('sessions')} AS s)"
+        f" AND d.trading_session_id {d.among('sessions')}"
         f" AND d.account_id NOT IN (SELECT value FROM {d.values('accounts')} AS a)"
         f" AND d.symbol NOT IN (SELECT value FROM {d.values('symbols')} AS y)"
         f" ORDER BY d.rank, d.accept_sequence LIMIT :limit{d.lock_queue}) AS head",

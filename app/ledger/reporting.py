@@ -33,11 +33,13 @@ _NAME: Final = {"broker_id": "text", "execution_date": "text", "execution_id": "
 # Of the orders in hand, and whatever order of their day has an execution of the same name.
 _KNOWN: Final = Statement(
     lambda d: d.listed(
-        d.array("e.order_id", d.json("e.report")),
-        "executions@day AS e WHERE e.trade_date = @day AND (e.order_id IN"
-        f" (SELECT value FROM {d.values('ids')} AS i)"
-        " OR (e.broker_id, e.execution_date, e.execution_id) IN"
-        f" (SELECT broker_id, execution_date, execution_id FROM {d.staged('names', _NAME)} AS n))",
+        d.array("order_id", d.json("report")),
+        "(SELECT e.order_id, e.report FROM executions@day AS e WHERE e.trade_date = @day"
+        f" AND e.order_id {d.among('ids')}"
+        f" UNION SELECT e.order_id, e.report FROM {d.staged('names', _NAME)} AS n"
+        " JOIN executions@day AS e ON e.broker_id = n.broker_id"
+        " AND e.execution_date = n.execution_date AND e.execution_id = n.execution_id"
+        f" WHERE e.trade_date = @day AND e.execution_id {d.among('execution_ids')}) AS known",
     )
 )
 _KEPT: Final = {
@@ -129,11 +131,13 @@ def _legible(report: ExecutionReport) -> ExecutionReport:
 def _executions(
     connection: Connection, orders: Mapping[str, Order], arrived: Sequence[ExecutionReport]
 ) -> list[tuple[str, ExecutionReport]]:
-    names = codec.text(sorted({identity(r) for r in arrived if r.execution_type in TRADES}))
+    identities = sorted({identity(r) for r in arrived if r.execution_type in TRADES})
+    names, execution_ids = codec.text(identities), codec.text([name for *_, name in identities])
     found: list[tuple[str, ExecutionReport]] = []
     for day, each in by_day(orders.values(), attrgetter("trade_date")):
         ids = codec.text([order.order_id for order in each])
-        known = _KNOWN.run(connection, day, ids=ids, names=names).scalar_one()
+        named = {"names": names, "execution_ids": execution_ids}
+        known = _KNOWN.run(connection, day, ids=ids, **named).scalar_one()
         found += codec.decode_executions(known)
     return found
 

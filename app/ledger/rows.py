@@ -78,8 +78,7 @@ def _by(column: str, type_: str, lock: Callable[[Dialect], str] = lambda _: "") 
     return Statement(
         lambda d: select(
             d,
-            f"{d.values('ids', type_)} AS i CROSS JOIN orders@day AS o"
-            f" WHERE o.{column} = i.value AND o.trade_date = @day",
+            f"orders@day AS o WHERE o.{column} {d.among('ids', type_)} AND o.trade_date = @day",
             lock=lock(d),
         )
     )
@@ -140,29 +139,37 @@ def _update(columns: Sequence[str]) -> Statement:
         lambda d: (
             f"UPDATE orders@day AS o SET {', '.join(f'{c} = m.{c}' for c in columns)}"
             f" FROM {_staged(d, columns)} AS m WHERE o.accept_sequence = m.accept_sequence"
-            " AND o.version = m.version - 1 AND o.trade_date = @day"
+            " AND o.version = m.version - 1 AND o.trade_date = @day AND o.accept_sequence"
+            f" {d.among('moves', 'integer', first=True)}"
         )
     )
 
 
 _STAND: Final = _update(STANDING)
 _MOVE: Final = _update((*STANDING, *AMOUNTS))
-_M: Final = (
-    " AS m CROSS JOIN orders@day AS o WHERE o.accept_sequence = m.accept_sequence"
-    " AND o.trade_date = @day ORDER BY m.place"
-)
+
+
+def _joined(d: Dialect, parameter: str) -> str:
+    """Return SQL that joins the staged rows `m` to the orders `o` that they name."""
+    return (
+        " AS m CROSS JOIN orders@day AS o WHERE o.accept_sequence = m.accept_sequence"
+        " AND o.trade_date = @day"
+        f" AND o.accept_sequence {d.among(parameter, 'integer', first=True)} ORDER BY m.place"
+    )
+
+
 _NOTE: Final = Statement(
     lambda d: (
         "INSERT INTO order_events@day (trade_date, order_id, sequence, type, at, actor,"
         " cause) SELECT o.trade_date, o.order_id, o.version, m.type, o.updated_at,"
-        f" {d.given('actor', 'text')}, m.cause FROM {_staged(d)}{_M}"
+        f" {d.given('actor', 'text')}, m.cause FROM {_staged(d)}{_joined(d, 'moves')}"
     )
 )
 _PUBLISH: Final = Statement(
     lambda d: (
         "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
         " SELECT o.order_id || '-' || o.version, 'orders', o.account_id,"
-        f" 'io.openbell.' || m.type || '.v1', {as_event(d)} FROM {_staged(d)}{_M}"
+        f" 'io.openbell.' || m.type || '.v1', {as_event(d)} FROM {_staged(d)}{_joined(d, 'moves')}"
     )
 )
 _WISH: Final = {"trade_date": "date", "accept_sequence": "integer", "order_id": "text"}
@@ -173,9 +180,7 @@ _ASK: Final = Statement(
     )
 )
 _ANSWERED: Final = Statement(
-    lambda d: (
-        f"DELETE FROM cancel_requests WHERE order_id IN (SELECT value FROM {d.values('ids')} AS i)"
-    )
+    lambda d: f"DELETE FROM cancel_requests WHERE order_id {d.among('ids')}"
 )
 _standing: Final = attrgetter(*STANDING)
 _amounts: Final = attrgetter(*AMOUNTS)
@@ -248,15 +253,12 @@ def _note_cancels(connection: Connection, moves: Sequence[Move]) -> None:
 
 
 _NEW: Final = {"accept_sequence": "integer"}
-_N: Final = (
-    " AS n CROSS JOIN orders@day AS o WHERE o.accept_sequence = n.accept_sequence"
-    " AND o.trade_date = @day ORDER BY n.place"
-)
 _NOTE_NEW: Final = Statement(
     lambda d: (
         "INSERT INTO order_events@day (trade_date, order_id, sequence, type, at, actor,"
         " cause) SELECT o.trade_date, o.order_id, o.version, 'order.' || o.status, o.updated_at,"
-        f" {d.given('actor', 'text')}, 'taken' FROM {d.staged('sequences', _NEW)}{_N}"
+        f" {d.given('actor', 'text')}, 'taken' FROM {d.staged('sequences', _NEW)}"
+        f"{_joined(d, 'sequences')}"
     )
 )
 _PUBLISH_NEW: Final = Statement(
@@ -264,7 +266,7 @@ _PUBLISH_NEW: Final = Statement(
         "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
         " SELECT o.order_id || '-' || o.version, 'orders', o.account_id,"
         f" 'io.openbell.order.' || o.status || '.v1', {as_event(d)}"
-        f" FROM {d.staged('sequences', _NEW)}{_N}"
+        f" FROM {d.staged('sequences', _NEW)}{_joined(d, 'sequences')}"
     )
 )
 

@@ -16,7 +16,8 @@ _LANE: Final = {"broker_id": "text", "status": "text"}
 _SHOW: Final = Statement(
     lambda d: (
         "INSERT INTO lanes (broker_id, status, shown_at)"
-        f" SELECT broker_id, status, {d.given('now', 'integer')} FROM {d.staged('lanes', _LANE)} AS l"
+        f" SELECT broker_id, status, {d.given('now', 'integer')}"
+        f" FROM {d.staged('lanes', _LANE)} AS l"
         " WHERE true ON CONFLICT (broker_id) DO UPDATE SET status = excluded.status,"
         " shown_at = excluded.shown_at"
     )

@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from app import codec
+from app.domain.values import new_order_id
 from app.ledger import control, days, rows
 from app.ledger.control_store import ControlLedger
 from app.ledger.dialect import Statement
@@ -41,6 +42,11 @@ class Ledger(OrderLedger, DispatchLedger, ControlLedger):
     async def prepare_days(self, wanted: Iterable[date]) -> None:
         """Make the tables of these trade dates, where they are missing."""
         await self._have_days(set(wanted))
+
+    async def first_id(self) -> str:
+        """Return what no id of an order that stands here lies below; older days have left."""
+        standing = await self._read(days.attached)
+        return new_order_id(standing[0], 0, 0) if standing else ""
 
     async def payloads(
         self, limit: int = 2_000, only: date | None = None

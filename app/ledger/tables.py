@@ -72,9 +72,9 @@ def parted(store: MetaData, part: str = "") -> list[Table]:
         _orders(part, options),
         _table(
             f"order_events{part}",
-            _date("trade_date", key=not part),
             _text("order_id", key=True),
             _integer("sequence", key=True),  # equals the order's version
+            _date("trade_date", key=not part),
             _text("type"),
             _integer("at"),
             _text("actor"),
@@ -83,8 +83,8 @@ def parted(store: MetaData, part: str = "") -> list[Table]:
         ),
         _table(
             f"attempts{part}",
-            _date("trade_date", key=not part),
             _text("broker_order_key", key=True),  # order id and attempt number, so also its id
+            _date("trade_date", key=not part),
             _text("order_id"),
             _integer("attempt_number"),
             _text("broker_id"),
@@ -109,8 +109,8 @@ def parted(store: MetaData, part: str = "") -> list[Table]:
 def _orders(part: str, options: dict[str, Any]) -> Table:
     orders = _table(
         f"orders{part}",
-        _date("trade_date", key=not part),
         _integer("accept_sequence", key=True),  # in SQLite the rowid: the fastest look-up
+        _date("trade_date", key=not part),
         _text("order_id"),
         _date("session_date"),
         _text("trading_session_id"),
@@ -144,8 +144,9 @@ def _orders(part: str, options: dict[str, Any]) -> Table:
         rowid=True,
         **options,
     )
-    # A unique index of a partitioned table must hold the partition's key.
-    by_id = [orders.c.order_id] if part else [orders.c.trade_date, orders.c.order_id]
+    # A unique index of a partitioned table must hold the partition's key: as the last column,
+    # or the planner takes "the whole day" for a narrow range of the index.
+    by_id = [orders.c.order_id] if part else [orders.c.order_id, orders.c.trade_date]
     Index(f"orders{part}_by_id", *by_id, unique=True)
     Index(f"orders{part}_by_account", orders.c.account_id, orders.c.accept_sequence)
     return orders
@@ -154,10 +155,10 @@ def _orders(part: str, options: dict[str, Any]) -> Table:
 def _executions(part: str, options: dict[str, Any]) -> Table:
     executions = _table(
         f"executions{part}",
-        _date("trade_date", key=not part),  # the order's, so that they stand and leave together
         _text("broker_id", key=True),
         _text("execution_date", key=True),  # 75 of the execution itself
         _text("execution_id", key=True),
+        _date("trade_date", key=not part),  # the order's, so that they stand and leave together
         _text("order_id"),
         _text("referenced_execution_id", null=True),
         _text("report"),

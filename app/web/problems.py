@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app.clock import Clock
 from app.domain.errors import Busy, Code, Refused
+from app.ports import StoreAway
 
 ERRORS_SHOWN_MAX: Final = 20
 POINTER_LENGTH_MAX: Final = 200
@@ -34,6 +35,8 @@ _BY_STATUS: Final = {
     422: Code.VALIDATION_FAILED,
 }
 SERVER_FAULT: Final = 500
+# A server that restarts is back after some seconds.
+AWAY_RETRY_S: Final = 2.0
 
 
 class Invalid(Refused):
@@ -102,6 +105,9 @@ def fault_of(e: Exception, clock: Clock) -> Fault:
             return Fault(e.code, e.detail, dict(e.context))
         case Busy():
             return Fault(e.code, e.code.title, retry_after_s=_later(e.retry_after_s, clock))
+        case StoreAway():
+            title = Code.STORE_AWAY.title
+            return Fault(Code.STORE_AWAY, title, retry_after_s=_later(AWAY_RETRY_S, clock))
         case RequestValidationError():
             return _of_errors(e.errors())
         case HTTPException():

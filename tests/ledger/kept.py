@@ -6,7 +6,7 @@ that was canceled, one that traded, so that each of its tables has rows.
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,6 +19,7 @@ from app.domain.records import Fence, Settlement, Taken
 from app.domain.session import Calendar, TradingSession
 from app.domain.values import CancelOrigin
 from app.ledger import days
+from app.ledger.partition_catalog import Compare, Gate, MayDrop, agreed, nobody_minds
 from app.ledger.partition_job import PartitionJob, Ran, name_of
 from app.ledger.partitions import Policy
 from app.postgres import PostgresDatabase
@@ -119,7 +120,8 @@ class Kept:
     def job(
         self,
         keep: int = 1,
-        may_drop: Callable[[date], str | None] = lambda _day: None,
+        may_drop: MayDrop = nobody_minds,
+        compare: Compare = agreed,
         sessions: int = 5,
     ) -> PartitionJob:
         return PartitionJob(
@@ -128,7 +130,7 @@ class Kept:
             self.clock,
             self.archive_dir,
             policy=Policy(sessions, keep),
-            may_drop=may_drop,
+            gate=Gate(may_drop, compare),
         )
 
     def applied(self, job: PartitionJob | None = None) -> Ran:

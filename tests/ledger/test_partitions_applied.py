@@ -4,8 +4,9 @@ import asyncio
 import gzip
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.values import CancelOrigin
+from app.ledger.partition_catalog import Orders
 from app.ledger.schema import upgrade
 from app.ledger.tables import PARTED
 from app.postgres import PostgresDatabase
@@ -150,6 +152,31 @@ def test_a_day_that_may_not_be_dropped_is_archived_and_waits(kept: Kept) -> None
     assert kept.steps(kept.applied()) == [f"drop {OLDER}"]
 
 
+def test_who_compares_sees_every_order_of_the_day_as_it_stands(kept: Kept) -> None:
+    kept.filled(OLDER, OLD)
+    expected = [
+        payload for page in kept.run(pages(kept.ledger.payloads(only=OLDER))) for payload in page
+    ]
+    seen: list[bytes] = []
+
+    async def compare(day: date, orders: Orders) -> str | None:
+        assert day == OLDER
+        assert await pages(orders()) == await pages(orders())
+        seen.extend([payload for page in await pages(orders()) for payload in page])
+        return "the view lacks one"
+
+    (failed,) = kept.applied(kept.job(compare=compare)).failed
+
+    assert failed[1] == f"{OLDER} stays: the view lacks one"
+    assert seen == expected
+    assert len(seen) == count(kept) == 2
+    assert kept.steps(kept.applied()) == [f"drop {OLDER}"]
+
+
+async def pages(orders: AsyncIterator[list[bytes]]) -> list[list[bytes]]:
+    return [page async for page in orders]
+
+
 def test_nothing_is_dropped_whose_archive_is_broken(kept: Kept) -> None:
     kept.filled(OLDER, OLD)
     kept.applied(kept.job(may_drop=lambda _day: "not yet"))
@@ -182,6 +209,7 @@ def test_a_day_that_moved_after_it_was_archived_is_archived_anew(kept: Kept) -> 
     again = kept.applied()
 
     assert "changed since" in failed[1]
+    assert (again.elsewhere, again.failed) == (False, [])
     assert kept.steps(again) == [f"archive {OLDER}", f"drop {OLDER}"]
     assert kept.manifest(OLDER)["files"] != before["files"]
     assert (kept.archive_dir / f"{OLDER}.replaced-1").exists()

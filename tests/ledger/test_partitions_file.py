@@ -1,6 +1,7 @@
 """The days of a SQLite file, where a copy and a drop cannot be one commit."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 
 from app.ledger import days, partition_file
+from app.ledger.beside import beside
 from app.ledger.schema import upgrade
 from app.sql import Work
 from app.sqlite import Database
 from tests.builders import TODAY
+from tests.eventually import eventually
 from tests.ledger.kept import AHEAD, OLD, OLDER, Kept
 from tests.virtual import VirtualLoop
 
@@ -164,3 +167,20 @@ def test_more_days_than_a_view_can_show_are_still_found_by_id(
 
     assert [kept.order(order.order_id) for order in orders] == orders
     assert kept.sql("SELECT count(*) FROM orders") == [(2,)]
+
+
+def test_a_cancelled_task_waits_for_its_thread() -> None:
+    begun, hurried, told = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        told.append(hurried.wait(10))
+
+    async def cut_off() -> list[bool]:
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(beside(work, hurried.set))
+            await eventually(begun.is_set)
+            working.cancel()
+        return list(told)
+
+    assert asyncio.run(cut_off()) == [True]

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date
@@ -17,10 +16,11 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
 from app import codec
-from app.domain.records import Taking
+from app.domain.records import Conflict, Taken, Taking
 from app.ledger import days, partition_server, rows
 from app.ledger.partitions import DefaultPartition, Standing
 from app.ledger.schema import migrating, upgrade
+from app.ledger.store import Ledger
 from app.ledger.tables import PARTED
 from app.postgres import PostgresDatabase
 from tests.builders import TODAY, a_taking
@@ -240,22 +240,29 @@ def test_a_second_job_makes_days_and_leaves_the_rest_to_the_first(site: Site) ->
 
 def test_nothing_of_the_job_stays_in_the_pool(site: Site) -> None:
     site.filled(OLDER, OLD)
+    usual = site.sql("SHOW lock_timeout")
     site.applied()
-    held = site.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-    site.database.close()
-    ours = "SELECT DISTINCT setting FROM pg_settings WHERE name = 'lock_timeout'"
 
-    assert held == [(0,)]
-    with closing(PostgresDatabase(site.url, writers=1)) as fresh:
-        assert fresh.write_now(lambda c: c.exec_driver_sql(ours).all()) == [("10000",)]
+    # The pool lends the connection that came back last.
+    assert site.sql("SHOW lock_timeout") == usual == [("10s",)]
+    assert site.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 
 def test_the_parents_have_statistics_afterwards(site: Site) -> None:
     site.filled(OLDER, OLD)
     site.applied()
     known = site.sql("SELECT DISTINCT tablename FROM pg_stats WHERE inherited")
+    when = "SELECT last_analyze FROM pg_stat_user_tables WHERE relname = 'orders'"
+    first = site.sql(when)
+    site.clock.at += 2 * 86_400_000
+    ran = site.applied(site.job(keep=2))
 
     assert {name for (name,) in known} >= set(PARTED)
+    assert first != [(None,)]
+    assert ran.done
+    assert ran.untidy is None
+    is_cheap = site.sql("SHOW server_version_num")[0][0] >= "180000"
+    assert (site.sql(when) == first) is not is_cheap  # before, its children would pay each time
 
 
 def test_a_default_partition_stops_the_job_with_clear_words(site: Site) -> None:
@@ -274,20 +281,21 @@ def test_a_default_partition_stops_the_job_with_clear_words(site: Site) -> None:
 # --- orders that meet a day without tables ---------------------------------------------------
 
 
-def test_two_processes_that_miss_the_same_day_make_it_once(site: Site) -> None:
+def test_processes_that_miss_the_same_day_at_once_all_take_their_orders(site: Site) -> None:
     with closing(PostgresDatabase(site.url, writers=2)) as other:
-        makers = [
-            threading.Thread(target=lambda d=database: d.write_now(lambda c: days.make(c, TODAY)))
-            for database in (site.database, other)
-            for _ in range(2)
-        ]
-        for maker in makers:
-            maker.start()
-        for maker in makers:
-            maker.join()
+        ledgers = [Ledger(database, site.clock) for database in (site.database, other) * 2]
 
+        async def taken_at_once() -> list[list[Taken | Conflict]]:
+            takings = [[a_taking(f"at-once-{number}")] for number in range(len(ledgers))]
+            pairs = zip(ledgers, takings, strict=True)
+            return await asyncio.gather(*(ledger.take(entries) for ledger, entries in pairs))
+
+        results = site.run(taken_at_once())
+
+    assert [isinstance(one, Taken) and one.created for (one,) in results] == [True] * 4
     assert site.attached() == [TODAY]
     assert set(site.standing(TODAY)) == set(PARTED)
+    assert site.sql("SELECT count(*) FROM orders_20260302") == [(4,)]
 
 
 def test_a_day_dropped_behind_the_cache_loses_no_order(site: Site) -> None:

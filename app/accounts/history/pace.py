@@ -32,6 +32,11 @@ LATENCIES_MIN: Final = 8
 BEATS_KEPT: Final = 5
 SLOWER: Final = 0.5
 FASTER: Final = 1.25
+# Until a store has suffered for the first time, nobody knows what it can take: begin as one that
+# a laptop takes, and double. At once at a ceiling of 100,000, eight writes of 2,000 documents
+# each stood in a young store's queue until their sockets timed out.
+RATE_FIRST: Final = 1_000.0
+FASTER_FIRST: Final = 2.0
 # So slow that nobody is hurt, and fast enough to notice that the store is well again.
 RATE_MIN: Final = 10.0
 
@@ -51,7 +56,9 @@ class Pace:
         self._latencies: deque[int] = deque(maxlen=LATENCIES_KEPT)
         self._share = 0.0
         self._share_ends_at = 0
-        self._eased: float | None = None  # our own rate while the store suffers, None while well
+        # Our own rate while the store suffers, or is not known yet; None while the share decides.
+        self._eased: float | None = RATE_FIRST
+        self._faster = FASTER_FIRST
         self._free_at = 0
         self._written = 0
         self._did: deque[float] = deque(maxlen=BEATS_KEPT)
@@ -64,7 +71,7 @@ class Pace:
 
     @property
     def is_eased(self) -> bool:
-        """Whether it goes slower than its share because the store suffers."""
+        """Whether it goes by a rate of its own and not by its share."""
         return self._eased is not None
 
     def beat(self, ceiling: int, workers: int, now_ns: int) -> None:
@@ -73,7 +80,7 @@ class Pace:
         self._share = ceiling / max(workers, 1)
         self._share_ends_at = now_ns + SHARE_LIVES_NS
         self._look(now_ns)
-        self._carry_debt(before, now_ns)
+        self._forgive(before, now_ns)
 
     def ask(self, wanted: int, now_ns: int) -> Grant:
         """Return how many of these documents may be written now."""
@@ -100,9 +107,10 @@ class Pace:
         if suffers and len(self._latencies) >= LATENCIES_MIN:
             # Of what it really did: its share may be a number that no store ever reaches.
             self._eased = max(RATE_MIN, SLOWER * min(self.rate, max(self._did, default=self.rate)))
+            self._faster = FASTER
             self._latencies.clear()  # what comes next is judged by itself
-        elif self._eased is not None and not suffers:
-            faster = self._eased * FASTER
+        elif self._eased is not None and written and not suffers:
+            faster = self._eased * self._faster
             self._eased = None if faster >= self._share else faster
 
     def _p95(self) -> int:
@@ -110,12 +118,8 @@ class Pace:
         in_order = sorted(self._latencies)
         return in_order[ceil(len(in_order) * 0.95) - 1] if in_order else 0
 
-    def _carry_debt(self, before: float, now_ns: int) -> None:
-        """Keep what was written ahead of time, in documents: a new rate pays it at its own speed.
-
-        In nanoseconds the debt of a quarter of a second at 5,000 would be paid in a quarter of a
-        second at 10, and a raised rate would wait for the old one's debt.
-        """
+    def _forgive(self, before: float, now_ns: int) -> None:
+        """Let a raised rate not wait for what the old one owed: at one in ten seconds, ten."""
         debt_ns = self._free_at - now_ns
-        if debt_ns > 0 and before > 0 and self.rate > 0:
+        if debt_ns > 0 and 0 < before < self.rate:
             self._free_at = now_ns + ceil(debt_ns * before / self.rate)

@@ -6,7 +6,8 @@
      "verdict": "equal" | "different",         equal: every day is, nothing rejected or unreadable
      "days": [{"trade_date": …, "state": "equal" | "different",
                "record": {totals, "groups": […]}, "view": {totals, "groups": […]},
-               "compared": n, "missing": n, "altered": n, "extra": n, "superseded": n}, …],
+               "compared": n, "missing": n, "altered": n, "superseded": n,
+               "extra": n, "repeated": n}, …],   in the view alone; more than once in the record
      "rejected": n, "unreadable": ["file: reason", …],
      "differences": [{"order_id", "trade_date", "field", "record", "view"}, …],   the first 100
      "signature": {"algorithm": "hmac-sha256", "key_id": …, "value": …}}
@@ -30,7 +31,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from app import codec
-from app.accounts.history.comparison import Findings, Seen
+from app.accounts.history.findings import Findings, Seen
 from app.accounts.history.totals import DayTotals
 from app.domain.values import rfc3339
 
@@ -55,6 +56,15 @@ class DayFinding(NamedTuple):
     @property
     def extra(self) -> int:
         """How many documents the view has that the record has not."""
+        return max(0, self._surplus)
+
+    @property
+    def repeated(self) -> int:
+        """How many rows of the record name an order that another row has named."""
+        return max(0, -self._surplus)
+
+    @property
+    def _surplus(self) -> int:
         return self.view.whole.orders - (self.seen.totals.whole.orders - self.seen.missing)
 
     @property
@@ -161,8 +171,9 @@ def _day(day: DayFinding) -> dict[str, Any]:
         "compared": seen.compared,
         "missing": seen.missing,
         "altered": seen.altered,
-        "extra": day.extra,
         "superseded": seen.superseded,
+        "extra": day.extra,
+        "repeated": day.repeated,
     }
 
 

@@ -2,7 +2,7 @@
 
     1  read the record, add up each day, compare a sample        (files: in several processes)
     2  add up the same days in the view
-    3  where a day differs, or a live event has overtaken some of it: compare all of that day
+    3  of a day that differs, or that a live event has touched: compare every order
 
 The files are read anew, not taken from what the load has noted: a load that misread a file would
 agree with itself. The third step needs no second opinion on what is equal, so a day that is
@@ -21,7 +21,8 @@ from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from app.accounts.fold import fold
-from app.accounts.history.comparison import Comparison, Findings, Seen
+from app.accounts.history.comparison import Comparison
+from app.accounts.history.findings import Findings, Seen
 from app.accounts.history.making import bound_as_surveyed, made
 from app.accounts.history.mapping import BadMapping
 from app.accounts.history.plan import LoadPlan
@@ -37,7 +38,7 @@ from app.accounts.history.source import (
     slices,
 )
 from app.accounts.history.totals import DayTotals
-from app.accounts.history.view import AccountView, ViewDay
+from app.accounts.history.view import AccountView
 from app.accounts.mongo import Client, close_client, make_client
 
 T = TypeVar("T")
@@ -87,11 +88,8 @@ async def verify_source(plan: LoadPlan, pool: Executor, client: Client, told: To
         pool, "reading the view", told, [partial(count_day, plan, day) for day in days]
     )
     views = dict(zip(days, counted, strict=True))
-    suspects = frozenset(
-        day
-        for day in days
-        if views[day].live or not DayFinding(findings.days[day], views[day].totals).is_equal
-    )
+    # A day of which a live event has overtaken an order is one of them: the view adds up less.
+    suspects = frozenset(d for d in days if not DayFinding(findings.days[d], views[d]).is_equal)
     again = [
         partial(compare_part, plan, part, suspects)
         for part, one in zip(parts, by_part, strict=True)
@@ -99,7 +97,7 @@ async def verify_source(plan: LoadPlan, pool: Executor, client: Client, told: To
     ]
     closely = await _each(pool, "comparing what differs", told, again)
     _look_closer(findings, closely, suspects)
-    return Verified([DayFinding(findings.days[d], views[d].totals) for d in days], findings)
+    return Verified([DayFinding(findings.days[d], views[d]) for d in days], findings)
 
 
 async def verify_ledger(
@@ -114,7 +112,7 @@ async def verify_ledger(
     """
     await view.prepare()
     findings = await _compared(payloads(), Comparison(view, days=days))
-    views = {day: (await view.day(day, history_only=False)).totals for day in sorted(days)}
+    views = {day: await view.day(day, history_only=False) for day in sorted(days)}
     for day in days:
         findings.days.setdefault(day, Seen(DayTotals(day)))
     suspects = frozenset(d for d in views if not DayFinding(findings.days[d], views[d]).is_equal)
@@ -140,10 +138,10 @@ def compare_part(plan: LoadPlan, part: _Part, days: frozenset[date] | None) -> F
     return asyncio.run(compare())
 
 
-def count_day(plan: LoadPlan, day: date) -> ViewDay:
+def count_day(plan: LoadPlan, day: date) -> DayTotals:
     """Add up one day of history in the view, in a process of its own."""
 
-    async def count() -> ViewDay:
+    async def count() -> DayTotals:
         client = make_client(plan.store.url, plan.store.driver)
         try:
             return await AccountView(client, plan.store.database).day(day, history_only=True)

@@ -10,7 +10,7 @@ sense of any more is counted under a group of its own, and so makes its day diff
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from pymongo import ASCENDING, ReadPreference
@@ -24,13 +24,6 @@ from app.accounts.mongo_shape import COLLECTION
 from app.ports import AccountDocument
 
 ODD: Final = ("unreadable", "unreadable")
-
-
-class ViewDay(NamedTuple):
-    """What the view holds of one trade date."""
-
-    totals: DayTotals
-    live: int  # documents that a live event has written, where history alone was asked for
 
 
 class AccountView:
@@ -48,17 +41,14 @@ class AccountView:
         with away_by_its_name():
             await self._orders.create_index([("trade_date", ASCENDING)], name="verification")
 
-    async def day(self, trade_date: date, *, history_only: bool) -> ViewDay:
+    async def day(self, trade_date: date, *, history_only: bool) -> DayTotals:
         """Add up one trade date: all of it, or only what history has brought (version 0)."""
         tally = Tally()
-        live = 0
         with away_by_its_name():
             async for stored in self._orders.find({"trade_date": _midnight(trade_date)}):
-                if history_only and stored.get("version", 0) > 0:
-                    live += 1
-                else:
+                if not (history_only and stored.get("version", 0) > 0):
                     _count(tally, stored, trade_date)
-        return ViewDay(tally.days.get(trade_date, DayTotals(trade_date)), live)
+        return tally.days.get(trade_date, DayTotals(trade_date))
 
     async def find(self, documents: Iterable[AccountDocument]) -> dict[str, Mapping[str, Any]]:
         """Return what stands in the view under the ids of these documents."""
