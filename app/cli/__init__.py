@@ -29,6 +29,7 @@ NOUNS: Final = {
     "halt": "Halts: stop new sends, and start them again.",
     "doubt": "Orders in doubt: ask the broker, or settle by evidence.",
     "view": "The accounts' view: compare it with the ledger, rebuild it.",
+    "partitions": "The days of the ledger: plan, make, archive and drop them.",
     "history": "Past years: load them from Parquet, verify that all is there.",
     "audit": "The audit log: read it, verify its chain, export it.",
     "key": "API keys: create, list, revoke.",

@@ -16,7 +16,8 @@ def events() -> None:
       openbell events > asyncapi.json
     """  # noqa: D301 - the mark must be the character, it keeps the lines below as they are
     import json
+    from importlib.metadata import version
 
     from app.bus.asyncapi import document
 
-    print_out(json.dumps(document(), indent=2))
+    print_out(json.dumps(document(version("openbell")), indent=2))

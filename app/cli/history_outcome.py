@@ -19,7 +19,7 @@ from app.cli.output import Ends, Failure, Output, Screen, print_out, say
 DIFFERENCES_SHOWN_MAX: Final = 20
 DAY_COLUMNS: Final = (
     *("trade_date", "state", "record.orders", "view.orders", "compared"),
-    *("missing", "altered", "extra", "superseded"),
+    *("missing", "altered", "superseded", "extra", "repeated"),
 )
 
 

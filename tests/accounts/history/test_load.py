@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from bson.decimal128 import Decimal128
+from pymongo.errors import ConnectionFailure
 
 from app import codec
 from app.accounts.fold import fold
@@ -236,9 +238,10 @@ def test_a_slow_worker_does_not_overwrite_what_its_successor_noted(plan: LoadPla
         next_one = await chunks.take("next", lease=plan.lease)
         assert slow is not None
         assert next_one is not None
-        await chunks.finish(next_one, Counts(read=5, inserted=5), {})
+        await chunks.finish(slow, Counts(read=5, inserted=2, duplicates=3), {})
         await chunks.fail(slow, "too late", Counts())
         await chunks.release(slow)
+        await chunks.finish(next_one, Counts(read=5, inserted=5), {})
         return (await progress(plan, client)).counts
 
     assert with_client(plan, story) == Counts(read=5, inserted=5)
@@ -289,6 +292,19 @@ def test_a_changed_file_is_refused_until_somebody_says_again(plan: LoadPlan) -> 
     assert between == 10
     assert again == Counts(read=13, inserted=8, duplicates=5)
     assert len(documents(plan)) == 13
+
+
+def test_two_loads_that_start_at_once_share_the_chunks(plan: LoadPlan) -> None:
+    write_days(plan.root, {MONDAY: rows(30, first=1), TUESDAY: rows(30, first=31)})
+
+    async def story(client: Client) -> Counts:
+        await asyncio.gather(registered(plan, client), registered(plan, client))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker(plan, client, "here").run())
+            tasks.create_task(worker(plan, client, "there").run())
+        return (await progress(plan, client)).counts
+
+    assert with_client(plan, story) == Counts(read=60, inserted=60)
 
 
 def test_a_file_that_changes_under_the_load_is_not_read(plan: LoadPlan) -> None:
@@ -444,6 +460,9 @@ def test_a_newcomer_writes_nothing_until_the_others_have_heard_of_it(plan: LoadP
 
 def test_a_load_outlives_a_store_that_dies(plan: LoadPlan, mongo: Server) -> None:
     mongo.needs("kill", "survives_kill")
+    soon = "&" if "?" in plan.store.url else "/?"
+    url = f"{plan.store.url}{soon}serverSelectionTimeoutMS=200"
+    plan = replace(plan, store=replace(plan.store, url=url))
     write(plan.root, MONDAY, rows(600))
 
     async def story(client: Client) -> Counts:
@@ -458,7 +477,17 @@ def test_a_load_outlives_a_store_that_dies(plan: LoadPlan, mongo: Server) -> Non
             tasks.create_task(worker(plan, client).run())
             await until(in_the_middle)
             await asyncio.to_thread(mongo.kill)
+            for _ in range(4):  # long enough that the worker has seen it too
+                with pytest.raises(ConnectionFailure):
+                    await there.find_one()
             await asyncio.to_thread(mongo.start)
+
+            async def is_back() -> bool:
+                with suppress(ConnectionFailure):
+                    return await there.find_one() is not None
+                return False
+
+            await until(is_back)
             await set_ceiling(plan, client, 100_000)
         return (await progress(plan, client)).counts
 

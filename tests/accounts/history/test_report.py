@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.accounts.history.comparison import Findings, Seen
+from app.accounts.history.findings import Findings, Seen
 from app.accounts.history.report import (
     BadReport,
     DayFinding,
