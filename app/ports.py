@@ -8,7 +8,7 @@ it. The trap it avoids: a double that drifts from the thing it doubles.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.domain.errors import Busy, Code, Refused
 from app.domain.messages import (
@@ -157,6 +157,19 @@ class Unstorable(Exception):
         self.stored = stored
 
 
+class Span(NamedTuple):
+    """Order ids from `first` up to, and without, `end`; ids sort by trade date."""
+
+    first: str
+    end: str
+
+    def __contains__(self, order_id: object) -> bool:
+        return isinstance(order_id, str) and self.first <= order_id < self.end
+
+
+EVERYTHING: Final = Span("", "~")  # above every letter of an id
+
+
 class AccountBook(Protocol):
     """The customers' view: one document an order, found by account.
 
@@ -179,8 +192,8 @@ class AccountBook(Protocol):
     async def summary(self, account_id: str) -> "AccountSummary":
         """Return an account's orders counted by status, and what traded."""
 
-    async def clear(self, since: str = "") -> None:
-        """Forget what the ledger can tell again, for a rebuild: orders from the id `since` on.
+    async def clear(self, span: Span = EVERYTHING) -> None:
+        """Forget what the ledger can tell again, for a rebuild.
 
         Version 0 is history, loaded from elsewhere: it stays.
         """

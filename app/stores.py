@@ -8,16 +8,18 @@ one sentence, for a gateway that finds out at the open finds out too late.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from app.accounts.sqlite import SqliteAccountBook
 from app.bus.log import LogBus
 from app.clock import Clock
 from app.ledger.outbox import EmbeddedOutbox, Outbox, SharedOutbox
+from app.ledger.partition_catalog import Gate, Orders
 from app.ledger.schema import require, upgrade
 from app.ports import AccountBook, Bus
 from app.postgres import PostgresDatabase
-from app.settings import Settings
+from app.settings import MongoSettings, Settings
 from app.sqlite import Database
 
 Closing = Callable[[], Awaitable[None]]
@@ -137,3 +139,33 @@ async def migrate(settings: Settings, clock: Clock) -> None:
     everything = settings.model_copy(update={"role": "all"})
     stores = await open_stores(everything, clock)
     await stores.close()
+
+
+def drop_gate(mongo: MongoSettings | None) -> Gate:
+    """Let a day be dropped only if the account store holds all of it, compared at that moment.
+
+    The embedded book is a file beside the ledger's: there the archive alone must agree.
+    """
+    if mongo is None:
+        return Gate()
+    from app.accounts.history.verify import verify_ledger  # noqa: PLC0415 - as above
+    from app.accounts.history.view import AccountView  # noqa: PLC0415
+    from app.accounts.mongo import close_client, make_client  # noqa: PLC0415
+    from app.accounts.mongo_faults import away_by_its_name  # noqa: PLC0415
+
+    async def compare(day: date, orders: Orders) -> str | None:
+        client = make_client(mongo.url, mongo.driver)
+        try:
+            with away_by_its_name():
+                verified = await verify_ledger(orders, [day], AccountView(client, mongo.database))
+        finally:
+            await close_client(client)
+        if all(found.is_equal for found in verified.days):
+            return None
+        (found,) = verified.days
+        return (
+            f"the account store differs: {found.seen.missing} orders are missing,"
+            f" {found.seen.altered} are others, {found.extra} are there alone"
+        )
+
+    return Gate(compare=compare)

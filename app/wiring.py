@@ -40,7 +40,7 @@ from app.ledger.store import Ledger
 from app.ports import AccountBook, Broker, Bus, Floor, Recheck
 from app.reference import Reference, load_reference
 from app.settings import Settings
-from app.stores import Stores, open_stores
+from app.stores import Stores, drop_gate, open_stores
 
 Loop = Callable[[], Awaitable[None]]
 # What each role of `serve` runs. A part that stands in no other role is in `all`.
@@ -149,11 +149,11 @@ class Gateway:
 
     async def rebuild_view(self) -> int:
         """Forget the account view and make it again from the ledger; return its size."""
-        return await rebuild(self.ledger.payloads(), self.book, await self.ledger.first_id())
+        return await rebuild(self.ledger.payloads(), self.book, await self.ledger.spans())
 
     async def verify_view(self) -> list[str]:
         """Return the orders whose view differs from the ledger."""
-        return await differences(self.ledger.payloads(), self.book)
+        return await differences(self.ledger.payloads(), self.book, await self.ledger.spans())
 
 
 async def _loop(run: Callable[[], Awaitable[object]]) -> None:
@@ -243,6 +243,7 @@ def _partitions(settings: Settings, clock: Clock, stores: Stores, board: Board) 
         lambda: board.reference.calendar,
         clock,
         settings.data_dir / "archive",
+        gate=drop_gate(settings.mongo),
     )
 
 

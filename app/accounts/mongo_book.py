@@ -34,7 +34,7 @@ from app.accounts.mongo_faults import (
 )
 from app.accounts.mongo_shape import COLLECTION, shape
 from app.accounts.storable import that_fit, total
-from app.ports import AccountDocument, AccountSummary, Page, StoreAway, Unstorable
+from app.ports import EVERYTHING, AccountDocument, AccountSummary, Page, Span, StoreAway, Unstorable
 
 # A majority takes a moment a bulk, and a server works on one bulk at a time: at a thousand the
 # moment is shared by enough, and no bulk comes near the time-out of its socket.
@@ -124,17 +124,17 @@ class MongoAccountBook:
             filled_value={currency: total(values[currency]) for currency in sorted(values)},
         )
 
-    async def clear(self, since: str = "") -> None:
+    async def clear(self, span: Span = EVERYTHING) -> None:
         """Forget what the ledger can tell again, for a rebuild; history (version 0) stays.
 
         In slices by id, because the time-out of a socket holds for a deletion too; and then the
         shape is made again, for whoever dropped the view by hand has dropped that as well.
         """
-        after, bound = since, "$gte"
+        after, bound = span.first, "$gte"
         with away_by_its_name():
             while True:
                 ids = await (
-                    self._orders.find({"_id": {bound: after}}, {"_id": 1})
+                    self._orders.find({"_id": {bound: after, "$lt": span.end}}, {"_id": 1})
                     .sort("_id")
                     .limit(CLEAR_AT_ONCE)
                     .to_list(CLEAR_AT_ONCE)

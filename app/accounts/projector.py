@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import codec, crash
 from app.accounts.fold import NotAnOrder, fold, newest
-from app.ports import AccountBook, AccountDocument, Bus, Event, Record, Unstorable
+from app.letters import parked
+from app.ports import EVERYTHING, AccountBook, AccountDocument, Bus, Event, Record, Span, Unstorable
 
 TOPIC: Final = "openbell.orders.v1"
 GROUP: Final = "accounts"
@@ -129,7 +130,7 @@ class Projector:
             try:
                 read.append(_Read(fold(record.event.payload), record))
             except NotAnOrder as e:
-                letters.append(_dead_letter(record, str(e)))
+                letters.append(parked(record, GROUP, str(e)))
             if count % BREATH == 0:
                 await asyncio.sleep(0)
         return read, letters
@@ -155,7 +156,7 @@ class Projector:
         """Return the letters of what was refused; store what it superseded in this batch."""
         letters = []
         while refused:
-            letters += [_dead_letter(one.record, one.cause) for one in refused]
+            letters += [parked(one.record, GROUP, one.cause) for one in refused]
             versions = {one.order_id: one.version for one in refused}
             whole = [
                 one
@@ -181,37 +182,22 @@ def latest(records: Sequence[Record]) -> list[Record]:
     return [record for _, record in best.values()]
 
 
-def _dead_letter(record: Record, cause: str) -> Event:
-    """Return the event that parks a record. Its id is the event's own, so a replay repeats it."""
-    event = record.event
-    letter = {
-        "topic": event.topic,
-        "offset": record.offset,
-        "key": event.key,
-        "event_id": event.event_id,
-        "type": event.type,
-        "group": GROUP,
-        "cause": cause,
-        "payload": event.payload.decode(errors="backslashreplace"),
-    }
-    return event._replace(
-        topic=f"{event.topic}.dlq",
-        type="io.openbell.dead_letter.parked.v1",
-        payload=codec.encode(letter),
-    )
-
-
-async def rebuild(orders: AsyncIterable[list[bytes]], book: AccountBook, since: str = "") -> int:
+async def rebuild(
+    orders: AsyncIterable[list[bytes]],
+    book: AccountBook,
+    spans: Sequence[Span] = (EVERYTHING,),
+) -> int:
     """Empty the book and fill it from the ledger's payloads; return how many were stored.
 
-    `since` is the first order id that the ledger can still tell of: what stood before it is kept.
+    `spans` is what the ledger can still tell of: days that have left it stay as they are.
 
     A projector may run beside it: the guard keeps the newer of the two. The first chunk is
     asked for after the book is empty, so that nothing which the projector stored before is
     missing from what the ledger tells now; let `orders` read as it goes, not beforehand. What
     the book can never store is raised as `Unstorable` when all the rest is there.
     """
-    await book.clear(since)
+    for span in spans:
+        await book.clear(span)
     stored = 0
     causes: dict[str, str] = {}
     async for payloads in orders:
@@ -225,12 +211,17 @@ async def rebuild(orders: AsyncIterable[list[bytes]], book: AccountBook, since: 
     return stored
 
 
-async def differences(orders: AsyncIterable[list[bytes]], book: AccountBook) -> list[str]:
+async def differences(
+    orders: AsyncIterable[list[bytes]],
+    book: AccountBook,
+    spans: Sequence[Span] = (EVERYTHING,),
+) -> list[str]:
     """Return the order ids, sorted, where the book is not the fold of these payloads.
 
-    Missing, other bytes, or (in the accounts seen here) in the book alone; history, which the
-    ledger never had, is none. Feed it the whole ledger, at rest: an order that moves meanwhile
-    is a difference, and asking again ends it. It keeps about 200 bytes an order in memory.
+    Missing, other bytes, or (in the accounts seen here) in the book alone. History, which the
+    ledger never had, is none, and neither is what lies outside of its `spans`. Feed it the whole
+    ledger, at rest: an order that moves meanwhile is a difference, and asking again ends it. It
+    keeps about 200 bytes an order in memory.
     """
     expected: dict[str, dict[str, tuple[int, bytes]]] = {}
     async for payloads in orders:
@@ -242,7 +233,7 @@ async def differences(orders: AsyncIterable[list[bytes]], book: AccountBook) -> 
     accounts = list(expected)
     for start in range(0, len(accounts), ACCOUNTS_AT_ONCE):
         asked = [
-            _differences_of(account_id, expected.pop(account_id), book)
+            _differences_of(account_id, expected.pop(account_id), book, spans)
             for account_id in accounts[start : start + ACCOUNTS_AT_ONCE]
         ]
         different.update(*await asyncio.gather(*asked))
@@ -250,7 +241,10 @@ async def differences(orders: AsyncIterable[list[bytes]], book: AccountBook) -> 
 
 
 async def _differences_of(
-    account_id: str, told: dict[str, tuple[int, bytes]], book: AccountBook
+    account_id: str,
+    told: dict[str, tuple[int, bytes]],
+    book: AccountBook,
+    spans: Sequence[Span],
 ) -> set[str]:
     different = set()
     expected = {order_id: digest for order_id, (_, digest) in told.items()}
@@ -260,8 +254,8 @@ async def _differences_of(
         for document in page.documents:
             shown = codec.decode(document)
             wanted = expected.pop(shown["order_id"], None)
-            is_history = wanted is None and shown["version"] == HISTORY
-            if wanted != _digest(document) and not is_history:
+            left = shown["version"] == HISTORY or not any(shown["order_id"] in s for s in spans)
+            if wanted != _digest(document) and not (wanted is None and left):
                 different.add(shown["order_id"])
         cursor = page.next_cursor
         if cursor is None:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from app import codec
 from app.accounts.cursors import cursor_at, page_size, place_of
 from app.accounts.storable import that_fit, total
-from app.ports import AccountDocument, AccountSummary, Page, Unstorable
+from app.ports import EVERYTHING, AccountDocument, AccountSummary, Page, Span, Unstorable
 from app.sqlite import Database
 
 _TABLES: Final = (
@@ -66,7 +66,9 @@ _VALUES: Final = sa.text(
 )
 
 
-_CLEAR: Final = sa.text("DELETE FROM account_orders WHERE version > 0 AND order_id >= :since")
+_CLEAR: Final = sa.text(
+    "DELETE FROM account_orders WHERE version > 0 AND order_id >= :first AND order_id < :end"
+)
 
 
 class SqliteAccountBook:
@@ -120,9 +122,9 @@ class SqliteAccountBook:
         """Return an account's orders counted by status, and the exact value that traded."""
         return await self._database.read(partial(_summary, account_id))
 
-    async def clear(self, since: str = "") -> None:
+    async def clear(self, span: Span = EVERYTHING) -> None:
         """Forget what the ledger can tell again, for a rebuild; history (version 0) stays."""
-        await self._database.write(lambda c: c.execute(_CLEAR, {"since": since}))
+        await self._database.write(lambda c: c.execute(_CLEAR, span._asdict()))
 
 
 def _create(connection: sa.Connection) -> None:

@@ -7,7 +7,6 @@ it.
 
 from typing import Final, NamedTuple
 
-from app import VERSION
 from app.bus import schemas
 from app.bus.schemas import Schema
 from app.bus.topics import configuration
@@ -82,14 +81,14 @@ _CHANNELS: Final = {
 }
 
 
-def document() -> Schema:
+def document(version: str) -> Schema:
     """Return the AsyncAPI document of everything that leaves or enters by the bus."""
     return {
         "asyncapi": "3.0.0",
         "id": "urn:openbell:events",
         "info": {
             "title": "openbell events",
-            "version": VERSION,
+            "version": version,
             "description": "CloudEvents 1.0 in binary mode. They arrive at least once, in order"
             " within a key: keep the highest version of each order, and bear repetition. Fields"
             " and words may be added: accept what you do not know.",

@@ -34,6 +34,7 @@ _FIXED: Final = (
 )
 
 Header = tuple[str, bytes]
+AnyHeader = tuple[str, bytes | None]
 
 
 class Arrived(NamedTuple):
@@ -44,7 +45,7 @@ class Arrived(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: Iterable[Header]
+    headers: Iterable[AnyHeader]
 
 
 class _Structured(msgspec.Struct):

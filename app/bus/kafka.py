@@ -1,11 +1,11 @@
 """The bus on Kafka: one producer a process, one consumer for each topic and group.
 
-    publish ─► Publisher ─► topic, by key to a partition ─► Reader ─► poll, commit
-                                                     Scout ─► lag
+    publish ─► Publisher ─► topic, by key to a partition ─► Hand ─► Reader ─► poll, commit
+                                   └─► a scout, who is no member of the group ─► lag
 
 At least once, in order per key; exactly once is claimed nowhere, so no transactions. Each call
-ends in bounded time: done, or `BusAway`, which is an `OSError` and means "later". `aiokafka`
-has sharp edges, and the three files of the picture say which they file off.
+ends in bounded time: done, or `BusAway`, which is an `OSError` and means "later". aiokafka has
+sharp edges: `publisher`, `reader` and `hand` say which they file off.
 
 The trap is a consumer that cannot go on and does not say so: one that is `Stuck` is replaced,
 and begins where its group has committed.
@@ -17,9 +17,10 @@ from typing import Any
 
 from app.bus.away import BusAway, bounded
 from app.bus.cluster import ensure_topics
+from app.bus.hand import Stuck
 from app.bus.publisher import Publisher
-from app.bus.reader import Reader, Stuck, join
-from app.bus.site import Patience, Site
+from app.bus.reader import Reader, join
+from app.bus.site import Patience, Site, stopped
 from app.clock import Clock
 from app.ports import Event, Record
 from app.settings import KafkaSettings
@@ -54,7 +55,7 @@ class KafkaBus:
             await reader.close()
         while self._scouts:
             _, scout = self._scouts.popitem()
-            await scout.stop()
+            await stopped(scout, self._site.patience.answer_s)
         await self._publisher.close()
 
     async def publish(self, events: Sequence[Event]) -> None:
@@ -101,7 +102,7 @@ class KafkaBus:
                 committed = await asyncio.gather(*map(scout.committed, places))
         except BusAway:
             self._scouts.pop(group, None)
-            await scout.stop()
+            await stopped(scout, self._site.patience.answer_s)
             raise
         done = dict(zip(places, committed, strict=True))
         return sum(max(0, ends[p] - max(begins[p], done[p] or 0)) for p in places)

@@ -15,6 +15,7 @@ that nobody will ever take is parked in the dead letters instead of holding up a
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, Final
 
@@ -123,7 +124,7 @@ class Publisher:
                     async with bounded(f"connect to {where}", self._patience.answer_s):
                         await producer.start()
                 except BaseException:
-                    await _stopped(producer, self._patience.answer_s)
+                    await _stopped(producer, self._patience.request_s)
                     raise
                 self._producer = producer
             return self._producer
@@ -148,22 +149,22 @@ class Publisher:
         if producer is not None and self._producer is producer:
             self._producer = None
             # Whoever asked for it may be cancelled meanwhile; half ended it would live on.
-            await asyncio.shield(_stopped(producer, self._patience.answer_s))
+            await asyncio.shield(_stopped(producer, self._patience.request_s))
 
 
 async def _stopped(producer: Any, within_s: float) -> None:
     """End the producer without its last wish, which is to send everything first."""
-    try:
+    sender = producer._sender.sender_task  # noqa: SLF001 - no public way leads around it
+    if sender is not None:
+        sender.cancel()
+        _, running = await asyncio.wait([sender], timeout=within_s)
+        if running:  # it waits for requests that nobody will answer: now it drops them
+            sender.cancel()
+            await asyncio.wait([sender], timeout=within_s)
+    _fail_what_waits(producer._message_accumulator)  # noqa: SLF001
+    with suppress(TimeoutError):  # what its sockets still hold, a frozen peer does not take
         async with asyncio.timeout(within_s):
-            sender = producer._sender.sender_task  # noqa: SLF001 - no public way leads around it
-            if sender is not None:
-                sender.cancel()
-                await asyncio.wait([sender])  # until its requests are answered or timed out
-            _fail_what_waits(producer._message_accumulator)  # noqa: SLF001
             await producer.stop()
-    except TimeoutError:
-        # It hangs on a peer that takes nothing more. Its sockets end when that peer does.
-        return
 
 
 def _fail_what_waits(accumulator: Any) -> None:

@@ -6,8 +6,8 @@
                                 new owner; what is committed for it from here is passed over
 
 Members join and leave behind our back: aiokafka rebalances in tasks of its own, never in a poll
-of ours. So nothing is believed across a rebalance: records that were fetched ahead are dropped,
-and a commit first asks whether its partition is still here and lies ahead of what the group has
+of ours. So nothing is believed across a rebalance: what was fetched ahead is dropped, and a
+commit first asks whether its partition is still here and lies ahead of what the group has
 committed, because a batch that we held while another member was the owner would else set the
 group back.
 
@@ -15,13 +15,11 @@ Edges of aiokafka 0.14, filed off here: a broker that is away looks like a topic
 some quiet seconds we ask for the end of the topic); a fetch task that has died looks the same
 (so a consumer that delivers nothing though there is something is `Stuck`); `getmany` waits for
 ever during a rebalance (so it is not called then); a member that does not poll for minutes leaves
-its group, and two that do this take turns for ever (aiokafka#848; so it may pause for a day).
+its group, and two that do so take turns for ever (aiokafka#848; so it may pause for a day).
 """
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
-from itertools import chain
 from typing import Any, Final
 
 from aiokafka import ConsumerRebalanceListener  # type: ignore[import-untyped]
@@ -31,19 +29,14 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
     KafkaError,
 )
 
-from app.bus.away import BusAway, bounded
+from app.bus.away import bounded
 from app.bus.envelope import Arrived, event_of
-from app.bus.site import Site
+from app.bus.hand import GRACE_S, Hand, Stuck
+from app.bus.site import Site, stopped
 from app.ports import Record
 
 # To read an event takes some 10 us: give the loop back every millisecond.
 BREATH: Final = 100
-# Our own time-out only acts where aiokafka's does not: in the middle of a rebalance.
-GRACE_S: Final = 0.5
-
-
-class Stuck(BusAway):
-    """A consumer that will not recover by itself; a new one may."""
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
@@ -65,11 +58,10 @@ class Reader:
         self._topic = topic
         self._places = {place.partition: place for place in site.places(topic)}
         self._patience = site.patience
+        self._hand = Hand(consumer, topic)
         self._has_partitions = asyncio.Event()
         # Counts rebalances: what began in one era says nothing about the next.
         self._era = 0
-        # Fetched while somebody waited; the next poll hands it out first.
-        self._ahead: list[Any] = []
         # Where each partition began for us in this era, or what was committed last.
         self._floor: dict[Any, int] = {}
         # Partitions with something to read that do not move: at what position, since when.
@@ -82,7 +74,7 @@ class Reader:
         self._has_partitions.clear()
         self._without_since = self._loop.time()
         self._era += 1
-        self._ahead.clear()
+        self._hand.drop()
         self._floor.clear()
         self._still.clear()
 
@@ -91,31 +83,26 @@ class Reader:
 
     async def poll(self, limit: int) -> list[Record]:
         """Return what is here by now, at most `limit`; raise `BusAway` when nobody answers."""
-        found, self._ahead = self._ahead[:limit], self._ahead[limit:]
-        if self._has_partitions.is_set() and len(found) < limit:
-            found += await self._fetched(0, limit - len(found))
+        found = await self._hand.take(limit) if self._has_partitions.is_set() else []
         if not found:
             await self._ask_why_nothing_comes()
             return []
         self._heard_at = self._loop.time()
         for raw in found:
-            self._floor.setdefault(self._places[raw.partition], raw.offset)
+            place = self._places[raw.partition]
+            # Lower than what was committed: the topic was made anew, and counts from zero.
+            self._floor[place] = min(self._floor.get(place, raw.offset), raw.offset)
         return await self._read(found)
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when something is here, or the time is over."""
-        if self._ahead:
-            return
+        """Return when there may be something to poll, or the time is over."""
         give_up_at = self._loop.time() + timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 await self._has_partitions.wait()
-            left_s = max(0.0, give_up_at - self._loop.time())
-            async with asyncio.timeout(left_s + GRACE_S):
-                found = await self._fetched(int(left_s * 1000), 1)
         except TimeoutError:
             return
-        self._ahead.extend(found)
+        await self._hand.wait(max(0.0, give_up_at - self._loop.time()))
 
     async def commit(self, records: Sequence[Record]) -> None:
         """Note how far the group has come in the partitions that are ours by now."""
@@ -123,7 +110,8 @@ class Reader:
         async with bounded(f"commit {self._topic}", self._patience.answer_s):
             try:
                 done = await self._ahead_of_the_group(records)
-                if done:
+                # In the midst of a rebalance a commit costs us our membership, for some seconds.
+                if done and era == self._era:
                     await self._consumer.commit(done)
             except (CommitFailedError, IllegalStateError):
                 return  # a rebalance came between: whoever is the owner now gets them again
@@ -132,18 +120,7 @@ class Reader:
 
     async def close(self) -> None:
         """Leave the group, so that others need not wait until we are believed dead."""
-        try:
-            async with asyncio.timeout(self._patience.answer_s):
-                await self._consumer.stop()
-        except TimeoutError:
-            return  # the cluster finds out by itself
-
-    async def _fetched(self, timeout_ms: int, limit: int) -> list[Any]:
-        try:
-            found = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=limit)
-        except KafkaError as e:
-            raise Stuck(f"read {self._topic}: {e}") from e
-        return list(chain.from_iterable(found.values()))
+        await stopped(self._consumer, self._patience.answer_s)
 
     async def _read(self, found: Sequence[Any]) -> list[Record]:
         records = []
@@ -202,10 +179,15 @@ class Reader:
     async def _must_get_partitions(self) -> None:
         if self._heard_at < self._without_since + self._patience.stuck_s:
             return
-        with suppress(TimeoutError):
+        why = f"no partitions within {self._patience.stuck_s:g} s"
+        try:
             async with asyncio.timeout(GRACE_S):
-                await self._fetched(0, 1)  # it raises what keeps us out of the group, if it knows
-        raise Stuck(f"read {self._topic}: no partitions within {self._patience.stuck_s:g} s")
+                await self._consumer.getmany()  # it raises what keeps us out, if it knows
+        except TimeoutError:
+            pass
+        except KafkaError as e:
+            why = str(e)
+        raise Stuck(f"read {self._topic}: {why}")
 
     def _must_move(self, positions: dict[Any, int]) -> None:
         now, before = self._heard_at, self._still

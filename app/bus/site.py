@@ -1,5 +1,7 @@
 """Where the cluster is, under which names we live there, and how patient we are with it."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -85,3 +87,10 @@ class Site:
             max_poll_interval_ms=PAUSE_MS_MAX,
             request_timeout_ms=READ_REQUEST_MS,
         )
+
+
+async def stopped(consumer: Any, within_s: float) -> None:
+    """Stop a consumer; a cluster that does not answer finds out by itself that it has gone."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await consumer.stop()

@@ -20,8 +20,8 @@ from typer.main import get_command, get_group
 
 NOUNS: Final = {
     "demo": "Play an opening bell on this machine.",
-    "serve": "Run the gateway.",
-    "migrate": "Bring the stores to what this program needs.",
+    "serve": "Run the gateway, or one part of it on stores that parts share.",
+    "migrate": "Bring the stores that the settings name to what this program needs.",
     "doctor": "Check this machine and say how to repair it.",
     "order": "Orders: send, look up, cancel.",
     "session": "Trading sessions: when they open, what waits for them.",
@@ -31,6 +31,9 @@ NOUNS: Final = {
     "view": "The accounts' view: compare it with the ledger, rebuild it.",
     "partitions": "The days of the ledger: plan, make, archive and drop them.",
     "history": "Past years: load them from Parquet, verify that all is there.",
+    "deadletter": "Dead letters: what nobody could apply; try it again.",
+    "outbox": "The outbox: publish what the ledger knows once more.",
+    "events": "Print the events that leave and enter by the bus, as AsyncAPI 3.",
     "audit": "The audit log: read it, verify its chain, export it.",
     "key": "API keys: create, list, revoke.",
     "calendar": "Trading sessions: build the file, check it, ask it.",
@@ -90,6 +93,8 @@ def _load(name: str) -> TyperCommand | TyperGroup:
     alone.command(name)(getattr(module, name))
     command = get_command(alone)
     assert isinstance(command, TyperCommand)
+    # A raw docstring spells click's mark, "leave these lines as they are", in two characters.
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
     return command
 
 

@@ -14,6 +14,7 @@ def migrate() -> None:
 
     \b
     Examples:
+      openbell migrate
       OPENBELL_LEDGER_URL=postgresql://... openbell migrate
 
     """

@@ -18,11 +18,10 @@ from app.cli.output import Ends, Failure, Output, Screen, print_out, say
 from app.ledger.partitions import USUAL, Policy
 
 if TYPE_CHECKING:  # the help answers before any of these is imported
-    from app.ledger.partition_catalog import Gate, Orders
     from app.ledger.partition_job import PartitionJob
     from app.ledger.partitions import Catalog
     from app.postgres import PostgresDatabase
-    from app.settings import MongoSettings, Settings
+    from app.settings import Settings
     from app.sqlite import Database
 
 app = typer.Typer(
@@ -229,9 +228,9 @@ def _made(
 ) -> "PartitionJob":
     from app.clock import SystemClock
     from app.ledger import control
-    from app.ledger.partition_catalog import Gate
     from app.ledger.partition_job import PartitionJob
     from app.reference import BadReference, load_calendar
+    from app.stores import drop_gate
 
     moved = database.write_now(control.overrides)
     try:
@@ -246,31 +245,5 @@ def _made(
         SystemClock(),
         wish.archive_dir or settings.data_dir / "archive",
         policy=Policy(keep_attached=wish.keep),
-        gate=Gate() if settings.mongo is None else _gate(settings.mongo),
+        gate=drop_gate(settings.mongo),
     )
-
-
-def _gate(mongo: "MongoSettings") -> "Gate":
-    """Let a day be dropped only if the account store holds all of it, compared at that moment."""
-    from app.accounts.history.verify import verify_ledger
-    from app.accounts.history.view import AccountView
-    from app.accounts.mongo import close_client, make_client
-    from app.accounts.mongo_faults import away_by_its_name
-    from app.ledger.partition_catalog import Gate
-
-    async def compare(day: date, orders: "Orders") -> str | None:
-        client = make_client(mongo.url, mongo.driver)
-        try:
-            with away_by_its_name():
-                verified = await verify_ledger(orders, [day], AccountView(client, mongo.database))
-        finally:
-            await close_client(client)
-        if all(found.is_equal for found in verified.days):
-            return None
-        (found,) = verified.days
-        return (
-            f"the account store differs: {found.seen.missing} orders are missing,"
-            f" {found.seen.altered} are others, {found.extra} are there alone"
-        )
-
-    return Gate(compare=compare)

@@ -20,7 +20,7 @@ from app.dispatch.gate import Lane as Circuit
 from app.dispatch.ownership import Ownership
 from app.dispatch.pacer import throttle_pause_ns
 from app.dispatch.permits import NAP_S_MAX, Permits
-from app.dispatch.plan import batches, claim_size
+from app.dispatch.plan import batches, claim_size, submission
 from app.domain.messages import Answer, NotSent, Submission, Throttled, Unknown
 from app.domain.records import BrokerControl, Claimed, FenceLost
 from app.ports import DispatchStore, Recheck
@@ -156,7 +156,7 @@ class Lane:
         orders = {c.broker_order_key: c for c in claimed}
         claim = _Claim(orders, self._clock.monotonic_ns(), epoch)
         spare: Permit | None = permit
-        for batch in batches([_submission(c) for c in claimed], self.broker.capabilities):
+        for batch in batches([submission(c) for c in claimed], self.broker.capabilities):
             rest: Sequence[Submission] = batch
             while rest:
                 await self.permits.slot()
@@ -292,19 +292,3 @@ class Lane:
             if isinstance(answer, Throttled):
                 pause = throttle_pause_ns(answer.retry_after_s)
                 self.permits.pause_until(self._clock.monotonic_ns() + pause)
-
-
-def _submission(claimed: Claimed) -> Submission:
-    order = claimed.order
-    return Submission(
-        claimed.broker_order_key,
-        order.account_id,
-        order.symbol,
-        order.market,
-        order.side,
-        order.order_type,
-        order.quantity,
-        order.limit_price,
-        order.currency,
-        order.time_in_force,
-    )

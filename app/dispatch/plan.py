@@ -11,6 +11,7 @@ from typing import Final
 
 from app.dispatch.pacer import STEADY_PER_MILLE
 from app.domain.messages import Capabilities, Submission
+from app.domain.records import Claimed
 
 # A lease, a halt or a failover waits for what is claimed: 50 ms of it is within every promise.
 CLAIM_MS: Final = 50
@@ -75,3 +76,20 @@ def eta_s(backlog: int, per_second: int | None) -> float | None:
 
 def _is_full(batch: Sequence[Submission], capabilities: Capabilities) -> bool:
     return len(batch) >= max(1, capabilities.batch_max)
+
+
+def submission(claimed: Claimed) -> Submission:
+    """Return what leaves for a claimed order."""
+    order = claimed.order
+    return Submission(
+        claimed.broker_order_key,
+        order.account_id,
+        order.symbol,
+        order.market,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.limit_price,
+        order.currency,
+        order.time_in_force,
+    )

@@ -15,7 +15,6 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, MetaData, text
-from sqlalchemy.exc import DBAPIError
 
 from app.ledger.dialect import of, part
 from app.ledger.partitions import Standing
@@ -26,7 +25,6 @@ from app.ledger.tables import PARTED, parted
 SHOWN_MAX: Final = 400
 # At 50 an update finds room beside the row, and no index hears of it (HOT).
 FILLFACTOR: Final = 50
-CHECK_VIOLATION: Final = "23514"
 
 _TABLES: Final = text(
     "SELECT substr(name, 8) FROM sqlite_schema WHERE type = 'table' AND name GLOB"
@@ -147,17 +145,6 @@ def attach(connection: Connection, parent: str, day: date) -> bool:
     )
     connection.exec_driver_sql(f"ALTER TABLE {parent} ATTACH PARTITION {child} FOR VALUES {bound}")
     return True
-
-
-def is_missing(error: DBAPIError) -> bool:
-    """Whether a row found no part for its day: nothing of its transaction stands."""
-    diagnosed = getattr(error.orig, "diag", None)
-    # The same state is a check's that failed, and then the check has a name.
-    return (
-        diagnosed is not None
-        and diagnosed.sqlstate == CHECK_VIOLATION
-        and diagnosed.constraint_name is None
-    )
 
 
 def drop(connection: Connection, day: date) -> None:

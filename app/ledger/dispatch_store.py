@@ -21,7 +21,7 @@ from app.domain.records import (
     Settlement,
 )
 from app.domain.values import Status
-from app.ledger import attempts, control, outcomes, queues, reporting, rows
+from app.ledger import attempts, leases, outcomes, queues, reporting, rows
 from app.ledger.dialect import Statement
 from app.ledger.edge import Edge
 from app.ports import Recheck, StoreAway
@@ -56,7 +56,7 @@ def _stands(connection: Connection, broker_id: str, token: int) -> list[Claimed]
     A commit whose answer was lost may still be on its way inside the server. It holds a share of
     the lease, so whoever asks for all of it waits.
     """
-    control.hold_lease(connection, broker_id)
+    leases.hold(connection, broker_id)
     return attempts.claimed_by(connection, broker_id, token)
 
 
@@ -67,7 +67,7 @@ class DispatchLedger(Edge):
         # Where we are alone, whoever held a lease is gone: the lock file has proved it.
         now, alone = self._clock.now(), not self._database.is_shared
         epoch = await self._write(
-            lambda c: control.take_lease(c, broker_id, holder, ttl_ms, alone=alone, now=now)
+            lambda c: leases.take(c, broker_id, holder, ttl_ms, alone=alone, now=now)
         )
         crash.point("lease.after_acquire")
         return epoch
@@ -75,11 +75,11 @@ class DispatchLedger(Edge):
     async def renew_lease(self, broker_id: str, holder: str, epoch: int, ttl_ms: int) -> bool:
         now = self._clock.now()
         return await self._write(
-            lambda c: control.renew_lease(c, broker_id, holder, epoch, ttl_ms=ttl_ms, now=now)
+            lambda c: leases.renew(c, broker_id, holder, epoch, ttl_ms=ttl_ms, now=now)
         )
 
     async def drop_lease(self, broker_id: str, holder: str, epoch: int) -> None:
-        await self._write(lambda c: control.drop_lease(c, broker_id, holder, epoch))
+        await self._write(lambda c: leases.drop(c, broker_id, holder, epoch))
 
     async def recover(self, broker_id: str) -> int:
         now = self._clock.now()

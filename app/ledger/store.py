@@ -7,7 +7,7 @@ wins or loses once.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -19,6 +19,7 @@ from app.ledger.control_store import ControlLedger
 from app.ledger.dialect import Statement
 from app.ledger.dispatch_store import DispatchLedger
 from app.ledger.order_store import OrderLedger
+from app.ports import Span
 from app.sql import Work
 
 _PAYLOADS: Final = Statement(
@@ -43,10 +44,16 @@ class Ledger(OrderLedger, DispatchLedger, ControlLedger):
         """Make the tables of these trade dates, where they are missing."""
         await self._have_days(set(wanted))
 
-    async def first_id(self) -> str:
-        """Return what no id of an order that stands here lies below; older days have left."""
+    async def spans(self) -> list[Span]:
+        """Return between which ids the orders of this ledger lie: what it can tell of again.
+
+        Other days have left for the archive, and stand in the account store alone.
+        """
         standing = await self._read(days.attached)
-        return new_order_id(standing[0], 0, 0) if standing else ""
+        return [
+            Span(new_order_id(day, 0, 0), new_order_id(day + timedelta(days=1), 0, 0))
+            for day in standing
+        ]
 
     async def payloads(
         self, limit: int = 2_000, only: date | None = None
@@ -63,6 +70,8 @@ class Ledger(OrderLedger, DispatchLedger, ControlLedger):
 
 def _next(day: date, after: int, limit: int) -> Work[str]:
     def work(connection: Connection) -> str:
+        if not days.is_attached(connection, day):  # it has left meanwhile
+            return "[]"
         return str(_PAYLOADS.run(connection, day, after=after, limit=limit).scalar_one())
 
     return work

@@ -100,7 +100,7 @@ OF_ORDER: Final = " FROM old_{table} AS x JOIN old_orders AS o USING (order_id)"
 # What each table of a day takes from the one table that was.
 MOVED: Final = {
     "orders": (
-        "trade_date, accept_sequence, order_id, session_date, trading_session_id, account_id,"
+        "accept_sequence, trade_date, order_id, session_date, trading_session_id, account_id,"
         " client_order_id, list_id, symbol, market, side, order_type, quantity, limit_price,"
         " currency, time_in_force, text, accepted_at, version, status, pending_request,"
         " filled_quantity, overfilled_quantity, filled_value, average_price, broker_id,"
@@ -108,16 +108,16 @@ MOVED: Final = {
         " FROM old_orders AS o"
     ),
     "order_events": (
-        "o.trade_date, x.order_id, x.sequence, x.type, x.at, x.actor, x.cause"
+        "x.order_id, x.sequence, o.trade_date, x.type, x.at, x.actor, x.cause"
         + OF_ORDER.format(table="order_events")
     ),
     "attempts": (
-        "o.trade_date, x.broker_order_key, x.order_id, x.attempt_number, x.broker_id, x.route_id,"
+        "x.broker_order_key, o.trade_date, x.order_id, x.attempt_number, x.broker_id, x.route_id,"
         " x.route_epoch, x.owner_epoch, x.rank, x.claimed_at, x.sent_ns, x.send_count,"
         " x.outcome, x.settled_by, x.settled_at" + OF_ORDER.format(table="attempts")
     ),
     "executions": (
-        "o.trade_date, x.broker_id, x.trade_date, x.execution_id, x.order_id,"
+        "x.broker_id, x.trade_date, x.execution_id, o.trade_date, x.order_id,"
         " x.referenced_execution_id, x.report, x.applied_at" + OF_ORDER.format(table="executions")
     ),
 }

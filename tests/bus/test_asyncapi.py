@@ -4,12 +4,16 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
+from importlib.metadata import version
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from app.bus import asyncapi
 from app.bus.envelope import headers, stamp
+from app.cli.events import events
 from app.domain.messages import ExecutionType
 from app.domain.records import Change
 from app.letters import parked
@@ -17,7 +21,7 @@ from app.ports import Event, Record
 from tests.ledger.books import ME, Books, on
 from tests.virtual import Virtual
 
-DOCUMENT = asyncapi.document()
+DOCUMENT = asyncapi.document("1.2.3")
 SCHEMAS = DOCUMENT["components"]["schemas"]
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -139,3 +143,11 @@ def test_every_reference_leads_somewhere_and_every_part_is_referred_to() -> None
     parts = DOCUMENT["components"]
     assert {f"#/components/{kind}/{name}" for kind in parts for name in parts[kind]} <= found
     assert {f"#/channels/{name}" for name in DOCUMENT["channels"]} <= found
+
+
+def test_the_command_prints_the_document() -> None:
+    alone = typer.Typer()
+    alone.command("events")(events)
+    printed = json.loads(CliRunner().invoke(alone, []).stdout)
+
+    assert printed == asyncapi.document(version("openbell"))

@@ -250,6 +250,26 @@ def test_a_consumer_whose_fetching_has_died_is_replaced(house: KafkaHouse) -> No
     house.run(story)
 
 
+def test_a_consumer_that_never_gets_partitions_is_replaced_and_says_what_keeps_it_out(
+    house: KafkaHouse,
+) -> None:
+    async def story() -> None:
+        async def fails(*_: object) -> None:
+            raise ValueError("a bug of the library")
+
+        async with house.open(IMPATIENT) as bus:
+            await publish(bus, 1)
+            await bus.poll(ORDERS, "accounts", 1)  # it begins to join
+            (reader,) = bus._readers.values()
+            reader._consumer._coordinator.ensure_active_group = fails
+            said = await away(bus)
+
+            assert "a bug of the library" in str(said)
+            assert_in_order(await come_back(bus, len(KEYS)), 1)
+
+    house.run(story)
+
+
 MEMBER = """
 import asyncio, sys
 from app.bus.kafka import KafkaBus

@@ -14,7 +14,7 @@ from app.cli import NOUNS, app
 
 ROOT: Any = get_command(app)
 # The words of others, who write their own examples.
-OTHERS = {"calendar", "serve", "demo", "bench"}
+OTHERS = {"calendar", "migrate", "serve", "demo", "bench"}
 # What would make the help slow, or drag the gateway in.
 HEAVY = {
     "aiohttp",

@@ -1,0 +1,77 @@
+"""One broker has one owner: the lease, whose epoch only rises, and which every claim names.
+
+A lease is judged by one clock: where several processes hold leases, the server's. The trap is a
+clock that runs ahead on another machine, for its process would take what is still held.
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from app.domain.records import FenceLost
+from app.ledger.control import one_by_one
+from app.ledger.dialect import Statement, of
+
+_LEASE: Final = Statement(
+    lambda d: (
+        f"SELECT holder, epoch, expires_at > {d.now('now')} AS stands"
+        " FROM broker_leases WHERE broker_id = :broker"
+    )
+)
+_PUT_LEASE: Final = Statement(
+    lambda d: (
+        "INSERT INTO broker_leases (broker_id, holder, epoch, expires_at)"
+        f" VALUES (:broker, :holder, :epoch, {d.now('now')} + {d.given('ttl', 'integer')})"
+        " ON CONFLICT (broker_id) DO UPDATE SET"
+        " holder = excluded.holder, epoch = excluded.epoch, expires_at = excluded.expires_at"
+    )
+)
+_RENEW: Final = Statement(
+    lambda d: (
+        f"UPDATE broker_leases SET expires_at = {d.now('now')} + {d.given('ttl', 'integer')}"
+        " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
+    )
+)
+_HOLD_LEASE: Final = text("SELECT 1 FROM broker_leases WHERE broker_id = :broker FOR UPDATE")
+_DROP_LEASE: Final = text(
+    "UPDATE broker_leases SET expires_at = 0"
+    " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
+)
+
+
+def take(
+    connection: Connection, broker_id: str, holder: str, ttl_ms: int, *, alone: bool, now: int
+) -> int:
+    """Become the broker's owner under a higher epoch.
+
+    `alone` says that no other process can have this ledger open, so that a lease that stands
+    is the lease of a dead one and need not run out first.
+    """
+    one_by_one(connection)
+    standing = _LEASE.run(connection, broker=broker_id, now=now).first()
+    if standing and not alone and standing.holder != holder and standing.stands:
+        raise FenceLost(f"{broker_id} belongs to {standing.holder}")
+    epoch = standing.epoch + 1 if standing else 1
+    lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
+    _PUT_LEASE.run(connection, **lease, ttl=ttl_ms, now=now)
+    return epoch
+
+
+def renew(
+    connection: Connection, broker_id: str, holder: str, epoch: int, *, ttl_ms: int, now: int
+) -> bool:
+    """Prolong the lease if it is still this one."""
+    lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
+    return _RENEW.run(connection, **lease, ttl=ttl_ms, now=now).rowcount == 1
+
+
+def hold(connection: Connection, broker_id: str) -> None:
+    """Wait until no claim of this broker is under way, and let none begin before the commit."""
+    if of(connection).is_shared:
+        connection.execute(_HOLD_LEASE, {"broker": broker_id})
+
+
+def drop(connection: Connection, broker_id: str, holder: str, epoch: int) -> None:
+    """Give the lease back."""
+    lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
+    connection.execute(_DROP_LEASE, lease)
