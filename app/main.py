@@ -61,6 +61,7 @@ def furnish(gateway: Gateway) -> House:
         health=health,
         registry=CollectorRegistry(),
         docs=settings.docs,
+        days_kept=gateway.days_kept,
         quotas=open_quotas(settings.quotas, settings.redis_url, gateway.clock),
     )
 

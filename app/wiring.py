@@ -32,6 +32,7 @@ from app.dispatch.shown import Showing, ShownFloor
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
+from app.domain.records import DaysKept
 from app.intake.desk import Desk
 from app.intake.writer import Writer
 from app.ledger.partition_job import PartitionJob
@@ -142,6 +143,12 @@ class Gateway:
         if self._does("intake") and not self.writer.running:
             reasons.insert(0, "the writer does not run")
         return reasons
+
+    def days_kept(self) -> DaysKept:
+        """Return how the tables of trade dates stand, as this process last saw them."""
+        job = self.partitions
+        late = self.ledger.days_made_late
+        return DaysKept(job.attached, job.days_ahead, late, job.last_error)
 
     def reference(self) -> Reference:
         """Return the calendar, with its overrides, and the instruments of this moment."""

@@ -199,6 +199,15 @@ class Backlog:
     outbox: int
 
 
+class DaysKept(NamedTuple):
+    """The tables of trade dates: how many stand, how many lie ahead, what went wrong."""
+
+    attached: int
+    ahead: int
+    made_late: int  # by the first order of a day, because the plan had not
+    trouble: str | None
+
+
 class Doubt(NamedTuple):
     """One order in doubt, as operators see it."""
 

@@ -120,15 +120,14 @@ def closed(path: str | None, day: date) -> Iterator[None]:
         _closed.discard((path, day))
 
 
-def make(connection: Connection, day: date) -> None:
-    """Give a day its tables, if it has none; commit before anything relies on it."""
+def make(connection: Connection, day: date) -> bool:
+    """Give a day its tables, to be committed before anything relies on it; whether it had none."""
     if of(connection).names_parts:
-        _make_tables(connection, day)
-        return
+        return _make_tables(connection, day)
     # Two processes that miss the same day meet here, and the second finds it made.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('openbell.days'))"))
-    for name in PARTED:
-        attach(connection, name, day)
+    made = [attach(connection, name, day) for name in PARTED]
+    return any(made)
 
 
 def attach(connection: Connection, parent: str, day: date) -> bool:
@@ -156,14 +155,15 @@ def drop(connection: Connection, day: date) -> None:
     forget()
 
 
-def _make_tables(connection: Connection, day: date) -> None:
+def _make_tables(connection: Connection, day: date) -> bool:
     standing = attached(connection)
     if day in standing:
-        return
+        return False
     store = MetaData()
     parted(store, part(day))
     store.create_all(connection, checkfirst=False)
     show(connection, sorted([*standing, day]))
+    return True
 
 
 def show(connection: Connection, standing: Sequence[date]) -> None:

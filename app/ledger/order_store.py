@@ -80,6 +80,7 @@ NO_BOUND: Final = 2**63 - 1
 class OrderLedger(Edge):
     """Takes, shows, edits and cancels orders."""
 
+    days_made_late = 0  # by an order, and not by the plan
     _days: frozenset[date] = frozenset()  # seen or made; asked for at each first order of a day
 
     async def take(self, entries: Sequence[Taking]) -> list[Taken | Conflict]:
@@ -108,7 +109,8 @@ class OrderLedger(Edge):
     async def _have_days(self, wanted: set[date]) -> None:
         """Make the tables of a day that has none: late, so somebody should look at the plan."""
         for day in sorted(wanted - self._days):
-            await self._write(lambda c, day=day: days.make(c, day))  # type: ignore[misc]
+            late = await self._write(lambda c, day=day: days.make(c, day))  # type: ignore[misc]
+            self.days_made_late += late
             self._days = self._days | {day}
 
     async def get(self, order_id: str) -> Order | None:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.domain.records import Backlog, LaneStatus
+from app.domain.records import Backlog, DaysKept, LaneStatus
 from app.web.house import House
 
 CIRCUIT_STATES: Final = ("closed", "open", "half_open")
@@ -25,6 +25,7 @@ class Gauges(Collector):
         self._backlog = Backlog({}, {}, {}, 0)
         self._halts: dict[str, int] = {}
         self._quota_degraded = False
+        self._days: DaysKept | None = None
         registry.register(self)
 
     async def read(self, house: House) -> None:
@@ -33,6 +34,7 @@ class Gauges(Collector):
         self._backlog = await house.control.backlog()
         scopes = [halt.scope for halt in await house.control.halts()]
         self._halts = {scope: scopes.count(scope) for scope in set(scopes)}
+        self._days = house.days_kept() if house.days_kept is not None else None
         self._quota_degraded = house.quotas is not None and house.quotas.degraded
 
     def collect(self) -> Iterable[Metric]:
@@ -43,6 +45,24 @@ class Gauges(Collector):
         )
         degraded.add_metric([], self._quota_degraded)
         yield degraded
+        if self._days is not None:
+            yield from self._of_days(self._days)
+
+    def _of_days(self, kept: DaysKept) -> Iterable[Metric]:
+        days = GaugeMetricFamily(
+            "openbell_partitions", "Trade dates that have their tables.", labels=["which"]
+        )
+        days.add_metric(["attached"], kept.attached)
+        days.add_metric(["ahead"], kept.ahead)
+        late = CounterMetricFamily(
+            "openbell_partitions_made_late", "Made by an order, because the plan had not."
+        )
+        late.add_metric([], kept.made_late)
+        trouble = GaugeMetricFamily(
+            "openbell_partition_job_failing", "1 while the last run of the plan did not end well."
+        )
+        trouble.add_metric([], kept.trouble is not None)
+        yield from (days, late, trouble)
 
     def _of_lanes(self) -> Iterable[Metric]:
         attempts = CounterMetricFamily(

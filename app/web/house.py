@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
+from app.domain.records import DaysKept
 from app.ports import AccountBook, Broker, Bus, ControlStore, Desk, Floor, OrderStore, Quotas
 from app.reference import Reference
 from app.web.keys import Keyring
@@ -42,4 +43,5 @@ class House:
     health: Health
     registry: CollectorRegistry
     docs: bool
+    days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
     quotas: Quotas | None = None  # nobody is counted
