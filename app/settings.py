@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.crash import POINTS
@@ -40,6 +40,11 @@ class KafkaSettings(BaseModel):
     partitions: int = Field(default=16, ge=1, description="of each topic, for ever: keys map to it")
     replication: int = Field(default=3, ge=1, description="copies of each partition")
     min_insync: int = Field(default=2, ge=1, description="copies that acknowledge a write")
+    tls: bool = Field(default=False, description="encrypt, and verify the cluster's certificate")
+    tls_ca_file: Path | None = Field(default=None, description="who vouches; default the system's")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = Field(default=None, description="without it, no log-on")
+    sasl_password: SecretStr | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -48,6 +53,8 @@ class KafkaSettings(BaseModel):
                 f"min_insync {self.min_insync} needs more copies than replication"
                 f" {self.replication} keeps"
             )
+        if (self.sasl_username is None) != (self.sasl_password is None):
+            raise ValueError("sasl_username and sasl_password go together")
         return self
 
 

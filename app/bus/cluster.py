@@ -20,7 +20,7 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]
 )
 
 from app.bus.away import bounded
-from app.bus.site import CLIENT, Site
+from app.bus.site import Site
 from app.bus.topics import TOPICS, configuration
 from app.settings import KafkaSettings
 
@@ -49,8 +49,7 @@ async def ensure_topics(
     Raises `BusAway` if the cluster cannot be reached, `WrongTopic` for what it has or refuses.
     """
     admin = AIOKafkaAdminClient(
-        bootstrap_servers=Site(settings).servers,
-        client_id=CLIENT,
+        **Site(settings).address(),
         request_timeout_ms=int(START_S_MAX * 1000),
     )
     try:

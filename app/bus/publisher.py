@@ -28,7 +28,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 
 from app.bus import envelope
 from app.bus.away import bounded
-from app.bus.site import CLIENT, Site
+from app.bus.site import Site
 from app.bus.topics import bytes_max
 from app.clock import Clock
 from app.letters import LETTER_BYTES_MAX, unsendable
@@ -131,8 +131,7 @@ class Publisher:
 
     def _new(self) -> Any:
         return AIOKafkaProducer(
-            bootstrap_servers=self._site.servers,
-            client_id=CLIENT,
+            **self._site.address(),
             enable_idempotence=True,
             acks="all",
             compression_type="lz4",

@@ -1,6 +1,7 @@
 """Where the cluster is, under which names we live there, and how patient we are with it."""
 
 import asyncio
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -48,9 +49,24 @@ class Site:
     prefix: str = ""
     patience: Patience = field(default_factory=Patience)
 
-    @property
-    def servers(self) -> list[str]:
-        return [server.strip() for server in self.settings.bootstrap.split(",")]
+    def address(self) -> dict[str, Any]:
+        """Return what every client needs to reach the cluster: where, how, as whom."""
+        settings = self.settings
+        address: dict[str, Any] = {
+            "bootstrap_servers": [server.strip() for server in settings.bootstrap.split(",")],
+            "client_id": CLIENT,
+            "security_protocol": "PLAINTEXT",
+        }
+        if settings.tls:
+            cafile = None if settings.tls_ca_file is None else str(settings.tls_ca_file)
+            address["ssl_context"] = ssl.create_default_context(cafile=cafile)
+            address["security_protocol"] = "SSL"
+        if settings.sasl_username is not None and settings.sasl_password is not None:
+            address["security_protocol"] = "SASL_SSL" if settings.tls else "SASL_PLAINTEXT"
+            address["sasl_mechanism"] = settings.sasl_mechanism
+            address["sasl_plain_username"] = settings.sasl_username
+            address["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+        return address
 
     def topic(self, name: str) -> str:
         """Return the topic's name on the wire."""
@@ -75,8 +91,7 @@ class Site:
     def _consumer(self, group: str) -> Any:
         session_ms = self.patience.session_timeout_ms
         return AIOKafkaConsumer(
-            bootstrap_servers=self.servers,
-            client_id=CLIENT,
+            **self.address(),
             group_id=self.prefix + group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
