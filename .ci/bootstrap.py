@@ -18,6 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 UV_LOCK = ROOT / ".ci" / "uv-pin.lock"
+# What the image has: the program's own packages, and what builds it from its sources.
+RUNTIME_LOCK = ROOT / ".ci" / "runtime.lock"
+BUILD_LOCK = ROOT / ".ci" / "build-pin.lock"
 TOOLS = ROOT / ".tools"
 VENV = ROOT / ".venv"
 PYTHON_MIN = (3, 11)
@@ -65,12 +68,16 @@ def install(uv: str) -> None:
 
 
 def lock(uv: str, *more: str) -> None:
-    """Write both locks; pins stay as they are unless `--upgrade` is among `more`."""
+    """Write every lock; pins stay as they are unless `--upgrade` is among `more`."""
     how = ("--quiet", "--generate-hashes", "--universal", "--no-emit-index-url", *SYSTEM_PYTHON)
     remake = ("--custom-compile-command", "make lock", "--python-version", "3.11", *more)
     dev = ("pyproject.toml", "--group", "dev", "--group", "test-servers")
     run(uv, "pip", "compile", *dev, *how, *remake, "--output-file", str(LOCK))
     run(uv, "pip", "compile", ".ci/uv-pin.in", *how, *remake, "--output-file", str(UV_LOCK))
+    # Parts of the first one, never other versions: what was tested is what is shipped.
+    part = (*how, *remake, "--no-annotate", "--constraint", str(LOCK))
+    run(uv, "pip", "compile", "pyproject.toml", *part, "--output-file", str(RUNTIME_LOCK))
+    run(uv, "pip", "compile", ".ci/build-pin.in", *part, "--output-file", str(BUILD_LOCK))
 
 
 def run(*command: str) -> None:

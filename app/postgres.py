@@ -155,5 +155,6 @@ def _engine(url: str, connections: int) -> sa.Engine:
             "connect_timeout": CONNECT_TIMEOUT_S,
             "options": options,
             "application_name": "openbell",
+            "client_encoding": "utf8",  # whatever the database keeps its bytes in
         },
     )
