@@ -92,7 +92,7 @@ _CLOSE: Final = Statement(
         f" {d.given('now', 'integer')} END FROM {d.staged('rows', _END)} AS m"
         " WHERE a.broker_order_key = m.key AND a.outcome IN ('open', 'unknown')"
         " AND a.trade_date = @day"
-        f" AND a.broker_order_key {d.among('rows', first=True)}"
+        f"{d.narrowed('a.broker_order_key', 'rows')}"
     )
 )
 _LAND: Final = Statement(

@@ -48,14 +48,22 @@ class Dialect:
         assert type_ in TYPES
         return f"(SELECT value FROM json_each(:{parameter}))"
 
-    def among(self, parameter: str, type_: str = "text", *, first: bool = False) -> str:
-        """Return the condition that a column is one of a JSON array, or of its rows' first cells.
-
-        PostgreSQL needs it as a list. Of a partition that was empty an hour ago its planner knows
-        nothing, takes "of this day" for a few rows, and would read all of them to join a batch.
-        """
+    def among(self, parameter: str, type_: str = "text") -> str:
+        """Return the condition that a column is one of a JSON array of plain values."""
         assert type_ in TYPES
-        return f"IN (SELECT {'value ->> 0' if first else 'value'} FROM json_each(:{parameter}))"
+        return f"IN (SELECT value FROM json_each(:{parameter}))"
+
+    def narrowed(self, column: str, parameter: str, type_: str = "text") -> str:
+        """Return what keeps a join of a batch with a day from reading all of the day.
+
+        `column` equals the first cell of each staged row. PostgreSQL must be told so once more,
+        as a list: of a partition that was empty an hour ago its planner knows nothing, and takes
+        "of this day" for a few rows. SQLite must not: it would read the batch for each row of it.
+        """
+        assert column
+        assert parameter
+        assert type_ in TYPES
+        return ""
 
     def listed(self, expression: str, source: str) -> str:
         """Return SQL for one JSON array of `expression` over `source`."""
@@ -118,13 +126,13 @@ class _Postgres(Dialect):
         rows = f"jsonb_array_elements_text(CAST(:{parameter} AS jsonb))"
         return f"(SELECT CAST(value AS {TYPES[type_]}) AS value FROM {rows} AS t(value))"
 
-    def among(self, parameter: str, type_: str = "text", *, first: bool = False) -> str:
-        if first:
-            rows = f"jsonb_array_elements(CAST(:{parameter} AS jsonb))"
-            cell = f"SELECT CAST(value ->> 0 AS {TYPES[type_]}) FROM {rows} AS t(value)"
-        else:
-            cell = f"SELECT value FROM {self.values(parameter, type_)} AS t"
-        return f"= ANY(ARRAY({cell}))"
+    def among(self, parameter: str, type_: str = "text") -> str:
+        return f"= ANY(ARRAY(SELECT value FROM {self.values(parameter, type_)} AS t))"
+
+    def narrowed(self, column: str, parameter: str, type_: str = "text") -> str:
+        rows = f"jsonb_array_elements(CAST(:{parameter} AS jsonb))"
+        cell = f"SELECT CAST(value ->> 0 AS {TYPES[type_]}) FROM {rows} AS t(value)"
+        return f" AND {column} = ANY(ARRAY({cell}))"
 
     def listed(self, expression: str, source: str) -> str:
         return f"SELECT CAST(coalesce(json_agg({expression}), '[]') AS text) FROM {source}"

@@ -29,7 +29,7 @@ from app.ledger.dialect import Statement, by_day
 
 # How an execution is named that stands for a person's word; no broker's id begins so.
 BY_OPERATOR: Final = "operator-"
-_NAME: Final = {"broker_id": "text", "execution_date": "text", "execution_id": "text"}
+_NAME: Final = {"execution_id": "text", "broker_id": "text", "execution_date": "text"}
 # Of the orders in hand, and whatever order of their day has an execution of the same name.
 _KNOWN: Final = Statement(
     lambda d: d.listed(
@@ -39,7 +39,7 @@ _KNOWN: Final = Statement(
         f" UNION SELECT e.order_id, e.report FROM {d.staged('names', _NAME)} AS n"
         " JOIN executions@day AS e ON e.broker_id = n.broker_id"
         " AND e.execution_date = n.execution_date AND e.execution_id = n.execution_id"
-        f" WHERE e.trade_date = @day AND e.execution_id {d.among('execution_ids')}) AS known",
+        f" WHERE e.trade_date = @day{d.narrowed('e.execution_id', 'names')}) AS known",
     )
 )
 _KEPT: Final = {
@@ -131,13 +131,12 @@ def _legible(report: ExecutionReport) -> ExecutionReport:
 def _executions(
     connection: Connection, orders: Mapping[str, Order], arrived: Sequence[ExecutionReport]
 ) -> list[tuple[str, ExecutionReport]]:
-    identities = sorted({identity(r) for r in arrived if r.execution_type in TRADES})
-    names, execution_ids = codec.text(identities), codec.text([name for *_, name in identities])
+    named = {identity(r) for r in arrived if r.execution_type in TRADES}
+    names = codec.text([(name, broker, day) for broker, day, name in sorted(named)])
     found: list[tuple[str, ExecutionReport]] = []
     for day, each in by_day(orders.values(), attrgetter("trade_date")):
         ids = codec.text([order.order_id for order in each])
-        named = {"names": names, "execution_ids": execution_ids}
-        known = _KNOWN.run(connection, day, ids=ids, **named).scalar_one()
+        known = _KNOWN.run(connection, day, ids=ids, names=names).scalar_one()
         found += codec.decode_executions(known)
     return found
 

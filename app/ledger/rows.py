@@ -139,8 +139,8 @@ def _update(columns: Sequence[str]) -> Statement:
         lambda d: (
             f"UPDATE orders@day AS o SET {', '.join(f'{c} = m.{c}' for c in columns)}"
             f" FROM {_staged(d, columns)} AS m WHERE o.accept_sequence = m.accept_sequence"
-            " AND o.version = m.version - 1 AND o.trade_date = @day AND o.accept_sequence"
-            f" {d.among('moves', 'integer', first=True)}"
+            " AND o.version = m.version - 1 AND o.trade_date = @day"
+            f"{d.narrowed('o.accept_sequence', 'moves', 'integer')}"
         )
     )
 
@@ -154,7 +154,7 @@ def _joined(d: Dialect, parameter: str) -> str:
     return (
         " AS m CROSS JOIN orders@day AS o WHERE o.accept_sequence = m.accept_sequence"
         " AND o.trade_date = @day"
-        f" AND o.accept_sequence {d.among(parameter, 'integer', first=True)} ORDER BY m.place"
+        f"{d.narrowed('o.accept_sequence', parameter, 'integer')} ORDER BY m.place"
     )
 
 

@@ -155,9 +155,9 @@ def _orders(part: str, options: dict[str, Any]) -> Table:
 def _executions(part: str, options: dict[str, Any]) -> Table:
     executions = _table(
         f"executions{part}",
+        _text("execution_id", key=True),
         _text("broker_id", key=True),
         _text("execution_date", key=True),  # 75 of the execution itself
-        _text("execution_id", key=True),
         _date("trade_date", key=not part),  # the order's, so that they stand and leave together
         _text("order_id"),
         _text("referenced_execution_id", null=True),

@@ -117,7 +117,7 @@ MOVED: Final = {
         " x.outcome, x.settled_by, x.settled_at" + OF_ORDER.format(table="attempts")
     ),
     "executions": (
-        "x.broker_id, x.trade_date, x.execution_id, o.trade_date, x.order_id,"
+        "x.execution_id, x.broker_id, x.trade_date, o.trade_date, x.order_id,"
         " x.referenced_execution_id, x.report, x.applied_at" + OF_ORDER.format(table="executions")
     ),
 }

@@ -57,8 +57,7 @@ class Floor:
         capabilities: Capabilities = PLAIN,
         delay: Delay = promptly,
     ) -> None:
-        self.virtual = virtual
-        self.clock = virtual.clock
+        self.virtual, self.clock = virtual, virtual.clock
         self.world = World(virtual.loop, seed)
         self.brokers = {n: BrokerWorld(n, self.world, capabilities) for n in ("north", "south")}
         self.north, self.south = self.brokers["north"], self.brokers["south"]
