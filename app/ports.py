@@ -339,8 +339,12 @@ class DispatchStore(Protocol):
 
     async def drop_lease(self, broker_id: str, holder: str, epoch: int) -> None: ...
 
-    async def recover(self, broker_id: str) -> int:
-        """Put every attempt that was left open in doubt; return how many."""
+    async def recover(self, broker_id: str, epoch: int) -> int:
+        """Put every attempt that was left open in doubt; return how many.
+
+        Only under the lease of this epoch, else `FenceLost`: what the next owner has just put
+        down is none of ours.
+        """
 
     async def release(self, session: str, limit: int, recheck: Recheck) -> tuple[int, int]:
         """Queue reserved orders of an open session; return (queued, denied)."""
@@ -428,7 +432,7 @@ class ControlStore(Protocol):
     async def answer(self, broker_order_key: str, words: str) -> None: ...
 
     async def answered(self, broker_order_key: str) -> str | None:
-        """Return the answer and forget the question; None while there is none."""
+        """Return the answer; None while there is none."""
 
     async def waiting_sessions(self) -> list[str]:
         """Return the sessions for which an unsent order waits."""

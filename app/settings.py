@@ -95,7 +95,9 @@ class Settings(BaseSettings):
     routes: dict[str, str] = Field(default={}, description="market (MIC) to broker id, first start")
     role: Role = Field(default="all", description="which part of the gateway this process is")
     ledger_url: str | None = Field(
-        default=None, description="postgresql://…; without it, SQLite in data_dir"
+        default=None,
+        pattern=r"^postgres(ql)?://",
+        description="postgresql://…; without it, SQLite in data_dir",
     )
     kafka: KafkaSettings | None = Field(default=None, description="without it, a log in data_dir")
     mongo: MongoSettings | None = Field(default=None, description="without it, SQLite in data_dir")

@@ -21,6 +21,8 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
 
+from app.ports import BookUnfit
+
 T = TypeVar("T")
 Driver = Literal["motor", "pymongo"]
 Client = AsyncMongoClient[dict[str, Any]]
@@ -40,7 +42,7 @@ _TIMEOUTS: Final = {
 
 
 def make_client(url: str, driver: Driver) -> Client:
-    """Return a client that has not connected yet; raise `ValueError` for a URL it cannot read.
+    """Return a client that has not connected yet; raise `BookUnfit` for a URL it cannot read.
 
     Call it on the event loop that will use it: neither library lets another one in later.
     """
@@ -58,7 +60,7 @@ def make_client(url: str, driver: Driver) -> Client:
             **timeouts,
         )
     except (ConfigurationError, InvalidURI, ValueError) as e:
-        raise ValueError(f"the MongoDB url cannot be read: {e}") from e
+        raise BookUnfit(f"the MongoDB url cannot be read: {e}") from e
     return cast("Client", client)
 
 

@@ -83,12 +83,13 @@ def refusals() -> tuple[type[Exception], ...]:
     from app.bus.cluster import WrongTopic
     from app.ledger.schema import Behind, UnknownRevision
     from app.ports import BookUnfit, StoreAway
+    from app.postgres import Unreadable
     from app.reference import BadReference
     from app.sql import NotDurable
     from app.sqlite import InUse
 
     stores = (InUse, NotDurable, UnknownRevision, Behind, StoreAway, WrongTopic, BookUnfit)
-    return (*stores, BadAdapter, UnknownAdapter, BadReference)
+    return (*stores, Unreadable, BadAdapter, UnknownAdapter, BadReference)
 
 
 @contextmanager

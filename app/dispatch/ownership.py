@@ -61,10 +61,11 @@ class Ownership:
         Raises `FenceLost` while another one's lease stands.
         """
         asked = self._clock.monotonic_ns()
-        self.epoch = await self._store.take_lease(self._broker_id, self._holder, LEASE_TTL_MS)
-        self._until_ns = asked + LEASE_TTL_NS
-        left = await self._store.recover(self._broker_id)
+        epoch = await self._store.take_lease(self._broker_id, self._holder, LEASE_TTL_MS)
+        left = await self._store.recover(self._broker_id, epoch)
         crash.point("recover.after_commit")
+        # Only now: what is claimed before the recovery would be put in doubt with the rest.
+        self._until_ns, self.epoch = asked + LEASE_TTL_NS, epoch
         return left
 
     async def keep(self) -> None:

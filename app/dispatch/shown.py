@@ -6,6 +6,7 @@ own, and a claim is checked against them whoever looks at this.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from app.clock import Clock
@@ -28,16 +29,29 @@ class Showing:
         self._control = control
 
     async def run(self) -> None:
-        """Show and answer for ever."""
-        while True:
-            await self.step()
-            await asyncio.sleep(SHOW_EVERY_S)
+        """Show and answer for ever; a broker that answers late keeps no lane from being seen."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(_repeated(self._show))
+            loops.create_task(_repeated(self._answer))
 
     async def step(self) -> None:
+        """Show and answer once."""
+        await self._show()
+        await self._answer()
+
+    async def _show(self) -> None:
         await self._control.show_lanes(self._floor.owned())
+
+    async def _answer(self) -> None:
         for key in await self._control.questions():
             if self._floor.follows(key):
                 await self._control.answer(key, await self._floor.probe(key))
+
+
+async def _repeated(step: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await step()
+        await asyncio.sleep(SHOW_EVERY_S)
 
 
 class ShownFloor:

@@ -90,9 +90,8 @@ _CLOSE: Final = Statement(
         " sent_ns = coalesce(m.sent_ns, a.sent_ns), settled_by = m.settled_by,"
         " settled_at = CASE WHEN m.outcome IN ('open', 'unknown') THEN NULL ELSE"
         f" {d.given('now', 'integer')} END FROM {d.staged('rows', _END)} AS m"
-        " WHERE a.broker_order_key = m.key AND a.outcome IN ('open', 'unknown')"
+        " WHERE a.broker_order_key = m.key AND coalesce(a.outcome IN ('open', 'unknown'), false)"
         " AND a.trade_date = @day"
-        f"{d.narrowed('a.broker_order_key', 'rows')}"
     )
 )
 _LAND: Final = Statement(

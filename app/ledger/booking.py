@@ -81,19 +81,24 @@ _WAITING: Final = {
 }
 # The n-th waiting order of an account has rank n, counted from the head of the queue, so that
 # a newcomer stands beside the others' next orders and not behind one account's fifty thousand.
+# Looked up once a batch: what has left lies in the index until the next vacuum, to be walked over.
 _QUEUE: Final = Statement(
     lambda d: (
-        "INSERT INTO dispatch_ready (route_id, rank, accept_sequence, trade_date,"
-        " account_id, symbol, trading_session_id) SELECT route_id, "
-        + d.greater(
-            "coalesce((SELECT min(d.rank) FROM dispatch_ready AS d"
-            " WHERE d.route_id = r.route_id), 1) - 1",
-            "coalesce((SELECT d.rank FROM dispatch_ready AS d WHERE d.route_id = r.route_id"
-            " AND d.account_id = r.account_id ORDER BY d.accept_sequence DESC LIMIT 1), 0)",
-        )
-        + " + row_number() OVER (PARTITION BY route_id, account_id ORDER BY accept_sequence),"
-        " accept_sequence, trade_date, account_id, symbol, trading_session_id"
-        f" FROM {d.staged('rows', _WAITING)} AS r"
+        "WITH heads AS MATERIALIZED (SELECT w.route_id, coalesce((SELECT min(d.rank)"
+        " FROM dispatch_ready AS d WHERE d.route_id = w.route_id), 1) - 1 AS rank"
+        f" FROM (SELECT DISTINCT route_id FROM {d.staged('rows', _WAITING)} AS s) AS w),"
+        " tails AS MATERIALIZED (SELECT w.route_id, w.account_id, coalesce((SELECT d.rank"
+        " FROM dispatch_ready AS d WHERE d.route_id = w.route_id AND d.account_id = w.account_id"
+        " ORDER BY d.accept_sequence DESC LIMIT 1), 0) AS rank FROM (SELECT DISTINCT route_id,"
+        f" account_id FROM {d.staged('rows', _WAITING)} AS s) AS w)"
+        " INSERT INTO dispatch_ready (route_id, rank, accept_sequence, trade_date,"
+        " account_id, symbol, trading_session_id) SELECT r.route_id, "
+        + d.greater("h.rank", "t.rank")
+        + " + row_number() OVER (PARTITION BY r.route_id, r.account_id"
+        " ORDER BY r.accept_sequence), r.accept_sequence, r.trade_date, r.account_id, r.symbol,"
+        f" r.trading_session_id FROM {d.staged('rows', _WAITING)} AS r"
+        " JOIN heads AS h ON h.route_id = r.route_id"
+        " JOIN tails AS t ON t.route_id = r.route_id AND t.account_id = r.account_id"
     )
 )
 _LEAVE_BOOK: Final = Statement(
@@ -102,15 +107,9 @@ _LEAVE_BOOK: Final = Statement(
         " WHERE trading_session_id = :session AND accept_sequence = :sequence"
     )
 )
-# Every route for which something waits, found by skipping from one to the next: an order may
-# wait for a route that has no row in `routes` (yet), and must be able to leave all the same.
 _LEAVE_QUEUE: Final = Statement(
     lambda _: (
-        "DELETE FROM dispatch_ready WHERE account_id = :account"
-        " AND accept_sequence = :sequence AND route_id IN (WITH RECURSIVE waiting (route_id) AS"
-        " (SELECT min(route_id) FROM dispatch_ready UNION ALL SELECT (SELECT min(d.route_id)"
-        " FROM dispatch_ready AS d WHERE d.route_id > w.route_id) FROM waiting AS w"
-        " WHERE w.route_id IS NOT NULL) SELECT route_id FROM waiting WHERE route_id IS NOT NULL)"
+        "DELETE FROM dispatch_ready WHERE account_id = :account AND accept_sequence = :sequence"
     )
 )
 _SEQUENCES: Final = {

@@ -106,7 +106,7 @@ class ControlLedger(Edge):
         await self._write(lambda c: showing.answer(c, broker_order_key, words))
 
     async def answered(self, broker_order_key: str) -> str | None:
-        return await self._write(lambda c: showing.answered(c, broker_order_key))
+        return await self._read(lambda c: showing.answered(c, broker_order_key))
 
     async def waiting_sessions(self) -> list[str]:
         return await self._read(control.waiting_sessions)

@@ -53,18 +53,6 @@ class Dialect:
         assert type_ in TYPES
         return f"IN (SELECT value FROM json_each(:{parameter}))"
 
-    def narrowed(self, column: str, parameter: str, type_: str = "text") -> str:
-        """Return what keeps a join of a batch with a day from reading all of the day.
-
-        `column` equals the first cell of each staged row. PostgreSQL must be told so once more,
-        as a list: of a partition that was empty an hour ago its planner knows nothing, and takes
-        "of this day" for a few rows. SQLite must not: it would read the batch for each row of it.
-        """
-        assert column
-        assert parameter
-        assert type_ in TYPES
-        return ""
-
     def listed(self, expression: str, source: str) -> str:
         """Return SQL for one JSON array of `expression` over `source`."""
         return f"SELECT json_group_array({expression}) FROM {source}"
@@ -128,11 +116,6 @@ class _Postgres(Dialect):
 
     def among(self, parameter: str, type_: str = "text") -> str:
         return f"= ANY(ARRAY(SELECT value FROM {self.values(parameter, type_)} AS t))"
-
-    def narrowed(self, column: str, parameter: str, type_: str = "text") -> str:
-        rows = f"jsonb_array_elements(CAST(:{parameter} AS jsonb))"
-        cell = f"SELECT CAST(value ->> 0 AS {TYPES[type_]}) FROM {rows} AS t(value)"
-        return f" AND {column} = ANY(ARRAY({cell}))"
 
     def listed(self, expression: str, source: str) -> str:
         return f"SELECT CAST(coalesce(json_agg({expression}), '[]') AS text) FROM {source}"

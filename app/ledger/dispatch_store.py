@@ -81,9 +81,14 @@ class DispatchLedger(Edge):
     async def drop_lease(self, broker_id: str, holder: str, epoch: int) -> None:
         await self._write(lambda c: leases.drop(c, broker_id, holder, epoch))
 
-    async def recover(self, broker_id: str) -> int:
+    async def recover(self, broker_id: str, epoch: int) -> int:
         now = self._clock.now()
-        return await self._write(lambda c: outcomes.recover(c, broker_id, now))
+
+        def work(connection: Connection) -> int:
+            leases.must_be(connection, broker_id, epoch)
+            return outcomes.recover(connection, broker_id, now)
+
+        return await self._write(work)
 
     async def release(self, session: str, limit: int, recheck: Recheck) -> tuple[int, int]:
         now = self._clock.now()

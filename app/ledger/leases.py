@@ -33,6 +33,7 @@ _RENEW: Final = Statement(
     )
 )
 _HOLD_LEASE: Final = text("SELECT 1 FROM broker_leases WHERE broker_id = :broker FOR UPDATE")
+_EPOCH: Final = text("SELECT epoch FROM broker_leases WHERE broker_id = :broker")
 _DROP_LEASE: Final = text(
     "UPDATE broker_leases SET expires_at = 0"
     " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
@@ -69,6 +70,13 @@ def hold(connection: Connection, broker_id: str) -> None:
     """Wait until no claim of this broker is under way, and let none begin before the commit."""
     if of(connection).is_shared:
         connection.execute(_HOLD_LEASE, {"broker": broker_id})
+
+
+def must_be(connection: Connection, broker_id: str, epoch: int) -> None:
+    """Raise `FenceLost` unless the broker is at this epoch, which stays so until the commit."""
+    hold(connection, broker_id)
+    if connection.execute(_EPOCH, {"broker": broker_id}).scalar() != epoch:
+        raise FenceLost(f"{broker_id} has another owner than that of epoch {epoch}")
 
 
 def drop(connection: Connection, broker_id: str, holder: str, epoch: int) -> None:

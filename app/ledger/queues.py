@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult, text
 
 from app import codec
 from app.domain.errors import Code
@@ -20,11 +20,13 @@ from app.domain.values import ATTEMPT_NUMBER_MAX, broker_order_key
 from app.ledger import attempts, rows
 from app.ledger.booking import queue_up
 from app.ledger.control import halted
-from app.ledger.dialect import Statement
+from app.ledger.dialect import Statement, of
 from app.ports import Recheck
 
 ACTOR: Final = "openbell"
 
+_UNSORTED: Final = text("SET LOCAL enable_sort = off")
+_SORTED: Final = text("SET LOCAL enable_sort = on")
 _SESSION_QUEUE: Final = " WHERE d.trading_session_id = :session"
 _DUE: Final = Statement(
     lambda d: d.listed(
@@ -55,11 +57,27 @@ _OUT_OF_QUEUE: Final = Statement(
 )
 
 
+def _in_place(
+    connection: Connection, statement: Statement, /, **values: object
+) -> CursorResult[Any]:
+    """Read the head of a queue in the order of its key.
+
+    A server that knows nothing of the queue yet takes it to be short, and sorts all of it.
+    """
+    shared = of(connection).is_shared
+    if shared:
+        connection.execute(_UNSORTED)
+    found = statement.run(connection, **values)
+    if shared:
+        connection.execute(_SORTED)
+    return found
+
+
 def release(
     connection: Connection, session: str, limit: int, recheck: Recheck, now: int
 ) -> tuple[int, int]:
     """T2: queue the next reserved orders of a session that is open; return (queued, denied)."""
-    due = codec.decode(_DUE.run(connection, session=session, limit=limit).scalar_one())
+    due = codec.decode(_in_place(connection, _DUE, session=session, limit=limit).scalar_one())
     if not due:
         return 0, 0
     routes = {sequence: route for sequence, _, route in due}
@@ -90,7 +108,7 @@ def _leave_book(connection: Connection, session: str, moves: Sequence[rows.Move]
 
 def expire(connection: Connection, session: str, limit: int, now: int) -> int:
     """T8: end unsent orders of a session that is over; return how many."""
-    reserved = codec.decode(_DUE.run(connection, session=session, limit=limit).scalar_one())
+    reserved = codec.decode(_in_place(connection, _DUE, session=session, limit=limit).scalar_one())
     waiting = codec.decode(_WAITING.run(connection, session=session, limit=limit).scalar_one())
     moves = [
         rows.Move(order, [expired_unsent(order, Code.SESSION_OVER, now)], "session over")
@@ -185,8 +203,9 @@ def claim(
 def _head(
     connection: Connection, route: str, fence: Fence, stops: Halts, limit: int
 ) -> list[_Place]:
-    found = _HEAD.run(
+    found = _in_place(
         connection,
+        _HEAD,
         route=route,
         sessions=codec.text(sorted(fence.sessions)),
         accounts=codec.text(sorted(stops.accounts)),

@@ -39,7 +39,7 @@ _KNOWN: Final = Statement(
         f" UNION SELECT e.order_id, e.report FROM {d.staged('names', _NAME)} AS n"
         " JOIN executions@day AS e ON e.broker_id = n.broker_id"
         " AND e.execution_date = n.execution_date AND e.execution_id = n.execution_id"
-        f" WHERE e.trade_date = @day{d.narrowed('e.execution_id', 'names')}) AS known",
+        " WHERE e.trade_date = @day) AS known",
     )
 )
 _KEPT: Final = {

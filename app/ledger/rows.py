@@ -140,7 +140,6 @@ def _update(columns: Sequence[str]) -> Statement:
             f"UPDATE orders@day AS o SET {', '.join(f'{c} = m.{c}' for c in columns)}"
             f" FROM {_staged(d, columns)} AS m WHERE o.accept_sequence = m.accept_sequence"
             " AND o.version = m.version - 1 AND o.trade_date = @day"
-            f"{d.narrowed('o.accept_sequence', 'moves', 'integer')}"
         )
     )
 
@@ -149,27 +148,23 @@ _STAND: Final = _update(STANDING)
 _MOVE: Final = _update((*STANDING, *AMOUNTS))
 
 
-def _joined(d: Dialect, parameter: str) -> str:
-    """Return SQL that joins the staged rows `m` to the orders `o` that they name."""
-    return (
-        " AS m CROSS JOIN orders@day AS o WHERE o.accept_sequence = m.accept_sequence"
-        " AND o.trade_date = @day"
-        f"{d.narrowed('o.accept_sequence', parameter, 'integer')} ORDER BY m.place"
-    )
-
-
+# The staged rows `m`, and the orders `o` that they name.
+_M: Final = (
+    " AS m CROSS JOIN orders@day AS o WHERE o.accept_sequence = m.accept_sequence"
+    " AND o.trade_date = @day ORDER BY m.place"
+)
 _NOTE: Final = Statement(
     lambda d: (
         "INSERT INTO order_events@day (trade_date, order_id, sequence, type, at, actor,"
         " cause) SELECT o.trade_date, o.order_id, o.version, m.type, o.updated_at,"
-        f" {d.given('actor', 'text')}, m.cause FROM {_staged(d)}{_joined(d, 'moves')}"
+        f" {d.given('actor', 'text')}, m.cause FROM {_staged(d)}{_M}"
     )
 )
 _PUBLISH: Final = Statement(
     lambda d: (
         "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
         " SELECT o.order_id || '-' || o.version, 'orders', o.account_id,"
-        f" 'io.openbell.' || m.type || '.v1', {as_event(d)} FROM {_staged(d)}{_joined(d, 'moves')}"
+        f" 'io.openbell.' || m.type || '.v1', {as_event(d)} FROM {_staged(d)}{_M}"
     )
 )
 _WISH: Final = {"trade_date": "date", "accept_sequence": "integer", "order_id": "text"}
@@ -258,7 +253,7 @@ _NOTE_NEW: Final = Statement(
         "INSERT INTO order_events@day (trade_date, order_id, sequence, type, at, actor,"
         " cause) SELECT o.trade_date, o.order_id, o.version, 'order.' || o.status, o.updated_at,"
         f" {d.given('actor', 'text')}, 'taken' FROM {d.staged('sequences', _NEW)}"
-        f"{_joined(d, 'sequences')}"
+        f"{_M}"
     )
 )
 _PUBLISH_NEW: Final = Statement(
@@ -266,7 +261,7 @@ _PUBLISH_NEW: Final = Statement(
         "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
         " SELECT o.order_id || '-' || o.version, 'orders', o.account_id,"
         f" 'io.openbell.order.' || o.status || '.v1', {as_event(d)}"
-        f" FROM {d.staged('sequences', _NEW)}{_joined(d, 'sequences')}"
+        f" FROM {d.staged('sequences', _NEW)}{_M}"
     )
 )
 

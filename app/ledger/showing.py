@@ -29,8 +29,11 @@ _ASK: Final = text(
 )
 _OPEN: Final = text("SELECT broker_order_key FROM questions WHERE answer IS NULL")
 _ANSWER: Final = text("UPDATE questions SET answer = :answer WHERE broker_order_key = :key")
-_ANSWERED: Final = text(
-    "DELETE FROM questions WHERE broker_order_key = :key AND answer IS NOT NULL RETURNING answer"
+_ANSWERED: Final = text("SELECT answer FROM questions WHERE broker_order_key = :key")
+# Doubts that have ended: nobody asks about them any more.
+_FORGET: Final = text(
+    "DELETE FROM questions WHERE broker_order_key <> :key AND broker_order_key NOT IN"
+    " (SELECT broker_order_key FROM dispatch_inflight)"
 )
 
 
@@ -45,6 +48,7 @@ def shown(connection: Connection) -> list[tuple[LaneStatus, int]]:
 
 
 def ask(connection: Connection, key: str) -> None:
+    connection.execute(_FORGET, {"key": key})
     connection.execute(_ASK, {"key": key})
 
 

@@ -203,8 +203,8 @@ dispatch_ready = _table(
 )
 Index(
     "ready_by_account",
-    dispatch_ready.c.route_id,
     dispatch_ready.c.account_id,
+    dispatch_ready.c.route_id,
     dispatch_ready.c.accept_sequence,
 )
 

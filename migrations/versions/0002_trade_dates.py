@@ -37,7 +37,7 @@ QUEUES: Final = (
         PRIMARY KEY (route_id, rank, accept_sequence)
     ) WITHOUT ROWID, STRICT
     """,
-    "CREATE INDEX ready_by_account ON dispatch_ready (route_id, account_id, accept_sequence)",
+    "CREATE INDEX ready_by_account ON dispatch_ready (account_id, route_id, accept_sequence)",
     """
     CREATE TABLE dispatch_inflight (
         order_id TEXT NOT NULL,

@@ -186,8 +186,12 @@ def test_proof_of_absence_gives_the_order_back(shop: Shop) -> None:
 def test_recovery_puts_what_was_left_open_in_doubt(shop: Shop) -> None:
     claimed = shop.sending()
 
-    assert shop.run(shop.store.recover("north")) == 1
-    assert shop.run(shop.store.recover("north")) == 0
+    epoch = shop.owned().owner_epoch
+
+    with pytest.raises(FenceLost):  # under a lease that another one has now
+        shop.run(shop.store.recover("north", epoch - 1))
+    assert shop.run(shop.store.recover("north", epoch)) == 1
+    assert shop.run(shop.store.recover("north", epoch)) == 0
     assert shop.get(claimed.order.order_id).status is Status.IN_DOUBT
 
 
@@ -246,6 +250,6 @@ def test_all_of_it_survives_a_restart(tmp_path: Path) -> None:
         assert shop.take("c-3").accept_sequence == 3
         assert shop.run(ledger.take([a_taking("c-2")])) == [Taken(waiting, created=False)]
         assert [h.target for h in shop.run(ledger.halts())] == ["MSFT"]
-        assert shop.run(ledger.recover("north")) == 1
-        assert shop.owned().owner_epoch == 2
+        assert shop.run(ledger.recover("north", shop.owned().owner_epoch)) == 1
+        assert shop.owned().owner_epoch == 3
     database.close()

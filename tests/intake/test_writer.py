@@ -15,7 +15,7 @@ from app.intake.writer import (
     QUEUE_ORDERS_MAX,
     Writer,
 )
-from app.ports import OrderStore
+from app.ports import OrderStore, StoreAway
 from tests.builders import a_taking, an_order
 from tests.virtual import Virtual
 
@@ -235,6 +235,59 @@ def test_a_commit_that_failed_may_have_happened_and_ends_the_writer(
 
     assert heard == ["commit-outcome-unknown", "draining", "draining"]
     assert ended_by is failure
+
+
+def test_a_store_that_is_away_leaves_every_waiter_of_the_group_in_doubt_and_nobody_else(
+    counter: Counter,
+) -> None:
+    """The writer goes on: whoever waited behind the group is written when the store is back."""
+
+    async def story() -> None:
+        counter.disk.failure = StoreAway("the server went in the middle of a commit")
+        async with asyncio.TaskGroup() as clients:
+            group = [clients.create_task(counter.outcome(f"g-{n}", f"h-{n}")) for n in range(3)]
+            await asyncio.sleep(COMMIT_S / 2)
+            behind = [clients.create_task(counter.outcome(f"b-{n}")) for n in range(2)]
+            await asyncio.sleep(COMMIT_S)
+            counter.disk.failure = None
+        assert [task.result() for task in group] == ["commit-outcome-unknown"] * 3
+        assert [task.result() for task in behind] == ["taken"] * 2
+        assert counter.writer.running
+        assert await counter.outcome("later") == "taken"
+
+    counter.run(story())
+
+    assert counter.disk.batches == [["b-0", "b-1"], ["later"]]
+
+
+def test_room_is_free_again_while_a_store_is_away(counter: Counter) -> None:
+    """Each group that failed has left the queue: its size counts against nobody."""
+
+    async def story() -> None:
+        counter.disk.failure = StoreAway("away")
+        for _ in range(3):
+            heard = await counter.many(QUEUE_ORDERS_MAX // 1_000, size=1_000)
+            assert heard == ["commit-outcome-unknown"] * 4
+        counter.disk.failure = None
+        assert await counter.many(QUEUE_ORDERS_MAX // 1_000, size=1_000) == ["taken"] * 4
+
+    counter.run(story())
+
+
+def test_who_drains_while_a_store_is_away_still_answers_everybody(counter: Counter) -> None:
+    async def story() -> None:
+        counter.disk.failure = StoreAway("away")
+        async with asyncio.TaskGroup() as clients:
+            first = clients.create_task(counter.outcome("first"))
+            await asyncio.sleep(COMMIT_S / 2)
+            second = clients.create_task(counter.outcome("second"))
+            await asyncio.sleep(0)
+            counter.writer.drain()
+        assert (first.result(), second.result()) == ("commit-outcome-unknown",) * 2
+
+    counter.run(story())
+
+    assert not counter.writer.running
 
 
 async def _ended(writer: Writer) -> BaseException | None:

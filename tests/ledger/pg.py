@@ -41,6 +41,36 @@ ROUTES: Final = {"XNAS": "north", "XNYS": "south"}
 STALL: Final = 20_260_302  # the lock that a stalled commit waits for
 
 
+# What `take` leaves of queued orders, by numbers, so that a million are there within a minute.
+_FRESH: Final = " FROM orders WHERE accept_sequence BETWEEN %(first)s AND %(last)s"
+FILL: Final[tuple[QueryNoTemplate, ...]] = (
+    (
+        "INSERT INTO orders (trade_date, accept_sequence, order_id, session_date,"
+        " trading_session_id, account_id, client_order_id, symbol, market, side, order_type,"
+        " quantity, limit_price, currency, time_in_force, accepted_at, version, status,"
+        " pending_request, filled_quantity, overfilled_quantity, filled_value, done_for_day,"
+        " released_at, updated_at) SELECT %(day)s, n, %(prefix)s || lpad(n::text, 16, '0'),"
+        " %(day)s, %(session)s, 'a-' || n %% 1000, 'c-' || n, 'AAPL', 'XNAS', 'buy', 'limit',"
+        " 10, 187.25, 'USD', 'day', %(now)s, 1, 'queued', 'none', 0, 0, 0, 0, %(now)s, %(now)s"
+        " FROM generate_series(%(first)s, %(last)s) AS n"
+    ),
+    (
+        "INSERT INTO order_keys (account_id, client_order_id, order_id, request_hash,"
+        " accepted_at) SELECT account_id, client_order_id, order_id, '', accepted_at" + _FRESH
+    ),
+    (
+        "INSERT INTO order_events (trade_date, order_id, sequence, type, at, actor, cause)"
+        " SELECT trade_date, order_id, 1, 'order.queued', accepted_at, 'client', 'taken'" + _FRESH
+    ),
+    (
+        "INSERT INTO dispatch_ready (route_id, rank, accept_sequence, trade_date, account_id,"
+        " symbol, trading_session_id) SELECT 'XNAS', 1 + (accept_sequence - %(first)s) / 1000,"
+        " accept_sequence, trade_date, account_id, symbol, trading_session_id" + _FRESH
+    ),
+    "SELECT setval('accept_sequence', greatest(%(last)s, nextval('accept_sequence')))",
+)
+
+
 def until(condition: Callable[[], T]) -> T:
     """Ask until it is true."""
     return asyncio.run(eventually(condition, PATIENCE_S))
@@ -119,10 +149,10 @@ class Site:
         """Return a session of somebody with a terminal of his own, in autocommit."""
         return psycopg.connect(self.url, autocommit=True, connect_timeout=10)
 
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+    def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run any statement; return its rows."""
         with self.session() as session:
-            found = session.execute(cast("QueryNoTemplate", statement))
+            found = session.execute(cast("QueryNoTemplate", statement), values or None)
             return found.fetchall() if found.description else []
 
     def check(self) -> None:
@@ -131,7 +161,7 @@ class Site:
             assert self.sql(broken) == [], broken
 
     def statuses(self) -> dict[str, int]:
-        return dict(self.sql("SELECT status, count(*) FROM orders GROUP BY 1"))  # type: ignore[arg-type]
+        return dict(self.sql("SELECT status, count(*) FROM orders GROUP BY 1"))
 
     def set(self, setting: str) -> None:
         """Change a default of the database, for the connections to come."""
@@ -143,8 +173,9 @@ class Site:
     def lock_waits(self, kind: str = "%") -> int:
         """Return how many sessions wait for somebody's lock."""
         ((found,),) = self.sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            f" AND wait_event_type = 'Lock' AND wait_event LIKE '{kind}'"
+            "SELECT count(*) FILTER (WHERE wait_event LIKE %s) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            kind,
         )
         return int(found)
 
@@ -168,35 +199,17 @@ class Site:
 
     def fill(self, count: int, first: int = 1_000_000, *, day: date = TODAY) -> None:
         """Put `count` queued orders of a thousand accounts down, as `take` would have left them."""
-        prefix = new_order_id(day, 0, 0)[:10]
-        last = first + count - 1
-        fresh = f"WHERE o.accept_sequence BETWEEN {first} AND {last}"
-        session = SESSION.trading_session_id
-        self.sql(
-            "INSERT INTO orders (trade_date, accept_sequence, order_id, session_date,"
-            " trading_session_id, account_id, client_order_id, symbol, market, side, order_type,"
-            " quantity, limit_price, currency, time_in_force, accepted_at, version, status,"
-            " pending_request, filled_quantity, overfilled_quantity, filled_value, done_for_day,"
-            f" released_at, updated_at) SELECT '{day}', n, '{prefix}' || lpad(n::text, 16, '0'),"
-            f" '{day}', '{session}', 'a-' || n % 1000, 'c-' || n, 'AAPL', 'XNAS', 'buy', 'limit',"
-            f" 10, 187.25, 'USD', 'day', {NOW}, 1, 'queued', 'none', 0, 0, 0, 0, {NOW}, {NOW}"
-            f" FROM generate_series({first}, {last}) AS n"
-        )
-        for table, columns in {
-            "order_keys (account_id, client_order_id, order_id, request_hash, accepted_at)": (
-                f"account_id, client_order_id, order_id, '', {NOW}"
-            ),
-            "order_events (trade_date, order_id, sequence, type, at, actor, cause)": (
-                f"trade_date, order_id, 1, 'order.queued', {NOW}, 'client', 'taken'"
-            ),
-            "dispatch_ready (route_id, rank, accept_sequence, trade_date, account_id, symbol,"
-            " trading_session_id)": (
-                f"'XNAS', 1 + (accept_sequence - {first}) / 1000, accept_sequence, trade_date,"
-                " account_id, symbol, trading_session_id"
-            ),
-        }.items():
-            self.sql(f"INSERT INTO {table} SELECT {columns} FROM orders AS o {fresh}")
-        self.sql(f"SELECT setval('accept_sequence', greatest({last}, nextval('accept_sequence')))")
+        values = {
+            "first": first,
+            "last": first + count - 1,
+            "day": day,
+            "prefix": new_order_id(day, 0, 0)[:10],
+            "session": SESSION.trading_session_id,
+            "now": NOW,
+        }
+        with self.session() as session, session.transaction():
+            for statement in FILL:
+                session.execute(statement, values)
 
 
 @contextlib.contextmanager

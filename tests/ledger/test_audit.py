@@ -53,7 +53,7 @@ def swap(chain: Books) -> None:
 
 def edit(column: str, value: object) -> Callable[[Books], None]:
     def break_it(chain: Books) -> None:
-        chain.sql(f"UPDATE audit SET {column} = :v WHERE sequence = 3", v=value)  # noqa: S608
+        chain.sql(f"UPDATE audit SET {column} = :v WHERE sequence = 3", v=value)
 
     return break_it
 

@@ -101,7 +101,7 @@ class Chance:
         """Lose the memory of a process: the next one starts by recovering."""
         ledger = self.books.ledger
         self.books.epochs["north"] = self.books.run(ledger.take_lease("north", "me", 10_000))
-        self.books.run(ledger.recover("north"))
+        self.books.run(ledger.recover("north", self.books.epochs["north"]))
 
 
 @pytest.mark.parametrize("seed", range(20))

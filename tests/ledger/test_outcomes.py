@@ -139,9 +139,9 @@ def test_what_a_dead_process_left_open_is_in_doubt(books: Books) -> None:
     books.settle({doubted.broker_order_key: Unknown("timeout")})
     books.queued("c-3")
 
-    assert books.run(books.ledger.recover("south")) == 0
-    assert books.run(books.ledger.recover("north")) == 1
-    assert books.run(books.ledger.recover("north")) == 0
+    assert books.run(books.ledger.recover("south", books.epochs["south"])) == 0
+    assert books.run(books.ledger.recover("north", books.epochs["north"])) == 1
+    assert books.run(books.ledger.recover("north", books.epochs["north"])) == 0
     assert books.order(left.order.order_id).status is S.IN_DOUBT
     found = books.run(books.ledger.in_doubt("north"))
     assert {a.broker_order_key for a in found} == {

@@ -23,6 +23,7 @@ from tests.ledger.pg import Process, Site, proxied, until
 from tests.servers.proxy import Proxy
 
 RUN_OUT: Final = "SELECT 1 FROM broker_leases WHERE expires_at < extract(epoch FROM now()) * 1000"
+COMMIT: Final = b"COMMIT\0"  # and not BEGIN ISOLATION LEVEL READ COMMITTED
 TWINS: Final = [a_taking("c-1"), a_taking("c-2", reserved=True), a_taking("c-1")]
 
 
@@ -64,13 +65,15 @@ def test_an_order_whose_commit_stands_unanswered_was_created_once(
 ) -> None:
     process, proxy = far
     process.queued("warm")
-    proxy.hold(after=b"COMMIT")
+    proxy.hold(after=COMMIT)
     results = process.run(process.ledger.take(TWINS))
 
     assert proxy.lost == 1
     assert created(results) == [True, True, False]
     assert site.sql("SELECT count(*) FROM orders") == [(3,)]
-    assert process.run(process.ledger.get(results[0].order.order_id)) == results[0].order
+    first = results[0]
+    assert isinstance(first, Taken)
+    assert process.order(first.order.order_id) == first.order
 
 
 def test_an_order_whose_commit_never_left_is_created_all_the_same(
@@ -114,6 +117,7 @@ def test_what_was_taken_unanswered_may_have_moved_on_by_the_time_it_is_read_back
     proxy.resume()
     (taken,) = taking.result()
 
+    assert isinstance(taken, Taken)
     assert taken.created
     assert taken.order.order_id == claimed.order.order_id
     assert taken.order.status in {Status.QUEUED, Status.SENDING}
@@ -121,13 +125,13 @@ def test_what_was_taken_unanswered_may_have_moved_on_by_the_time_it_is_read_back
 
 @pytest.mark.parametrize("standing", [True, False])
 def test_while_the_server_stays_away_no_order_is_said_to_be_taken_or_not(
-    far: tuple[Process, Proxy], site: Site, monkeypatch: pytest.MonkeyPatch, *, standing: bool
+    far: tuple[Process, Proxy], monkeypatch: pytest.MonkeyPatch, *, standing: bool
 ) -> None:
     process, proxy = far
     monkeypatch.setattr("app.ledger.order_store.CLIENT_PATIENCE_S", 0.0)
     process.queued("warm")
     if standing:
-        proxy.hold(after=b"COMMIT")
+        proxy.hold(after=COMMIT)
     else:
         cut_before_the_next_commit(process, proxy)
     with pytest.raises(StoreAway):
@@ -195,12 +199,12 @@ def test_shuffled_keys_in_four_takers_end_in_no_deadlock(site: Site) -> None:
 
 
 def test_a_claim_whose_commit_stands_unanswered_is_read_back_as_it_was(
-    far: tuple[Process, Proxy], site: Site
+    far: tuple[Process, Proxy],
 ) -> None:
     process, proxy = far
     fence = process.owns()
     orders = [process.queued(f"c-{n}") for n in range(3)]
-    proxy.hold(after=b"COMMIT")
+    proxy.hold(after=COMMIT)
     claimed = process.claims(fence, 2)
 
     assert proxy.lost == 1
@@ -210,7 +214,7 @@ def test_a_claim_whose_commit_stands_unanswered_is_read_back_as_it_was(
 
 
 def test_a_claim_whose_commit_never_left_has_claimed_nothing(
-    far: tuple[Process, Proxy], site: Site
+    far: tuple[Process, Proxy],
 ) -> None:
     process, proxy = far
     fence = process.owns()
@@ -258,8 +262,8 @@ def test_another_owner_waits_for_a_claim_under_way_and_finds_what_it_left(
 
 
 async def _own_and_recover(process: Process) -> int:
-    await process.ledger.take_lease("north", process.name, 60_000)
-    return await process.ledger.recover("north")
+    epoch = await process.ledger.take_lease("north", process.name, 60_000)
+    return await process.ledger.recover("north", epoch)
 
 
 # --- the rest of dispatch ---------------------------------------------------------------
@@ -273,7 +277,7 @@ def test_an_answer_is_noted_once_though_its_commit_is_not_answered(
     for n in range(2):
         process.queued(f"c-{n}")
     here, back = process.claims(fence)
-    proxy.hold(after=b"COMMIT")
+    proxy.hold(after=COMMIT)
     process.run(
         process.ledger.settle(
             [
@@ -296,7 +300,7 @@ def test_a_fill_is_applied_once_though_its_commit_is_not_answered(
     process.queued("c-1")
     (claimed,) = process.claims(fence)
     fill = a_report(broker_order_key=claimed.broker_order_key, last_quantity=Decimal(4))
-    proxy.hold(after=b"COMMIT")
+    proxy.hold(after=COMMIT)
     process.run(process.ledger.apply([fill], "report"))
 
     assert proxy.lost == 1
@@ -306,12 +310,12 @@ def test_a_fill_is_applied_once_though_its_commit_is_not_answered(
 def test_who_cancels_or_halts_is_told_that_nobody_knows(far: tuple[Process, Proxy]) -> None:
     process, proxy = far
     order = process.queued("c-1")
-    proxy.hold(after=b"COMMIT")
+    proxy.hold(after=COMMIT)
     with pytest.raises(StoreAway):
         process.run(process.ledger.cancel(order.order_id, None, CancelOrigin.CLIENT))
     with pytest.raises(Refused, match="canceled"):
         process.run(process.ledger.cancel(order.order_id, None, CancelOrigin.CLIENT))
-    proxy.hold(after=b"COMMIT")
+    proxy.hold(after=COMMIT)
     with pytest.raises(StoreAway):
         process.run(process.ledger.halt("all", "", ME))
     process.run(process.ledger.halt("all", "", ME))
