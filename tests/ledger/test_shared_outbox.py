@@ -333,10 +333,14 @@ def test_a_server_that_died_is_waited_for_and_nothing_is_lost(
     carrier = crowd.carrier()
     crowd.write("e-1")
     before = crowd.run(carrier.outbox.next(10))
-    postgres.kill()
-    with pytest.raises(StoreAway):
+
+    def ask_on() -> None:
         for _ in range(1_000):  # its children outlive it for a moment, and answer
             crowd.run(carrier.outbox.next(10))
+
+    postgres.kill()
+    with pytest.raises(StoreAway):
+        ask_on()
     with pytest.raises(StoreAway):  # nobody listens
         crowd.run(carrier.outbox.done(before))
     assert list(carrier.outbox.owned) == []
