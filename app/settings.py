@@ -14,8 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.crash import POINTS
 
 PREFIX: Final = "OPENBELL_"
-# These belong to the command line's own options, not to the gateway.
+# These belong to the command line's own options, and to the tests, not to the gateway.
 CLI_ONLY: Final = frozenset({"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_KEY"})
+TESTS_ONLY: Final = "OPENBELL_REQUIRE"
 
 
 Role = Literal["all", "api", "dispatcher", "relay", "projector"]
@@ -150,6 +151,7 @@ def read_settings(**given: Any) -> Settings:
         if name.startswith(PREFIX)
         and not name.startswith("OPENBELL_TEST_")
         and name not in CLI_ONLY
+        and name != TESTS_ONLY
         and name.split("__")[0] not in known
     )
     if strange:

@@ -447,8 +447,11 @@ def test_a_killed_store_is_missed_by_nobody_and_found_again(shared: RedisHouse) 
 
             shared.server.start()
             assert not await take(quotas, shared.name, account=1)
-            shared.clock.ns += PATIENCE_MS * 1_000_000
-            assert await take(quotas, shared.name, account=1)
+            for _ in range(50):  # one that has just started may answer late on a busy machine
+                shared.clock.ns += PATIENCE_MS * 1_000_000
+                assert await take(quotas, shared.name, account=1)
+                if not quotas.degraded:
+                    break
             assert (was_there, went_away, quotas.degraded) == (False, True, False)
             assert await room(quotas, "account", shared.name) == 19
 

@@ -30,10 +30,12 @@ MUTANTS: Final = (
     Mutant(
         "ack_before_commit",
         "app/ledger/order_store.py",
-        "results = await self._database.write(work)",
-        "results = await self._database.read(work)\n"
-        "        import asyncio\n"
-        "        asyncio.get_running_loop().call_later(0.005, self._database.write_now, work)",
+        "        try:\n"
+        "            results = await self._write(work, patience_s=CLIENT_PATIENCE_S)\n",
+        "        try:\n"
+        "            results = await self._database.read(work)\n"
+        "            import asyncio\n"
+        "            asyncio.get_running_loop().call_later(0.005, self._database.write_now, work)\n",
         "tests/scenarios/test_taking.py::test_what_was_answered_is_on_disk_when_the_power_goes",
     ),
     Mutant(
@@ -69,16 +71,11 @@ MUTANTS: Final = (
     Mutant(
         "attempt_row_after_send",
         "app/ledger/dispatch_store.py",
-        "        return await self._write(\n"
-        '            lambda c: queues.claim(c, fence, limit, recheck, now), "claim.before_commit"\n'
-        "        )",
-        "        claimed = await self._database.read(\n"
-        "            lambda c: queues.claim(c, fence, limit, recheck, now)\n"
-        "        )\n"
-        "        import asyncio\n"
-        "        asyncio.get_running_loop().call_later(0.03, self._database.write_now,\n"
-        "            lambda c: queues.claim(c, fence, limit, recheck, now))\n"
-        "        return claimed",
+        '            return await self._write_once(work, "claim.before_commit")\n',
+        "            claimed = await self._database.read(work)\n"
+        "            import asyncio\n"
+        "            asyncio.get_running_loop().call_later(0.03, self._database.write_now, work)\n"
+        "            return claimed\n",
         "tests/scenarios/test_lives.py"
         "::test_a_crash_after_the_bytes_left_finds_the_attempt_on_disk",
     ),
@@ -87,7 +84,8 @@ MUTANTS: Final = (
         "app/ledger/queues.py",
         "l.holder = :holder AND l.epoch = :epoch",
         ":holder = :holder AND :epoch = :epoch",
-        "tests/scenarios/test_lives.py::test_a_former_owner_neither_claims_nor_cancels",
+        "tests/contracts/test_ledger.py"
+        "::test_an_epoch_only_rises_and_fences_the_one_before[inline]",
     ),
     Mutant(
         "lease_not_rechecked",
