@@ -34,8 +34,8 @@ MUTANTS: Final = (
         "            results = await self._write(work, patience_s=CLIENT_PATIENCE_S)\n",
         "        try:\n"
         "            results = await self._database.read(work)\n"
-        "            import asyncio\n"
-        "            asyncio.get_running_loop().call_later(0.005, self._database.write_now, work)\n",
+        "            from asyncio import get_running_loop\n"
+        "            get_running_loop().call_later(0.005, self._database.write_now, work)\n",
         "tests/scenarios/test_taking.py::test_what_was_answered_is_on_disk_when_the_power_goes",
     ),
     Mutant(
