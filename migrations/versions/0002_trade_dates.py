@@ -1,6 +1,11 @@
-"""A table a trade date, small queue tables, and the same ledger on PostgreSQL."""
+"""A table a trade date, small queue tables, and the same ledger on PostgreSQL.
+
+A server's first tables stand as text beside this file, as they were: what later revisions add,
+they add here too, to a ledger that begins today.
+"""
 
 from datetime import date
+from pathlib import Path
 from typing import Final
 
 from alembic import op
@@ -8,12 +13,13 @@ from sqlalchemy import Connection, text
 
 from app.ledger import days
 from app.ledger.dialect import part
-from app.ledger.tables import PARTED, schema
+from app.ledger.tables import PARTED
 
 revision = "0002"
 down_revision = "0001"
 
 KEY_PARTS: Final = 16
+ON_SERVER: Final = Path(__file__).with_name("0002_server.sql")
 
 QUEUES: Final = (
     """
@@ -133,7 +139,7 @@ def upgrade() -> None:
 
 
 def _create_on_server(connection: Connection) -> None:
-    schema("postgresql").create_all(connection)
+    connection.exec_driver_sql(ON_SERVER.read_text("utf-8"))
     for number in range(KEY_PARTS):
         op.execute(
             f"CREATE TABLE order_keys_{number:02d} PARTITION OF order_keys"

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import app, checkup
+from app.ledger.schema import HEAD
 from app.web.keyfile import read_keys
 from tests.cli.gateway import Gateway
 
@@ -85,9 +86,7 @@ def test_the_doctor_knows_a_disk_from_memory(tmp_path: Path) -> None:
     assert checkup.filesystem_of(Path("/var"), tmp_path / "nowhere") == ""
 
 
-@pytest.mark.parametrize(
-    ("revision", "state"), [("0002", "ok"), ("0001", "note"), ("9999", "fail")]
-)
+@pytest.mark.parametrize(("revision", "state"), [(HEAD, "ok"), ("0001", "note"), ("9999", "fail")])
 def test_the_doctor_reads_the_ledgers_revision(tmp_path: Path, revision: str, state: str) -> None:
     with sqlite3.connect(tmp_path / "ledger.db") as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")

@@ -1,0 +1,154 @@
+"""What stands beside the orders: who owns, who decides, what was noticed, who did what.
+
+These tables are small, are read often, and are no part of a trade date.
+"""
+
+from sqlalchemy import Index
+
+from app.ledger.columns import declared, integer, text
+
+broker_control = declared(
+    "broker_control",
+    text("broker_id", key=True),
+    integer("version"),
+    integer("tps"),
+    text("dispatch"),
+    text("breaker"),
+    text("changed_by"),
+    integer("changed_at"),
+    text("reason"),
+    integer("expires_at", null=True),
+    text("reverts_to", null=True),
+    # How the number is found within the operator's bounds; null stands for what was before.
+    text("tuning", null=True),
+)
+
+broker_leases = declared(
+    "broker_leases",
+    text("broker_id", key=True),
+    text("holder"),
+    integer("epoch"),
+    integer("expires_at"),
+)
+
+routes = declared(
+    "routes",
+    text("route_id", key=True),
+    text("active_broker"),
+    integer("epoch"),
+)
+
+lanes = declared(
+    "lanes",  # as their dispatchers have last shown them to the doors of other processes
+    text("broker_id", key=True),
+    text("status"),
+    integer("shown_at"),
+)
+
+questions = declared(
+    "questions",  # on doubts, for the dispatcher that follows them
+    text("broker_order_key", key=True),
+    text("answer", null=True),
+)
+
+route_policies = declared(
+    "route_policies",  # how a route may change its broker by itself, and who forbids it
+    text("route_id", key=True),
+    integer("version"),
+    text("document"),
+    text("changed_by"),
+    integer("changed_at"),
+    text("reason"),
+)
+
+failovers = declared(
+    "failovers",  # each change of a route's broker: how it was decided, and how far it came
+    text("failover_id", key=True),
+    text("route_id"),
+    text("state"),
+    text("document"),
+    integer("started_at"),
+    integer("updated_at"),
+)
+Index("failovers_by_route", failovers.c.route_id, failovers.c.started_at)
+
+anomalies = declared(
+    "anomalies",  # one raise-to-clear of a rule on a subject
+    text("anomaly_id", key=True),
+    text("rule_id"),
+    text("subject"),
+    text("state"),
+    text("document"),
+    integer("opened_at"),
+    integer("updated_at"),
+)
+Index("anomalies_by_time", anomalies.c.opened_at)
+Index(
+    "anomalies_open",  # one at a time
+    anomalies.c.rule_id,
+    anomalies.c.subject,
+    unique=True,
+    sqlite_where=anomalies.c.state == "open",
+    postgresql_where=anomalies.c.state == "open",
+)
+
+anomaly_subjects = declared(
+    "anomaly_subjects",  # how many events each subject has had: their `ce_sequence`
+    text("subject", key=True),
+    integer("last"),
+)
+
+anomaly_rules = declared(
+    "anomaly_rules",  # where an operator's numbers differ from the shipped ones
+    text("rule_id", key=True),
+    integer("version"),
+    text("document"),
+    text("changed_by"),
+    integer("changed_at"),
+    text("reason"),
+)
+
+outside_alerts = declared(
+    "outside_alerts",  # what other systems' hooks told, once each
+    text("source", key=True),
+    text("fingerprint", key=True),
+    integer("starts_at", key=True),
+    text("status"),
+    text("document"),
+    integer("seen_at"),
+)
+
+halts = declared(
+    "halts",
+    text("scope", key=True),
+    text("target", key=True),
+    text("halted_by"),
+    integer("halted_at"),
+    text("reason"),
+)
+
+session_overrides = declared(
+    "session_overrides",
+    text("trading_session_id", key=True),
+    integer("version"),
+    integer("opens_at"),
+    integer("closes_at"),
+    text("changed_by"),
+    text("reason"),
+)
+
+audit = declared(
+    "audit",
+    integer("sequence", key=True),
+    integer("at"),
+    text("actor"),
+    text("action"),
+    text("resource"),
+    text("before"),
+    text("after"),
+    text("reason"),
+    text("request_id"),
+    text("previous_hash"),
+    text("hash"),
+    rowid=True,
+)
