@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NamedTuple, Protocol
 
+from app.domain.anomaly import Anomaly, Finding
 from app.domain.errors import Busy, Code, Refused
 from app.domain.messages import (
     Answer,
@@ -32,6 +33,7 @@ from app.domain.records import (
     Doubt,
     Fence,
     Halt,
+    Health,
     LaneStatus,
     OpenAttempt,
     OrderEvent,
@@ -253,6 +255,44 @@ class Floor(Protocol):
 
     def halts_changed(self) -> None:
         """Stop sends in scope now; the row is committed."""
+
+
+class Witness(Protocol):
+    """Hears what lanes send and what comes back. It never raises, waits or decides."""
+
+    def answered(self, broker_id: str, answers: Sequence[Answer], took_ns: int) -> None:
+        """One request came back so long after its first byte; all `NotSent`: it never left."""
+
+    def reported(self, reports: Sequence[ExecutionReport]) -> None:
+        """Hear what a broker said of its own accord."""
+
+    def pinged(self, broker_id: str, *, alive: bool) -> None: ...
+
+    def health(self, broker_id: str) -> Health | None:
+        """Return how the broker does; None before anything is known."""
+
+
+class AnomalyStore(Protocol):
+    """Remembers trouble. Each change and the event that tells it are one commit."""
+
+    async def note(self, findings: Sequence[Finding]) -> list[Anomaly]:
+        """Open, escalate, update or resolve the anomaly of each (rule, subject); return changes.
+
+        A finding without severity resolves; one that says the same again is an update, told at
+        most every ten seconds. Findings of one episode share an incident.
+        """
+
+    async def open_anomalies(self) -> list[Anomaly]:
+        """Return what goes on, the oldest first."""
+
+    async def anomalies(self, before: int | None, limit: int) -> list[Anomaly]:
+        """Return the latest ones, opened before that instant, the newest first."""
+
+    async def acknowledge(self, anomaly_id: str, by: Actor) -> Anomaly:
+        """Note that somebody has seen it, audited; or raise `Refused(NOT_FOUND)`."""
+
+    async def silence(self, anomaly_id: str, until: int, by: Actor) -> Anomaly:
+        """Let nobody be told of it before then, audited."""
 
 
 class Charge(NamedTuple):

@@ -219,6 +219,24 @@ class Doubt(NamedTuple):
     since: int
 
 
+class Health(NamedTuple):
+    """How a broker does, as its owner measures it over the last ten seconds.
+
+    Two witnesses: what its orders were answered (`error_ratio`), and a ping that risks none.
+    """
+
+    broker_id: str
+    at: int
+    sent: int  # answers that say something of the broker
+    error_ratio: float  # of these: silence, failures, a session that is down
+    p95_ms: float | None  # from the write to the answer
+    silent: bool  # orders went out and nothing at all came back
+    session_up: bool
+    ping: bool | None  # the last one; None: not yet
+    bad_since: int | None  # both witnesses say so without a break since then
+    good_since: int | None  # neither complains since then
+
+
 class LaneStatus(NamedTuple):
     """One broker's lane at this moment."""
 
@@ -237,3 +255,4 @@ class LaneStatus(NamedTuple):
     circuit_reason: str
     next_trial_s: float | None
     tps_contract: int
+    health: Health | None = None

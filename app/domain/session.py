@@ -10,8 +10,24 @@ override with both bells at one instant is a closed day. Look-ups cost O(log n).
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from enum import StrEnum
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+# How long a session counts as opening, and how long before its end as closing: the minutes in
+# which brokers' limits, latencies and rejects are unlike those of the day.
+OPENING_MS: Final = 600_000
+CLOSING_MS: Final = 600_000
+
+
+class Phase(StrEnum):
+    """Where in its session an instant lies."""
+
+    PRE_OPEN = "pre_open"
+    OPENING = "opening"
+    REGULAR = "regular"
+    CLOSING = "closing"
+    CLOSED = "closed"
 
 
 class TradingSession(NamedTuple):
@@ -27,6 +43,16 @@ class TradingSession(NamedTuple):
     def is_closed_day(self) -> bool:
         """Whether an operator has closed the whole day: both bells at one instant."""
         return self.opens_at == self.closes_at
+
+    def phase(self, now: int) -> Phase:
+        """Return where in this session an instant lies; a short one has no regular hours."""
+        if now < self.opens_at:
+            return Phase.PRE_OPEN
+        if now >= self.closes_at:
+            return Phase.CLOSED
+        if now < self.opens_at + OPENING_MS:
+            return Phase.OPENING
+        return Phase.CLOSING if now >= self.closes_at - CLOSING_MS else Phase.REGULAR
 
 
 Hours = Mapping[str, Sequence[tuple[date, int, int]]]

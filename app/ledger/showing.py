@@ -4,12 +4,12 @@ Nothing here is history and nothing depends on it: a row is overwritten, or goes
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from app import codec
-from app.domain.records import LaneStatus
+from app.domain.records import Health, LaneStatus
 from app.ledger.dialect import Statement
 
 _LANE: Final = {"broker_id": "text", "status": "text"}
@@ -44,7 +44,13 @@ def show(connection: Connection, lanes: Sequence[LaneStatus], now: int) -> None:
 
 def shown(connection: Connection) -> list[tuple[LaneStatus, int]]:
     found = connection.execute(_SHOWN)
-    return [(LaneStatus(*codec.decode(status)), at) for status, at in found]
+    return [(_lane(codec.decode(status)), at) for status, at in found]
+
+
+def _lane(cells: list[Any]) -> LaneStatus:
+    """Read a row of this version or of an older one, which ends earlier."""
+    lane = LaneStatus(*cells[: len(LaneStatus._fields)])
+    return lane._replace(health=Health(*lane.health) if lane.health else None)
 
 
 def ask(connection: Connection, key: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.session import Calendar, TradingSession, trading_session_id
+from app.domain.session import Calendar, Phase, TradingSession, trading_session_id
 from app.reference import load_calendar
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -257,3 +257,29 @@ def test_every_look_up_agrees_with_a_linear_scan(
         assert (current in winners) if winners else (current is None)
         assert (following.opens_at if following else None) == min(opens, default=None)
         assert current is None or current.opens_at == max(s.opens_at for s in winners)
+
+
+@pytest.mark.parametrize(
+    ("minute", "phase"),
+    [
+        (-1, Phase.PRE_OPEN),
+        (0, Phase.OPENING),
+        (9, Phase.OPENING),
+        (10, Phase.REGULAR),
+        (379, Phase.REGULAR),
+        (380, Phase.CLOSING),
+        (389, Phase.CLOSING),
+        (390, Phase.CLOSED),
+    ],
+)
+def test_an_instant_lies_in_a_phase_of_its_session(minute: int, phase: Phase) -> None:
+    session = TradingSession("XNYS-2026-11-23-REG", "XNYS", date(2026, 11, 23), 0, 390 * 60_000)
+
+    assert session.phase(minute * 60_000) is phase
+
+
+def test_a_session_of_a_quarter_of_an_hour_opens_and_closes() -> None:
+    drill = TradingSession("XNYS-2026-11-22-REG", "XNYS", date(2026, 11, 22), 0, 15 * 60_000)
+
+    assert drill.phase(9 * 60_000) is Phase.OPENING
+    assert drill.phase(10 * 60_000) is Phase.CLOSING
