@@ -1,25 +1,22 @@
 """The client: the edges that it files off, on both libraries."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
 from pymongo import WriteConcern
 
 from app.accounts.mongo import Client, Driver, close_client, make_client, maybe
-from tests.accounts.forgotten import FORGETS_SOCKETS, collect
 from tests.servers.server import Server, fresh_name
 
-pytestmark = FORGETS_SOCKETS
 DRIVERS = get_args(Driver)
 NOBODY = "mongodb://127.0.0.1:9/"
 
 
 @pytest.fixture(params=DRIVERS)
-def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    yield request.param
-    collect(request.param)
+def driver(request: pytest.FixtureRequest) -> Driver:
+    driver: Driver = request.param
+    return driver
 
 
 def told(url: str, driver: Driver) -> Any:

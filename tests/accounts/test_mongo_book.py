@@ -26,12 +26,9 @@ from app.domain.order import Order
 from app.domain.values import Status
 from app.ports import AccountDocument, StoreAway, Unstorable
 from app.sqlite import Database
-from tests.accounts.forgotten import FORGETS_SOCKETS, collect
 from tests.accounts.orders import TOPIC, an_order, event, payload
 from tests.eventually import eventually
 from tests.servers.server import Server, fresh_name
-
-pytestmark = FORGETS_SOCKETS
 
 # Short waits, so that an outage of two seconds is one.
 # A library that was told to look again looks after half a second.
@@ -95,7 +92,6 @@ def place(request: pytest.FixtureRequest, mongo: Server) -> Iterator[Place]:
     mongo.start()
     with place.beside() as client:
         client.drop_database(place.database)
-    collect(place.driver)
 
 
 def documents(*orders: Order) -> list[AccountDocument]:

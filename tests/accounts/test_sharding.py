@@ -16,7 +16,6 @@ from app.accounts.mongo_book import MongoAccountBook
 from app.accounts.mongo_shape import COLLECTION, spread_out
 from app.accounts.sharding import SHARD_KEY, Spread, WrongShardKey, commands, spread
 from app.ports import BookUnfit
-from tests.accounts.forgotten import FORGETS_SOCKETS, collect
 from tests.servers.server import Server, fresh_name
 
 ROUTER = {"isWritablePrimary": True, "msg": "isdbgrid"}
@@ -178,7 +177,6 @@ def test_a_wrong_key_is_found_before_anything_is_sent() -> None:
     assert router.asked == []
 
 
-@FORGETS_SOCKETS
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
 def test_a_server_that_shards_nothing_says_59_and_gets_a_book(
     mongo: Server, driver: Driver
@@ -196,7 +194,6 @@ def test_a_server_that_shards_nothing_says_59_and_gets_a_book(
         finally:
             await client.drop_database(database)
             await close_client(client)
-            collect(driver)
 
     if "sharded" in mongo.capabilities:
         pytest.skip("this one is a router")

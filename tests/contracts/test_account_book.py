@@ -21,10 +21,7 @@ from app.accounts.storable import DOCUMENT_BYTES_MAX
 from app.domain.errors import Code, Refused
 from app.ports import AccountBook, AccountDocument, AccountSummary, Unstorable
 from app.sqlite import Database
-from tests.accounts.forgotten import FORGETS_SOCKETS, collect
 from tests.servers.server import Server, fresh_name
-
-pytestmark = FORGETS_SOCKETS
 
 
 class House(Protocol):
@@ -65,7 +62,6 @@ class MongoHouse:
         client = make_client(self._server.url, self._driver)
         await client.drop_database(self._database)
         await close_client(client)
-        collect(self._driver)
 
 
 DRIVERS: dict[str, Driver] = {"mongo by motor": "motor", "mongo by pymongo": "pymongo"}
