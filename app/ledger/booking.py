@@ -6,7 +6,6 @@ apart meet the same primary key, and the loser is answered from the winner.
 
 from collections.abc import Sequence
 from decimal import Decimal
-from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -17,7 +16,8 @@ from app.domain.order import UNSENT, Order, cancel_requested, canceled_unsent, e
 from app.domain.records import Conflict, Taken, Taking
 from app.domain.values import CancelOrigin, PendingRequest, Status
 from app.ledger import rows
-from app.ledger.dialect import Statement, by_day
+from app.ledger.dialect import Statement
+from app.ledger.fresh import put_down
 
 _KEY: Final = {
     **dict.fromkeys(("account_id", "client_order_id", "order_id", "request_hash"), "text"),
@@ -36,69 +36,6 @@ _OWNERS: Final = Statement(
         d.array("k.account_id", "k.client_order_id", "k.order_id", "k.request_hash"),
         f"{d.staged('keys', _KEY)} AS i CROSS JOIN order_keys AS k"
         " WHERE k.account_id = i.account_id AND k.client_order_id = i.client_order_id",
-    )
-)
-# What a client decides is staged; what every new order begins with stands in the statement.
-_GIVEN: Final = (
-    *(*rows.FIELDS[: rows.FIELDS.index("version")], "status", "released_at"),
-    "route_id",
-)
-_STAGED: Final = {name: rows.TYPE_OF.get(name, "text") for name in _GIVEN}
-_BEGINS: Final = {
-    "version": "1",
-    "pending_request": "'none'",
-    **dict.fromkeys(("filled_quantity", "overfilled_quantity", "filled_value"), "0"),
-    "done_for_day": "0",
-    "updated_at": "r.accepted_at",
-}
-
-
-def _value(field: str) -> str:
-    return f"r.{field}" if field in _STAGED else _BEGINS.get(field, "NULL")
-
-
-_INSERT: Final = Statement(
-    lambda d: (
-        f"INSERT INTO orders@day ({', '.join(rows.FIELDS)})"
-        f" SELECT {', '.join(map(_value, rows.FIELDS))} FROM {d.staged('orders', _STAGED)} AS r"
-    )
-)
-_given: Final = attrgetter(*_GIVEN[:-1])
-_RESERVE: Final = Statement(
-    lambda d: (
-        "INSERT INTO reserved_book (trading_session_id, accept_sequence, trade_date,"
-        " route_id) SELECT trading_session_id, accept_sequence, trade_date, route_id"
-        f" FROM {d.staged('orders', _STAGED)} AS r WHERE status = 'reserved'"
-    )
-)
-_WAITING: Final = {
-    "trading_session_id": "text",
-    "accept_sequence": "integer",
-    "trade_date": "date",
-    "route_id": "text",
-    "account_id": "text",
-    "symbol": "text",
-}
-# The n-th waiting order of an account has rank n, counted from the head of the queue, so that
-# a newcomer stands beside the others' next orders and not behind one account's fifty thousand.
-# Looked up once a batch: what has left lies in the index until the next vacuum, to be walked over.
-_QUEUE: Final = Statement(
-    lambda d: (
-        "WITH heads AS MATERIALIZED (SELECT w.route_id, coalesce((SELECT min(d.rank)"
-        " FROM dispatch_ready AS d WHERE d.route_id = w.route_id), 1) - 1 AS rank"
-        f" FROM (SELECT DISTINCT route_id FROM {d.staged('rows', _WAITING)} AS s) AS w),"
-        " tails AS MATERIALIZED (SELECT w.route_id, w.account_id, coalesce((SELECT d.rank"
-        " FROM dispatch_ready AS d WHERE d.route_id = w.route_id AND d.account_id = w.account_id"
-        " ORDER BY d.accept_sequence DESC LIMIT 1), 0) AS rank FROM (SELECT DISTINCT route_id,"
-        f" account_id FROM {d.staged('rows', _WAITING)} AS s) AS w)"
-        " INSERT INTO dispatch_ready (route_id, rank, accept_sequence, trade_date,"
-        " account_id, symbol, trading_session_id) SELECT r.route_id, "
-        + d.greater("h.rank", "t.rank")
-        + " + row_number() OVER (PARTITION BY r.route_id, r.account_id"
-        " ORDER BY r.accept_sequence), r.accept_sequence, r.trade_date, r.account_id, r.symbol,"
-        f" r.trading_session_id FROM {d.staged('rows', _WAITING)} AS r"
-        " JOIN heads AS h ON h.route_id = r.route_id"
-        " JOIN tails AS t ON t.route_id = r.route_id AND t.account_id = r.account_id"
     )
 )
 _LEAVE_BOOK: Final = Statement(
@@ -121,16 +58,6 @@ _SEQUENCES: Final = {
 }
 
 ZERO: Final = Decimal(0)
-
-
-def queue_up(connection: Connection, waiting: Sequence[tuple[Order, str]]) -> None:
-    """Give each (order, route) a fair place among those that wait for a permit."""
-    staged = [
-        (o.trading_session_id, o.accept_sequence, o.trade_date, route, o.account_id, o.symbol)
-        for o, route in waiting
-    ]
-    if staged:
-        _QUEUE.run(connection, rows=codec.text(staged))
 
 
 def take(
@@ -172,7 +99,7 @@ def _created(connection: Connection, fresh: Sequence[tuple[Taking, str]], now: i
         _order(entry, order_id, now, sequence)
         for (entry, order_id), sequence in zip(fresh, first_to_last, strict=True)
     ]
-    _insert(connection, orders, {order_id: entry.route_id for entry, order_id in fresh})
+    put_down(connection, orders, {order_id: entry.route_id for entry, order_id in fresh})
     return [Taken(order, created=True) for order in orders]
 
 
@@ -226,15 +153,6 @@ def _order(entry: Taking, order_id: str, now: int, sequence: int) -> Order:
         released_at=None if entry.reserved else now,
         updated_at=now,
     )
-
-
-def _insert(connection: Connection, fresh: Sequence[Order], routes: dict[str, str]) -> None:
-    for day, orders in by_day(fresh, attrgetter("trade_date")):
-        staged = codec.text([(*_given(order), routes[order.order_id]) for order in orders])
-        _INSERT.run(connection, day, orders=staged)
-        _RESERVE.run(connection, orders=staged)
-    queue_up(connection, [(o, routes[o.order_id]) for o in fresh if o.status is Status.QUEUED])
-    rows.note_new(connection, fresh, "client")
 
 
 def _one(connection: Connection, order_id: str) -> Order:

@@ -18,9 +18,9 @@ from app.domain.order import Order, claimed, denied, expired_unsent, released
 from app.domain.records import Claimed, Fence, FenceLost
 from app.domain.values import ATTEMPT_NUMBER_MAX, broker_order_key
 from app.ledger import attempts, rows
-from app.ledger.booking import queue_up
 from app.ledger.control import halted
 from app.ledger.dialect import Statement, of
+from app.ledger.fresh import queue_up
 from app.ports import Recheck
 
 ACTOR: Final = "openbell"

@@ -245,30 +245,3 @@ def _note_cancels(connection: Connection, moves: Sequence[Move]) -> None:
         _ASK.run(connection, asked=codec.text(asked))
     if answered:
         _ANSWERED.run(connection, ids=codec.text(answered))
-
-
-_NEW: Final = {"accept_sequence": "integer"}
-_NOTE_NEW: Final = Statement(
-    lambda d: (
-        "INSERT INTO order_events@day (trade_date, order_id, sequence, type, at, actor,"
-        " cause) SELECT o.trade_date, o.order_id, o.version, 'order.' || o.status, o.updated_at,"
-        f" {d.given('actor', 'text')}, 'taken' FROM {d.staged('sequences', _NEW)}"
-        f"{_M}"
-    )
-)
-_PUBLISH_NEW: Final = Statement(
-    lambda d: (
-        "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
-        " SELECT o.order_id || '-' || o.version, 'orders', o.account_id,"
-        f" 'io.openbell.order.' || o.status || '.v1', {as_event(d)}"
-        f" FROM {d.staged('sequences', _NEW)}{_M}"
-    )
-)
-
-
-def note_new(connection: Connection, fresh: Sequence[Order], actor: str) -> None:
-    """Put down the first event and outbox row of orders just inserted."""
-    for day, orders in by_day(fresh, attrgetter("trade_date")):
-        staged = codec.text([(order.accept_sequence,) for order in orders])
-        _NOTE_NEW.run(connection, day, sequences=staged, actor=actor)
-        _PUBLISH_NEW.run(connection, day, sequences=staged)
