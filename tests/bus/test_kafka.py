@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]
     ConfigResource,
     ConfigResourceType,
 )
+from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]
 from aiokafka.producer import message_accumulator, producer  # type: ignore[import-untyped]
 from aiokafka.record.default_records import (  # type: ignore[import-untyped]
     _DefaultRecordBatchBuilderPy,
@@ -24,6 +25,7 @@ from app.bus import cluster
 from app.bus.away import BusAway
 from app.bus.cluster import WrongTopic, ensure_topics
 from app.bus.kafka import KafkaBus
+from app.bus.publisher import partition_of
 from app.bus.site import Patience
 from app.bus.topics import DAY_MS, RECORD_BYTES_MAX, TOPICS
 from app.clock import SystemClock
@@ -256,6 +258,74 @@ def test_a_limit_that_was_lowered_meanwhile_parks_just_the_one_it_stops(house: K
         assert letters.read(parked.event).event.payload == noise
 
     house.run(story)
+
+
+# --- how they travel ------------------------------------------------------------------------------
+
+
+def heavy(number: int, key: str = "acc-1") -> Event:
+    """Return an event of which a batch takes two."""
+    return an_event(number, key)._replace(payload=b'{"number":%d}' % number + b" " * 100_000)
+
+
+def test_what_fills_several_batches_of_a_partition_arrives_in_order(house: KafkaHouse) -> None:
+    sent = [heavy(number, key) for number in range(9) for key in ("acc-1", "acc-2")]
+
+    async def story() -> None:
+        async with house.open() as bus:
+            await bus.publish(sent)
+            arrived = [record.event for record in await read(bus, len(sent))]
+
+        for key in ("acc-1", "acc-2"):
+            assert [e for e in arrived if e.key == key] == [e for e in sent if e.key == key]
+
+    house.run(story)
+
+
+def test_nothing_gets_ahead_of_an_event_that_the_cluster_refuses(house: KafkaHouse) -> None:
+    async def story() -> None:
+        async with house.open() as bus:
+            await change(house, ORDERS, max_message_bytes="3000")
+            noise = SystemClock().random_bits(8 * 4000).to_bytes(4000, "big")
+            first = [an_event(0), an_event(1)._replace(payload=noise)]
+            await bus.publish([*first, *map(heavy, range(2, 12))])
+
+            arrived = ids(await read(bus, 11))
+        assert first_of_each(arrived) == ["acc-1-0", *(f"acc-1-{n}" for n in range(2, 12))]
+
+    house.run(story)
+
+
+def test_single_events_at_once_travel_together_and_all_arrive(house: KafkaHouse) -> None:
+    """As the answers of a broker come in: each a request of its own, and many at a time."""
+
+    async def story() -> None:
+        async with house.open() as bus:
+
+            async def client(key: str) -> None:
+                for number in range(5):
+                    await bus.publish([an_event(number, key)])
+
+            keys = [f"acc-{number}" for number in range(64)]
+            await asyncio.gather(*map(client, keys))
+            arrived = ids(await read(bus, 5 * len(keys)))
+
+        assert [name for name in arrived if name.startswith("acc-7-")] == [
+            f"acc-7-{number}" for number in range(5)
+        ]
+        assert len(arrived) == len(set(arrived)) == 5 * len(keys)
+
+    house.run(story)
+
+
+def test_a_key_goes_where_every_other_client_of_kafka_would_put_it() -> None:
+    """Else the newer events of an order would lie in another partition, and could overtake."""
+    keys = [b"", b"a", "한국".encode(), *(b"acc-%d" % number for number in range(500))]
+    partitions = list(range(12))
+
+    theirs = [DefaultPartitioner()(key, partitions, partitions) for key in keys]
+
+    assert [partition_of(key, 12) for key in keys] == theirs
 
 
 # --- what others write ----------------------------------------------------------------------------
