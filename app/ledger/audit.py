@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from app import codec
 from app.domain.records import Actor, Change
+from app.domain.values import legible
 from app.ledger.dialect import of
 
 GENESIS: Final = "0" * 64
@@ -62,7 +63,10 @@ def seal(row: AuditRow) -> str:
 
 
 def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
-    """Write the row inside the change's own transaction; return its sequence."""
+    """Write the row inside the change's own transaction; return its sequence.
+
+    What was refused is noted as well, and whoever asked for it may have written anything.
+    """
     if of(connection).is_shared:
         connection.execute(_ONE_BY_ONE)
     head = connection.execute(_HEAD).first()
@@ -70,13 +74,13 @@ def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
     row = AuditRow(
         sequence=sequence,
         at=now,
-        actor=by.name,
+        actor=legible(by.name),
         action=change.action,
-        resource=change.resource,
+        resource=legible(change.resource),
         before=codec.text(change.before),
         after=codec.text(change.after),
-        reason=by.reason,
-        request_id=by.request_id,
+        reason=legible(by.reason),
+        request_id=legible(by.request_id),
         previous_hash=previous,
         hash="",
     )
@@ -86,7 +90,7 @@ def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
         _PUBLISH,
         {
             "event_id": f"audit-{sequence}",
-            "resource": change.resource,
+            "resource": row.resource,
             "payload": codec.text(row._asdict()),
         },
     )

@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.errors import Code, Refused
 from app.domain.messages import Unknown
-from app.domain.records import Change, Settlement
+from app.domain.records import Actor, Change, Settlement
 from app.domain.values import Status
 from tests.builders import NOW, SESSION
 from tests.contracts.record import KIM, LEE, Shop, shop
@@ -83,6 +83,17 @@ def test_whatever_operators_do_stands_in_one_chain(shop: Shop) -> None:
     rows = shop.run(shop.store.audit(0, 10))
     assert [row["action"] for row in rows] == ["looked", "halt", "resume"]
     assert shop.run(shop.store.audit(1, 1)) == rows[1:2]
+    assert shop.run(shop.store.audit_broken_at()) is None
+
+
+def test_whatever_a_stranger_wrote_is_noted_as_well_as_it_can_be(shop: Shop) -> None:
+    """A refused request is noted with the path that was asked for, and that may hold anything."""
+    change = Change("denied.halt", "/admin/v1/x\0y\ud800", None, {"code": "scope-missing"})
+    shop.run(shop.store.note(change, Actor("eve\0", "\0because", "r\0")))
+
+    (row,) = shop.run(shop.store.audit(0, 10))
+    assert (row["actor"], row["resource"]) == ("eve\ufffd", "/admin/v1/x\ufffdy?")
+    assert (row["reason"], row["request_id"]) == ("\ufffdbecause", "r\ufffd")
     assert shop.run(shop.store.audit_broken_at()) is None
 
 
