@@ -7,7 +7,7 @@ others see. What operators are promised stands in `test_ledger_control.py`.
 import asyncio
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -20,6 +20,8 @@ from tests.builders import SESSION, StillClock, a_report, a_taking
 from tests.contracts.record import KIM, Shop, opened, sendable, shop
 
 __all__ = ["shop"]
+
+ODD: Final = ("c-1\0", "\0", "\ud800", "", "' OR true --", "c-1 ", "C-1", "%", "c-1\N{PILE OF POO}")
 
 # --- OrderStore -------------------------------------------------------------------------
 
@@ -42,6 +44,20 @@ def test_what_was_never_taken_is_not_there(shop: Shop) -> None:
     assert shop.run(shop.store.executions("nothing")) == []
     assert shop.run(shop.store.attempts("nothing")) == []
     assert shop.run(shop.store.take([])) == []
+
+
+def test_an_odd_text_is_found_nowhere_and_breaks_nothing(shop: Shop) -> None:
+    """A server refuses a NUL and half a character; nothing was ever stored under one."""
+    store = shop.store
+    shop.take("c-1")
+    for odd in ODD:
+        for account, client in ((odd, "c-1"), ("ann", odd)):
+            assert shop.run(store.by_client_order_id(account, client)) is None, odd
+            assert shop.run(store.standing(account, client, "")) is None, odd
+        assert shop.run(store.page(OrderQuery(odd))) == [], odd
+        assert shop.run(store.page(OrderQuery("ann", symbol=odd))) == [], odd
+        assert shop.run(store.page(OrderQuery("ann", list_id=odd))) == [], odd
+        assert shop.run(store.get(odd)) is None, odd
 
 
 def test_results_come_in_input_order_and_twins_are_one(shop: Shop) -> None:

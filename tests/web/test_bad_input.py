@@ -236,3 +236,15 @@ def test_a_session_that_ended_takes_nothing(gateway: Gateway) -> None:
     )
 
     told(reply, Code.SESSION_OVER)
+
+
+@pytest.mark.parametrize("odd", ["c%00", "%00", "%ED%A0%80", "%F0%9F%92%A9", "'%20OR%20true"])
+def test_an_id_that_no_order_can_have_is_not_found(gateway: Gateway, odd: str) -> None:
+    key = gateway.key()
+    gateway.client.post(POST, json=an_order(client_order_id="c"), headers=key)
+
+    found = gateway.client.get(f"/v1/accounts/A-1/orders/by-client-order-id/{odd}", headers=key)
+    foreign = gateway.client.get(f"/v1/accounts/{odd}/orders/by-client-order-id/c", headers=key)
+
+    told(found, Code.NOT_FOUND)
+    told(foreign, Code.NOT_FOUND)
