@@ -127,14 +127,14 @@ class Lane:
     async def run(self) -> None:
         """Send for ever, or until stopped and drained."""
         async with asyncio.TaskGroup() as loops:
-            keeping = loops.create_task(self.ownership.keep())
+            loops.create_task(self.ownership.keep())
             settling = loops.create_task(self._answers.run())
             async with asyncio.TaskGroup() as sends:
                 while not self._stopping:
                     await self._round(sends)
             self._answers.end()
             await settling
-            keeping.cancel()
+            self.ownership.leave()
         await self.ownership.drop()
 
     async def _round(self, sends: asyncio.TaskGroup) -> None:

@@ -45,6 +45,7 @@ class Ownership:
         self._broker_id = broker_id
         self._holder = holder
         self._until_ns = 0
+        self._leaving = asyncio.Event()
         self.epoch = NOBODY
 
     def is_sure(self) -> bool:
@@ -69,12 +70,11 @@ class Ownership:
         return left
 
     async def keep(self) -> None:
-        """Prolong the lease for ever; stand by while another one has it.
+        """Prolong the lease until `leave`; stand by while another one has it.
 
         On a ledger of its own a process that lost its lease has been replaced, and stays so.
         """
-        while True:
-            await asyncio.sleep(LEASE_RENEW_S if self.epoch else STAND_BY_S)
+        while not await self._leaves_within(LEASE_RENEW_S if self.epoch else STAND_BY_S):
             if not self.epoch:
                 with suppress(FenceLost):
                     if self._stands_by:
@@ -87,6 +87,21 @@ class Ownership:
                 self._until_ns = asked + LEASE_TTL_NS
             else:  # it ran out, and another one has it: what was claimed under it stays here
                 self._until_ns, self.epoch = 0, NOBODY
+
+    def leave(self) -> None:
+        """Let `keep` return, once nothing that it has asked for is under way.
+
+        Cut off instead, what it asked for would still be done, in a thread or at a server: after
+        the drop, and the next owner would wait for a lease that nobody has.
+        """
+        self._leaving.set()
+
+    async def _leaves_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._leaving.wait()
+        except TimeoutError:
+            return False
 
     async def drop(self) -> None:
         """Give the lease back, so that the next owner need not wait; write nothing from here."""

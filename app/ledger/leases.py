@@ -29,7 +29,7 @@ _PUT_LEASE: Final = Statement(
 _RENEW: Final = Statement(
     lambda d: (
         f"UPDATE broker_leases SET expires_at = {d.now('now')} + {d.given('ttl', 'integer')}"
-        " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
+        " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch AND expires_at > 0"
     )
 )
 _HOLD_LEASE: Final = text("SELECT 1 FROM broker_leases WHERE broker_id = :broker FOR UPDATE")
@@ -61,7 +61,7 @@ def take(
 def renew(
     connection: Connection, broker_id: str, holder: str, epoch: int, *, ttl_ms: int, now: int
 ) -> bool:
-    """Prolong the lease if it is still this one."""
+    """Prolong the lease if it is still this one, and was not given back meanwhile."""
     lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
     return _RENEW.run(connection, **lease, ttl=ttl_ms, now=now).rowcount == 1
 

@@ -6,10 +6,10 @@ hand, and the new one does not know yet what was left open.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pytest
 from sqlalchemy import text
@@ -40,6 +40,7 @@ from tests.ledger.books import _LAWS, ME, sendable
 from tests.scenarios.builders import REFERENCE
 from tests.virtual import Virtual
 
+T = TypeVar("T")
 # As exact as `until` can be: it looks every 10 ms.
 ABOUT_S: Final = 0.05
 TTL_S: Final = LEASE_TTL_MS / 1_000
@@ -56,11 +57,22 @@ class Line(Ledger):
 
     there_s = back_s = recover_s = 0.0
 
-    async def renew_lease(self, broker_id: str, holder: str, epoch: int, ttl_ms: int) -> bool:
-        await asyncio.sleep(self.there_s)
-        kept = await super().renew_lease(broker_id, holder, epoch, ttl_ms)
-        await asyncio.sleep(self.back_s)
-        return kept
+    async def renew_lease(self, *which: Any) -> bool:
+        return await self._travels(super().renew_lease(*which))
+
+    async def take_lease(self, *which: Any) -> int:
+        return await self._travels(super().take_lease(*which))
+
+    async def _travels(self, asked: Coroutine[Any, Any, T]) -> T:
+        """Ask, and be asked for though nobody waits any more: it is on its way."""
+
+        async def travel() -> T:
+            await asyncio.sleep(self.there_s)
+            answer = await asked
+            await asyncio.sleep(self.back_s)
+            return answer
+
+        return await asyncio.shield(asyncio.get_running_loop().create_task(travel()))
 
     async def recover(self, *which: Any) -> int:
         await asyncio.sleep(self.recover_s)
@@ -436,3 +448,31 @@ def test_a_lane_that_stops_gives_its_broker_to_the_next(site: Site) -> None:
 
     assert site.until(lambda: two.epoch) <= STAND_BY_S + ABOUT_S
     assert site.broker.answers == [OK]
+
+
+@pytest.mark.parametrize("owns", [True, False], ids=["the owner", "who stands by"])
+def test_what_a_lane_has_asked_for_when_it_stops_delays_nobody(site: Site, *, owns: bool) -> None:
+    """Its last prolongation, or its first lease, comes when the lane has already left."""
+    line = site.line()
+    former, stops, following = site.owner("zero"), site.lane("one", line=line), site.owner("two")
+    if not owns:
+        site.run(former.take())
+    site.run(stops.open())
+    running = site.goes_on(stops.run())
+    line.there_s = 0.5
+    site.run(former.drop())
+    site.passes((LEASE_RENEW_S if owns else STAND_BY_S) + 0.1)
+    site.goes_on(following.keep())
+    stops.stop()
+    site.run(asyncio.wait({running}))
+
+    assert site.until(lambda: following.epoch) <= STAND_BY_S + ABOUT_S
+
+
+def test_a_lease_that_was_given_back_cannot_be_prolonged(site: Site) -> None:
+    one, two = site.owner("one"), site.owner("two")
+    site.run(one.take())
+    site.run(one.drop())
+
+    assert not site.run(site.ledger.renew_lease("north", "one", 1, LEASE_TTL_MS))
+    assert site.run(two.take()) == 0
