@@ -59,7 +59,10 @@ def run(settings: Any) -> int:
         typer.echo(f"cannot listen on {settings.host}:{settings.port}: {e.strerror}", err=True)
         return 1
     address = "http://{}:{}".format(*bound.getsockname()[:2])
-    keys = first_keys(settings) if settings.role in {"all", "api"} else None
+    spoken_to = settings.role in {"all", "api"}
+    keys = first_keys(settings) if spoken_to else None
+    if spoken_to and not settings.keys.exists():
+        typer.echo("there is no API key yet: `openbell key create` makes one", err=True)
 
     def announce() -> None:
         ready = {"ready": True, "url": address, "pid": os.getpid(), "role": settings.role}
@@ -112,17 +115,18 @@ def _with_brokers(settings: Any, address: str) -> Iterator[Any]:
             broker.process.stop()
 
 
-def first_keys(settings: Any) -> Path:
+def first_keys(settings: Any) -> Path | None:
     """Make keys for a client, an operator and an approver if there are none; return their file.
 
-    Only on a loopback address: on any other, somebody must say who may do what.
+    Only on a loopback address: on any other, somebody must say who may do what. None where no
+    such file stands.
     """
     from app.clock import SystemClock
     from app.web.keyfile import SCOPES, Grant, create_key
 
     file: Path = settings.data_dir / "first-keys.json"
     if settings.keys.exists() or not settings.host.startswith("127."):
-        return file
+        return file if file.exists() else None
     powers = {
         "client": frozenset({"orders:read", "orders:write"}),
         "operator": SCOPES,
