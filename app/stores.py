@@ -4,10 +4,13 @@ Each of the three is chosen by itself, so a ledger on PostgreSQL can carry its e
 embedded log. A store that is a server is checked before anything runs: a schema that is behind,
 a topic of the wrong shape or an account store that cannot keep its promise stops the start with
 one sentence, for a gateway that finds out at the open finds out too late.
+
+Whatever has been opened is let go of, the last one first, also when another one's end goes wrong:
+the trap is a lock or a session that outlives us and keeps the next start out.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
@@ -22,7 +25,6 @@ from app.postgres import PostgresDatabase
 from app.settings import MongoSettings, Settings
 from app.sqlite import Database
 
-Closing = Callable[[], Awaitable[None]]
 # Who writes the account view makes its collection ready; the others only read it.
 WRITES_THE_VIEW: Final = frozenset({"all", "projector"})
 # Who cannot work at all without the bus asks for it at the start; the others start and wait.
@@ -37,92 +39,77 @@ class Stores:
     outbox: Outbox
     bus: Bus
     book: AccountBook
-    closing: Sequence[Closing] = ()
+    opened: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def close(self) -> None:
-        for close in self.closing:
-            await close()
+        """Let go of every one of them; what one of them raises is raised when all are."""
+        await self.opened.aclose()
 
 
 def embedded(ledger: Database, bus: Database, book: Database, clock: Clock) -> Stores:
     """Return the twins on three files, so that none waits for another's disk."""
-
-    async def close() -> None:
-        for database in (book, bus, ledger):
-            database.close()
-
+    opened = AsyncExitStack()
+    for database in (ledger, bus, book):
+        opened.callback(database.close)
     return Stores(
         ledger=ledger,
         outbox=EmbeddedOutbox(ledger),
         bus=LogBus(bus, clock),
         book=SqliteAccountBook(book),
-        closing=[close],
+        opened=opened,
     )
 
 
 async def open_stores(settings: Settings, clock: Clock) -> Stores:
     """Open what the settings name, or raise what `serve` can say in a sentence."""
-    closing: list[Closing] = []
-    try:
-        ledger, outbox = _ledger(settings, closing)
-        bus = await _bus(settings, clock, closing)
-        book = await _book(settings, closing)
-    except BaseException:
-        for close in reversed(closing):
-            await close()
-        raise
-    closing.reverse()
-    return Stores(ledger=ledger, outbox=outbox, bus=bus, book=book, closing=closing)
-
-
-def _closing(close: Callable[[], None]) -> Closing:
-    async def closed() -> None:
-        close()
-
-    return closed
+    async with AsyncExitStack() as opened:
+        ledger, outbox = _ledger(settings, opened)
+        bus = await _bus(settings, clock, opened)
+        book = await _book(settings, opened)
+        return Stores(ledger=ledger, outbox=outbox, bus=bus, book=book, opened=opened.pop_all())
 
 
 def _ledger(
-    settings: Settings, closing: list[Closing]
+    settings: Settings, opened: AsyncExitStack
 ) -> tuple[PostgresDatabase | Database, Outbox]:
     if settings.ledger_url is None:
         embedded_file = Database(settings.data_dir / "ledger.db")
-        closing.append(_closing(embedded_file.close))
+        opened.callback(embedded_file.close)
         upgrade(embedded_file)
         return embedded_file, EmbeddedOutbox(embedded_file)
     server = PostgresDatabase(settings.ledger_url)
-    closing.append(_closing(server.close))
+    opened.callback(server.close)
     require(server)
     outbox = SharedOutbox(server)
-    closing.append(_closing(outbox.close))
+    opened.callback(outbox.close)
     return server, outbox
 
 
-async def _bus(settings: Settings, clock: Clock, closing: list[Closing]) -> Bus:
+async def _bus(settings: Settings, clock: Clock, opened: AsyncExitStack) -> Bus:
     if settings.kafka is None:
         file = Database(settings.data_dir / "bus.db")
-        closing.append(_closing(file.close))
+        opened.callback(file.close)
         return LogBus(file, clock)
     # Half a second to import, for those who have no cluster.
     from app.bus.kafka import KafkaBus  # noqa: PLC0415
 
     bus = KafkaBus(settings.kafka, clock)
-    closing.append(bus.close)
+    opened.push_async_callback(bus.close)
     if settings.role in NEEDS_THE_BUS:
         await bus.start()
     return bus
 
 
-async def _book(settings: Settings, closing: list[Closing]) -> AccountBook:
+async def _book(settings: Settings, opened: AsyncExitStack) -> AccountBook:
     if settings.mongo is None:
         file = Database(settings.data_dir / "book.db")
-        closing.append(_closing(file.close))
+        opened.callback(file.close)
         return SqliteAccountBook(file)
     from app.accounts.mongo import close_client, make_client  # noqa: PLC0415 - as above
     from app.accounts.mongo_book import MongoAccountBook  # noqa: PLC0415
 
     client = make_client(settings.mongo.url, settings.mongo.driver)
-    closing.append(lambda: close_client(client))
+    opened.push_async_callback(close_client, client)
     if settings.role in WRITES_THE_VIEW:
         return await MongoAccountBook.open(client, settings.mongo.database)
     return MongoAccountBook(client, settings.mongo.database)

@@ -11,6 +11,7 @@ process down, because the next start knows how to go on and a half-dead process 
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
@@ -129,10 +130,11 @@ class Gateway:
             return
 
     async def close(self) -> None:
-        """Let go of the brokers and the stores."""
-        for broker in self.brokers.values():
-            await broker.close()
-        await self.stores.close()
+        """Let go of every broker and every store, whatever one of them raises."""
+        async with AsyncExitStack() as opened:
+            opened.push_async_callback(self.stores.close)
+            for broker in self.brokers.values():
+                opened.push_async_callback(broker.close)
 
     def not_ready(self) -> list[str]:
         """Return why no order can be made durable now; brokers and view are not asked."""
@@ -174,12 +176,17 @@ async def open_gateway(settings: Settings, clock: Clock | None = None) -> Gatewa
         name, _, passes = settings.crash_at.partition(":")
         crash.arm(name, int(passes))
     reference = load_reference(instruments_file=settings.instruments_file)
-    brokers = {
-        name: load(b.adapter, {"name": name, "clock": clock, **b.options})
-        for name, b in settings.brokers.items()
-        if "intake" in PARTS[settings.role] or "dispatch" in PARTS[settings.role]
-    }
-    return await furnish(settings, clock, await open_stores(settings, clock), brokers, reference)
+    speaks = not PARTS[settings.role].isdisjoint({"intake", "dispatch"})
+    async with AsyncExitStack() as opened:
+        brokers = {}
+        for name, b in settings.brokers.items() if speaks else ():
+            brokers[name] = load(b.adapter, {"name": name, "clock": clock, **b.options})
+            opened.push_async_callback(brokers[name].close)
+        stores = await open_stores(settings, clock)
+        opened.push_async_callback(stores.close)
+        gateway = await furnish(settings, clock, stores, brokers, reference)
+        opened.pop_all()  # from here on it is the gateway's to close
+    return gateway
 
 
 async def furnish(

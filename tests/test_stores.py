@@ -252,6 +252,19 @@ def test_while_they_are_open_nobody_else_has_them_and_afterwards_everybody(
     assert all(can_be_opened(tmp_path / name) for name in FILES)
 
 
+def test_one_whose_end_goes_wrong_keeps_none_of_the_others_open(tmp_path: Path) -> None:
+    def look(stores: Stores) -> None:
+        stores.opened.callback(full)  # it is let go of first
+
+    def full() -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        opened(Settings(data_dir=tmp_path), look)
+
+    assert all(can_be_opened(tmp_path / name) for name in FILES)
+
+
 # --- migrate ----------------------------------------------------------------------------
 
 
