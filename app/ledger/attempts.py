@@ -175,18 +175,18 @@ def _dated(keys: Iterable[str]) -> list[tuple[date, str]]:
 
 
 def open_at(connection: Connection, broker_id: str, outcome: Outcome | None = None) -> list[str]:
-    """Return the keys of the attempts at this broker of which nothing is known."""
+    """Return the keys of the attempts at this broker of which nothing is known, sorted."""
     values = {"broker": broker_id, "outcome": outcome, "claim": None}
     found = codec.decode(_INFLIGHT.run(connection, **values).scalar_one())
-    return [key for (key,) in found]
+    return sorted(key for (key,) in found)
 
 
 def in_doubt(connection: Connection, broker_id: str) -> list[OpenAttempt]:
-    """Return the attempts that only evidence can close."""
+    """Return the attempts that only evidence can close, by their keys."""
     keys = open_at(connection, broker_id, Outcome.UNKNOWN)
     return [
         OpenAttempt(a.key, a.order_id, a.broker_id, a.sent_ns)
-        for a in by_keys(connection, keys).values()
+        for a in sorted(by_keys(connection, keys).values())
         if a.outcome is Outcome.UNKNOWN
     ]
 

@@ -27,7 +27,7 @@ from app.ledger.dialect import Statement, of
 
 _CONTROLS: Final = text(
     "SELECT broker_id, version, tps, dispatch, breaker, changed_by, changed_at, reason,"
-    " expires_at, reverts_to FROM broker_control"
+    " expires_at, reverts_to FROM broker_control ORDER BY broker_id"
 )
 _PUT_CONTROL: Final = text(
     "INSERT INTO broker_control (broker_id, version, tps, dispatch, breaker,"
@@ -39,7 +39,10 @@ _PUT_CONTROL: Final = text(
     " reason = excluded.reason, expires_at = excluded.expires_at,"
     " reverts_to = excluded.reverts_to"
 )
-_HALTS: Final = text("SELECT scope, target, halted_by, halted_at, reason FROM halts")
+_HALTS: Final = text(
+    "SELECT scope, target, halted_by, halted_at, reason FROM halts"
+    " ORDER BY halted_at, scope, target"
+)
 _PUT_HALT: Final = text(
     "INSERT INTO halts (scope, target, halted_by, halted_at, reason)"
     " VALUES (:scope, :target, :halted_by, :halted_at, :reason) ON CONFLICT DO NOTHING"
@@ -48,7 +51,7 @@ _LIFT: Final = text("DELETE FROM halts WHERE scope = :scope AND target = :target
 _ROUTES: Final = text("SELECT route_id, active_broker, epoch FROM routes ORDER BY route_id")
 _OVERRIDES: Final = text(
     "SELECT trading_session_id, version, opens_at, closes_at, changed_by, reason"
-    " FROM session_overrides"
+    " FROM session_overrides ORDER BY trading_session_id"
 )
 _PUT_OVERRIDE: Final = text(
     "INSERT INTO session_overrides (trading_session_id, version, opens_at, closes_at,"
@@ -221,7 +224,7 @@ def doubts(connection: Connection) -> list[Doubt]:
     for day in connection.execute(_DOUBTFUL_DAYS).scalars().all():
         on = date.fromisoformat(str(day))
         found += [Doubt._make(row) for row in _DOUBTS.run(connection, on)]
-    return sorted(found, key=lambda doubt: doubt.since)
+    return sorted(found, key=lambda doubt: (doubt.since, doubt.order_id))
 
 
 def backlog(connection: Connection) -> Backlog:
