@@ -41,12 +41,14 @@ def say(text: str) -> None:
     sys.stdout.write(f"\n{text}")
 
 
-def until(condition: Callable[[], T], what: str, timeout_s: float) -> T:
+def until(
+    condition: Callable[[], T], what: str, timeout_s: float, every_s: float = ASK_EVERY_S
+) -> T:
     """Return the first true answer, or fail with what was waited for."""
     give_up_at = perf_counter() + timeout_s
     while not (answer := condition()):
         assert perf_counter() < give_up_at, f"not within {timeout_s} s: {what}"
-        sleep(ASK_EVERY_S)
+        sleep(every_s)
     return answer
 
 
