@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.domain.anomaly import Anomaly
 from app.domain.messages import ExecutionReport
 from app.domain.order import Order
 
@@ -15,6 +16,7 @@ _orders: Final = msgspec.json.Decoder(list[Order])
 _report: Final = msgspec.json.Decoder(ExecutionReport)
 _reports: Final = msgspec.json.Decoder(list[ExecutionReport])
 _executions: Final = msgspec.json.Decoder(list[tuple[str, ExecutionReport]])
+_kept: Final = msgspec.json.Decoder(tuple[int, Anomaly])
 _any: Final = msgspec.json.Decoder()
 _numbered: Final = msgspec.json.Decoder(list[tuple[int, msgspec.Raw]])
 _encoder: Final = msgspec.json.Encoder()
@@ -51,6 +53,11 @@ def decode_reports(raw: bytes | str) -> list[ExecutionReport]:
 def decode_executions(raw: bytes | str) -> list[tuple[str, ExecutionReport]]:
     """Read an array of [order id, execution report]."""
     return _executions.decode(raw)
+
+
+def decode_kept(raw: bytes | str) -> tuple[int, Anomaly]:
+    """Read [when others were last told, anomaly]."""
+    return _kept.decode(raw)
 
 
 def split(raw: bytes | str) -> list[tuple[int, bytes]]:

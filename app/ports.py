@@ -279,17 +279,25 @@ class AnomalyStore(Protocol):
         """Open, escalate, update or resolve the anomaly of each (rule, subject); return changes.
 
         A finding without severity resolves; one that says the same again is an update, told at
-        most every ten seconds. Findings of one episode share an incident.
+        most every ten seconds and returned only then. Findings of one episode share an incident.
         """
 
     async def open_anomalies(self) -> list[Anomaly]:
         """Return what goes on, the oldest first."""
 
     async def anomalies(self, before: int | None, limit: int) -> list[Anomaly]:
-        """Return the latest ones, opened before that instant, the newest first."""
+        """Return the latest ones, opened before that instant, the newest first.
+
+        A few more than `limit` where several opened in one millisecond: a page never parts them.
+        """
+
+    async def anomaly(self, anomaly_id: str) -> Anomaly | None: ...
 
     async def acknowledge(self, anomaly_id: str, by: Actor) -> Anomaly:
-        """Note that somebody has seen it, audited; or raise `Refused(NOT_FOUND)`."""
+        """Note that somebody has seen it, audited; or raise `Refused(NOT_FOUND)`.
+
+        The first one stands.
+        """
 
     async def silence(self, anomaly_id: str, until: int, by: Actor) -> Anomaly:
         """Let nobody be told of it before then, audited."""

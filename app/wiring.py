@@ -36,6 +36,7 @@ from app.domain.order import Order
 from app.domain.records import DaysKept
 from app.intake.desk import Desk
 from app.intake.writer import Writer
+from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.partition_job import PartitionJob
 from app.ledger.relay import Relay
 from app.ledger.store import Ledger
@@ -67,6 +68,7 @@ class Gateway:
     clock: Clock
     stores: Stores
     ledger: Ledger
+    anomalies: AnomalyLedger
     board: Board
     desk: Desk
     writer: Writer
@@ -235,6 +237,7 @@ async def furnish(
         clock=clock,
         stores=stores,
         ledger=ledger,
+        anomalies=AnomalyLedger(stores.ledger, clock, lambda: board.reference.calendar),
         board=board,
         desk=desk,
         writer=writer,

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from app.domain.anomaly import Finding, Observed, Recommended, Severity, Subject, Threshold
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.order import Order
 from app.domain.records import Taking
@@ -134,3 +135,23 @@ def a_taking(client_order_id: str = "c-1", *, reserved: bool = False, **facts: A
     session = facts.pop("session", SESSION)
     request = a_request(client_order_id, **facts)
     return Taking(request, request_hash(request), session, reserved, route_id or request.market)
+
+
+def a_finding(
+    severity: Severity | None = Severity.WARNING,
+    subject: str = "broker/north",
+    rule_id: str = "broker.error_rate",
+    **facts: Any,
+) -> Finding:
+    """Return what a rule found: 71 of 100 answers were failures."""
+    finding = Finding(
+        rule_id=rule_id,
+        rule_version=3,
+        subject=Subject(*subject.split("/", 1)),
+        severity=severity,
+        observed=Observed("error_ratio", 0.71, "ratio", 10.0, 100),
+        threshold=Threshold(">=", 0.2, 0.02, 8.0),
+        recommended=Recommended("failover", "south", 0.9),
+        evidence={"by_answer": {"unknown": 71}},
+    )
+    return finding._replace(**facts)

@@ -94,8 +94,12 @@ def new_order_id(trade_date: date, now: int, random80: int) -> str:
 
     It sorts by trade date and names its partition; its time is *not* the acceptance time.
     """
+    return ulid((trade_date - EPOCH).days * DAY_MS + now % DAY_MS, random80)
+
+
+def ulid(milliseconds: int, random80: int) -> str:
+    """Return 26 letters that sort by time and meet no others by chance."""
     assert 0 <= random80 < 1 << 80
-    milliseconds = (trade_date - EPOCH).days * DAY_MS + now % DAY_MS
     number = milliseconds << 80 | random80
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 

@@ -1,0 +1,64 @@
+"""The record of trouble: `AnomalyStore` of `app/ports.py`.
+
+It stands beside `Ledger` on the same database, because both have a word `note`. It adds the
+time, fresh numbers for ids, and the calendar to `anomalies`. What watches says the
+same each second, and mostly that all is well: that is looked up beside the writer, and only
+what changes something takes its turn there.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from app.clock import Clock
+from app.domain.anomaly import Anomaly, Finding
+from app.domain.records import Actor
+from app.domain.session import Calendar
+from app.ledger import anomalies
+from app.ledger.anomalies import Drawn
+from app.ledger.edge import Edge
+from app.sql import Database
+
+ID_BITS: Final = 80
+
+
+class AnomalyLedger(Edge):
+    """Remembers what goes wrong, and tells of it."""
+
+    def __init__(
+        self, database: Database, clock: Clock, calendar: Callable[[], Calendar] | None = None
+    ) -> None:
+        super().__init__(database, clock)
+        # It says of each anomaly which session it fell into.
+        self._calendar = calendar
+
+    async def note(self, findings: Sequence[Finding]) -> list[Anomaly]:
+        going_on = await self._read(anomalies.standing)
+        known = {(kept.anomaly.rule_id, kept.anomaly.subject) for kept in going_on}
+        telling = [f for f in findings if f.severity or (f.rule_id, f.subject) in known]
+        if not telling:
+            return []
+        drawn = self._drawn(len(telling))
+        return await self._write(lambda c: anomalies.note(c, telling, drawn))
+
+    async def open_anomalies(self) -> list[Anomaly]:
+        return [kept.anomaly for kept in await self._read(anomalies.standing)]
+
+    async def anomalies(self, before: int | None, limit: int) -> list[Anomaly]:
+        return await self._read(lambda c: anomalies.page(c, before, limit))
+
+    async def anomaly(self, anomaly_id: str) -> Anomaly | None:
+        kept = await self._read(lambda c: anomalies.one(c, anomaly_id))
+        return None if kept is None else kept.anomaly
+
+    async def acknowledge(self, anomaly_id: str, by: Actor) -> Anomaly:
+        now = self._clock.now()
+        return await self._write_once(lambda c: anomalies.acknowledge(c, anomaly_id, by, now))
+
+    async def silence(self, anomaly_id: str, until: int, by: Actor) -> Anomaly:
+        now = self._clock.now()
+        return await self._write_once(lambda c: anomalies.silence(c, anomaly_id, until, by, now))
+
+    def _drawn(self, findings: int) -> Drawn:
+        numbers = [self._clock.random_bits(ID_BITS) for _ in range(2 * findings)]
+        calendar = self._calendar() if self._calendar is not None else None
+        return Drawn(self._clock.now(), numbers, calendar)
