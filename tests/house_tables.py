@@ -77,6 +77,7 @@ PURE = {
     "app/domain/",
     "app/ledger/partitions.py",
     "app/failover/policy.py",
+    "app/failover/watch.py",
     "app/intake/checks.py",
     "app/quotes/frame.py",
     "app/quotes/selector.py",
