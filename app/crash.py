@@ -18,6 +18,8 @@ POINTS: Final = frozenset(
         "cancel.before_send",
         "claim.after_commit",
         "claim.before_commit",
+        "failover.after_epoch",
+        "failover.before_commit",
         "find.after_reply",
         "intake.after_commit",
         "intake.before_commit",

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from app.domain.anomaly import Anomaly, Finding
 from app.domain.errors import Busy, Code, Refused
+from app.domain.failover import Failover, Leader, RoutePolicy
 from app.domain.messages import (
     Answer,
     Cancellation,
@@ -301,6 +302,48 @@ class AnomalyStore(Protocol):
 
     async def silence(self, anomaly_id: str, until: int, by: Actor) -> Anomaly:
         """Let nobody be told of it before then, audited."""
+
+
+class FailoverStore(Protocol):
+    """Remembers who leads each route. Each change and the event that tells it are one commit.
+
+    Whoever writes by himself names his lease, and one who has lost it writes nothing: `FenceLost`.
+    A person's word needs none, and is audited.
+    """
+
+    async def policies(self) -> dict[str, RoutePolicy]:
+        """Return the policy of each route, also of one for which none was ever set."""
+
+    async def set_policy(
+        self, wanted: RoutePolicy, expected_version: int, by: Actor
+    ) -> RoutePolicy:
+        """Store `wanted` as the next version, or raise `Refused` (not found, stale)."""
+
+    async def failovers(self, since: int) -> list[Failover]:
+        """Return what began since then, and whatever goes on, the latest first."""
+
+    async def failover(self, failover_id: str) -> Failover | None: ...
+
+    async def note_failover(self, failover: Failover, authority: Leader | Actor) -> None:
+        """Store the next number of a failover, if it is the next: else `Refused` (stale, running).
+
+        One goes on at a time on a route.
+        """
+
+    async def fence(
+        self, failover: Failover, expected_epoch: int, authority: Leader | Actor
+    ) -> Failover:
+        """Lead the route to `to_broker` under the next epoch, noting the failover in the same step.
+
+        Raises `Refused(STALE_EPOCH)` if the route is elsewhere by now. No claim under the old
+        epoch commits after this.
+        """
+
+    async def acknowledge_failover(self, failover_id: str, by: Actor) -> Failover:
+        """Note that somebody has read it, audited; or raise `Refused(NOT_FOUND)`."""
+
+    async def left_behind(self, route_id: str, broker_id: str) -> tuple[int, int]:
+        """Return how many of a route's attempts at a broker are unanswered, how many in doubt."""
 
 
 class Charge(NamedTuple):

@@ -127,6 +127,7 @@ CONTRACTS = {
     "ControlStore": "tests/contracts/test_ledger.py",
     "Desk": "one room's own door, handed to web: its room's tests hold it",
     "DispatchStore": "tests/contracts/test_ledger.py",
+    "FailoverStore": "tests/contracts/test_failovers.py",
     "Floor": "one room's own door, handed to web: its room's tests hold it",
     "OrderStore": "tests/contracts/test_ledger.py",
 }

@@ -30,6 +30,13 @@ class Code(Enum):
         409,
         "This step needs another person than the one who took the first.",
     )
+    FAILOVER_RUNNING = ("failover-running", 409, "Another failover of this route is not over yet.")
+    FAILOVER_FENCED = (
+        "failover-fenced",
+        409,
+        "The route leads to the other broker already; only another failover changes that.",
+    )
+    STALE_EPOCH = ("stale-epoch", 412, "The route has changed its broker since it was looked at.")
     STALE_VERSION = ("stale-version", 412, "If-Match names an older version.")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is larger than the route takes.")
     VALIDATION_FAILED = ("validation-failed", 422, "A field is missing, unknown or malformed.")
@@ -57,6 +64,7 @@ class Code(Enum):
         "tps must be a whole number from 1 to the broker's contract.",
     )
     TRADING_HALTED = ("trading-halted", 423, "A halt covers this order.")
+    PRECHECKS_FAILED = ("prechecks-failed", 422, "The other broker is not fit for this now.")
     IF_MATCH_REQUIRED = ("if-match-required", 428, "This write needs If-Match.")
     QUOTA_EXCEEDED = ("quota-exceeded", 429, "The caller is over its quota.")
     INTERNAL = ("internal-error", 500, "A fault of ours; the request id finds it in the log.")

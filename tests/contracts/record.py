@@ -17,7 +17,7 @@ from app.domain.order import Order
 from app.domain.records import Actor, Claimed, Fence, Taken
 from app.ledger.schema import upgrade
 from app.ledger.store import Ledger
-from app.ports import ControlStore, DispatchStore, OrderStore
+from app.ports import ControlStore, DispatchStore, FailoverStore, OrderStore
 from app.postgres import PostgresDatabase
 from app.sql import Database as SqlDatabase
 from app.sqlite import Database
@@ -29,8 +29,8 @@ KIM: Final = Actor("kim", "because")
 LEE: Final = Actor("lee", "all is well")
 
 
-class Record(OrderStore, DispatchStore, ControlStore, Protocol):
-    """All three ports on one record."""
+class Record(OrderStore, DispatchStore, ControlStore, FailoverStore, Protocol):
+    """All four ports on one record."""
 
 
 class Shop:
@@ -86,7 +86,7 @@ def opened(path: Path | None, clock: StillClock) -> tuple[Database, Ledger]:
 def declared(database: SqlDatabase, clock: StillClock) -> Ledger:
     """Return the ledger on a database at the head of its schema."""
     ledger = Ledger(database, clock)
-    ledger.declare({"north": 100}, {"XNAS": "north"})
+    ledger.declare({"north": 100, "south": 100}, {"XNAS": "north"})
     return ledger
 
 

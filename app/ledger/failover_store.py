@@ -1,0 +1,54 @@
+"""The record as whoever changes the course sees it: `FailoverStore` of `app/ports.py`.
+
+It adds the time to `failovers`; each change and the event that tells it are one commit. A fence
+whose answer was lost is read back by the next look at the route, so none is ever asked for twice.
+"""
+
+from app import crash
+from app.domain.failover import Failover, Leader, RoutePolicy
+from app.domain.records import Actor
+from app.ledger import failovers
+from app.ledger.edge import Edge
+
+
+class FailoverLedger(Edge):
+    """Leads routes, and remembers where they led."""
+
+    async def policies(self) -> dict[str, RoutePolicy]:
+        return await self._read(failovers.policies)
+
+    async def set_policy(
+        self, wanted: RoutePolicy, expected_version: int, by: Actor
+    ) -> RoutePolicy:
+        now = self._clock.now()
+        return await self._write_once(
+            lambda c: failovers.set_policy(c, wanted, expected_version, by, now)
+        )
+
+    async def failovers(self, since: int) -> list[Failover]:
+        return await self._read(lambda c: failovers.failovers(c, since))
+
+    async def failover(self, failover_id: str) -> Failover | None:
+        return await self._read(lambda c: failovers.failover(c, failover_id))
+
+    async def note_failover(self, failover: Failover, authority: Leader | Actor) -> None:
+        now = self._clock.now()
+        await self._write_once(lambda c: failovers.note(c, failover, authority, now))
+
+    async def fence(
+        self, failover: Failover, expected_epoch: int, authority: Leader | Actor
+    ) -> Failover:
+        now = self._clock.now()
+        after = await self._write_once(
+            lambda c: failovers.fence(c, failover, expected_epoch, authority, now),
+            "failover.before_commit",
+        )
+        crash.point("failover.after_epoch")
+        return after
+
+    async def acknowledge_failover(self, failover_id: str, by: Actor) -> Failover:
+        now = self._clock.now()
+        return await self._write_once(lambda c: failovers.acknowledge(c, failover_id, by, now))
+
+    async def left_behind(self, route_id: str, broker_id: str) -> tuple[int, int]:
+        return await self._read(lambda c: failovers.left_behind(c, route_id, broker_id))
