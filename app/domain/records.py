@@ -157,7 +157,8 @@ class BrokerControl(NamedTuple):
     changed_at: int
     reason: str
     expires_at: int | None
-    reverts_to: str | None  # JSON of what `expires_at` brings back
+    reverts_to: str | None  # JSON of what `expires_at` brings back, name by name
+    tuning: str | None = None  # JSON: how the rate is found, as `app/domain/tuning.py` reads it
 
 
 class Halt(NamedTuple):
@@ -256,3 +257,7 @@ class LaneStatus(NamedTuple):
     next_trial_s: float | None
     tps_contract: int
     health: Health | None = None
+    tps_in_force: int = 0  # the operator's number or the schedule's; `tps_effective` is what acts
+    tps_source: str = "operator"  # of what acts: or schedule, ramp, adaptive, slow start
+    tps_advised: int | None = None  # where the gateway would turn it, if it may only say so
+    throttle_wish_s: float | None = None  # the broker asked for a longer pause than it was given

@@ -1,0 +1,97 @@
+"""A broker's limit that moves with the clock: which number a profile says at an instant. Pure.
+
+    [{"at": "open-60m", "tps": 6}, {"at": "open", "tps": 3}, {"at": "open+10m", "tps": 6}]
+
+An edge counts from its instant until the next one, also over the night; before the first there is
+no number. Some brokers halve their limit at the open, by their own clock, so a lower number acts
+early and a higher one late. A broker of several markets has one limit: the lowest number counts.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from app.domain.session import Calendar, TradingSession
+from app.domain.tuning import Edge
+
+EDGE: Final = re.compile(r"(open|close)(?:([+-])([0-9]{1,5})([smh]))?")
+UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000}
+# Further away, edges of one session would lie in the next one.
+OFFSET_MS_MAX: Final = 12 * 3_600_000
+# A second of the broker's own window, and a second for clocks that differ and a tick of ours.
+GUARD_MS: Final = 2_000
+# Longer than any holidays: the last session's last edge still counts on the day before the next.
+LOOK_BACK_MS: Final = 14 * 86_400_000
+
+
+class BadEdge(ValueError):
+    """An instant that is none; the message says which and what was expected."""
+
+
+class Turn(NamedTuple):
+    """A number that a profile puts in force; `from_ms` is when it acts, `at` what was written."""
+
+    at: int
+    from_ms: int
+    tps: int
+
+
+def offset_of(at: str) -> tuple[str, int]:
+    """Return a bell and the milliseconds after it, or raise `BadEdge`."""
+    found = EDGE.fullmatch(at)
+    if found is None:
+        raise BadEdge(f"expected an instant such as open, open-60m or close-10m, was {at!r}")
+    bell, sign, count, unit = found.groups()
+    offset = int(count) * UNITS_MS[unit] if count else 0
+    if offset > OFFSET_MS_MAX:
+        raise BadEdge(f"expected at most 12 hours from the bell, was {at!r}")
+    return bell, -offset if sign == "-" else offset
+
+
+def around(calendar: Calendar, market: str, now: int) -> list[TradingSession]:
+    """Return the sessions of a market whose edges may count at this instant or be the next."""
+    ended = [s for s in calendar.ended(now, now - LOOK_BACK_MS) if s.market == market]
+    opened = [s for s in calendar.open_now(now) if s.market == market]
+    following = calendar.next(market, now)
+    found = [*ended[-2:], *opened, *([following] if following else [])]
+    return [session for session in found if not session.is_closed_day]
+
+
+def turns(schedule: Sequence[Edge], sessions: Iterable[TradingSession]) -> list[Turn]:
+    """Return every edge of these sessions of one market, in the order in which they count."""
+    dated = sorted(
+        (_instant(session, edge.at), edge.tps) for session in sessions for edge in schedule
+    )
+    found: list[Turn] = []
+    for at, tps in dated:
+        before = found[-1].tps if found else tps
+        guard = 0 if tps == before else GUARD_MS if tps > before else -GUARD_MS
+        found.append(Turn(at, at + guard, tps))
+    return found
+
+
+def tps_at(schedule: Sequence[Edge], calendar: Calendar, markets: Iterable[str], now: int) -> int:
+    """Return the lowest number that the profile says for these markets; 0 if it says none."""
+    said = []
+    for market in markets:
+        passed = [t for t in turns(schedule, around(calendar, market, now)) if t.from_ms <= now]
+        said += [passed[-1].tps] if passed else []
+    return min(said, default=0)
+
+
+def next_turn(
+    schedule: Sequence[Edge], calendar: Calendar, markets: Iterable[str], now: int
+) -> Turn | None:
+    """Return the next edge of these markets that has not acted yet."""
+    following = [
+        turn
+        for market in markets
+        for turn in turns(schedule, around(calendar, market, now))
+        if turn.from_ms > now
+    ]
+    return min(following, key=lambda turn: turn.from_ms, default=None)
+
+
+def _instant(session: TradingSession, at: str) -> int:
+    bell, offset = offset_of(at)
+    return (session.opens_at if bell == "open" else session.closes_at) + offset
