@@ -20,9 +20,10 @@ from sqlalchemy import Connection, text
 
 from app.domain.errors import Refused
 from app.domain.records import FenceLost
+from app.ledger.columns import shared
 from app.ledger.schema import create, upgrade
 from app.ledger.store import Ledger
-from app.ledger.tables import PARTED, parted, shared
+from app.ledger.tables import PARTED, parted
 from app.postgres import PostgresDatabase
 from app.sql import Database as SqlDatabase
 from app.sqlite import Database
