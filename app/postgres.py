@@ -82,7 +82,7 @@ class PostgresDatabase:
             raise
 
     def _verify(self) -> None:
-        with _translated(), self._engine.connect() as connection:
+        with translated(), self._engine.connect() as connection:
             found = {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in OFF}
         weak = {name: value for name, value in found.items() if value == OFF[name]}
         if weak:
@@ -103,7 +103,7 @@ class PostgresDatabase:
         for run in range(1, RUNS_MAX + 1):
             stage = _Stage.CONNECTING
             try:
-                with _translated(), self._engine.begin() as connection:
+                with translated(), self._engine.begin() as connection:
                     stage = _Stage.WORKING
                     result = work(connection)
                     stage = _Stage.COMMITTING
@@ -119,12 +119,12 @@ class PostgresDatabase:
         raise AssertionError("a loop that returns or raises")
 
     def _read_now(self, work: Work[T]) -> T:
-        with _translated(), self._engine.connect() as connection:
+        with translated(), self._engine.connect() as connection:
             return work(connection)
 
     def session(self) -> sa.Connection:
         """Return a connection of one's own, in autocommit: for locks that live as long as it."""
-        with _translated():
+        with translated():
             return self._sessions.connect()
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ def sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-class _translated:  # noqa: N801 - reads as a clause: `with _translated():`
+class translated:  # noqa: N801 - reads as a clause: `with translated():`
     """Says `StoreAway` for every way in which a connection can be lost."""
 
     def __enter__(self) -> None:

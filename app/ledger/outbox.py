@@ -15,12 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 
 from app import codec
 from app.ledger.tables import SHARDS
 from app.ports import Event, StoreAway
-from app.postgres import PostgresDatabase
+from app.postgres import PostgresDatabase, translated
 from app.sql import Database
 
 T = TypeVar("T")
@@ -142,8 +141,9 @@ class SharedOutbox:
         try:
             if self._session is None:
                 self._session = self._database.session()
-            return work(self._session)
-        except (DBAPIError, StoreAway) as e:
+            with translated():  # what is no loss of the server is a bug, and nobody retries a bug
+                return work(self._session)
+        except StoreAway as e:
             self._let_go()
             raise StoreAway(f"the outbox is away: {e}") from e
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import pytest
+from sqlalchemy.exc import ProgrammingError
 
 from app.ledger import outbox as subject
 from app.ledger.outbox import Outbox, SharedOutbox
@@ -206,6 +207,16 @@ def test_who_lost_its_session_has_lost_its_shards_and_knows_it(crowd: Crowd) -> 
     assert crowd.run(second.outbox.next(10)) == in_hand
     crowd.run(first.outbox.done(in_hand))  # late, and harmless: it is on the bus
     assert crowd.run(second.relay.step()) == 0
+
+
+def test_a_ledger_without_an_outbox_is_no_server_that_is_away(crowd: Crowd) -> None:
+    """Who retries that retries for ever, and says all the while that the server will come back."""
+    carrier = crowd.carrier()
+    crowd.run(carrier.outbox.next(1))
+    crowd.site.sql("DROP TABLE outbox")
+
+    with pytest.raises(ProgrammingError, match='relation "outbox" does not exist'):
+        crowd.run(carrier.relay.step())
 
 
 def test_one_session_holds_all_the_locks_and_none_is_left_behind(crowd: Crowd) -> None:
