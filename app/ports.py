@@ -7,6 +7,7 @@ it. The trap it avoids: a double that drifts from the thing it doubles.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple, Protocol
 
@@ -532,4 +533,5 @@ class ControlStore(Protocol):
 
     async def backlog(self) -> Backlog: ...
 
-    async def by_status(self, trading_session_id: str) -> dict[str, int]: ...
+    async def by_status(self, trading_session_id: str, trade_date: date) -> dict[str, int]:
+        """Count the orders of one session, which is of that date."""

@@ -22,7 +22,7 @@ from app.domain.records import (
     Route,
     SessionOverride,
 )
-from app.ledger import audit
+from app.ledger import audit, days
 from app.ledger.dialect import Statement, of
 
 _CONTROLS: Final = text(
@@ -210,6 +210,7 @@ _DOUBTS: Final = Statement(
 _DOUBTFUL_DAYS: Final = text(
     "SELECT DISTINCT trade_date FROM dispatch_inflight WHERE outcome = 'unknown'"
 )
+# A million of each are some 150 ms of the server: for a scrape or a person, not for a loop.
 _COUNTS: Final = {
     "reserved": text("SELECT trading_session_id, count(*) FROM reserved_book GROUP BY 1"),
     "ready": text("SELECT route_id, count(*) FROM dispatch_ready GROUP BY 1"),
@@ -227,29 +228,54 @@ def doubts(connection: Connection) -> list[Doubt]:
     return sorted(found, key=lambda doubt: (doubt.since, doubt.order_id))
 
 
+# Eight events fill a page, so that a million of them are a gigabyte to read; and what is dead lies
+# between. So far it is counted; beyond, it is as many as there are ids from first to last, which
+# is a few too many.
+OUTBOX_COUNTED_MAX: Final = 10_000
+_OUTBOX: Final = text(
+    "SELECT CASE WHEN n < :most THEN n ELSE (SELECT max(id) - min(id) + 1 FROM outbox) END"
+    " FROM (SELECT count(*) AS n FROM (SELECT 1 FROM outbox LIMIT :most) AS few) AS counted"
+)
+_BY_STATUS: Final = Statement(
+    lambda _: (
+        "SELECT o.status, count(*) AS orders FROM orders@day AS o"
+        " WHERE o.trade_date = @day AND o.trading_session_id = :session GROUP BY 1"
+    )
+)
+
+
 def backlog(connection: Connection) -> Backlog:
+    """Count what waits; an outbox of more than `OUTBOX_COUNTED_MAX` is told roughly."""
     counts: dict[str, dict[str, int]] = {
         name: {row[0]: row[1] for row in connection.execute(q)} for name, q in _COUNTS.items()
     }
-    outbox = connection.execute(text("SELECT count(*) FROM outbox")).scalar_one()
+    outbox = connection.execute(_OUTBOX, {"most": OUTBOX_COUNTED_MAX}).scalar_one()
     return Backlog(counts["reserved"], counts["ready"], counts["in_doubt"], outbox)
 
 
-def by_status(connection: Connection, session: str) -> dict[str, int]:
-    """Count a session's orders by status: one pass over the table, for a plan, not for a loop."""
-    counted = text(
-        "SELECT status, count(*) AS orders FROM orders"
-        " WHERE trading_session_id = :session GROUP BY 1"
-    )
-    found = connection.execute(counted, {"session": session})
+def by_status(connection: Connection, session: str, day: date) -> dict[str, int]:
+    """Count a session's orders by status: one pass over its day, for a plan, not for a loop."""
+    if not days.is_attached(connection, day):
+        return {}
+    found = _BY_STATUS.run(connection, day, session=session)
     return {row.status: row.orders for row in found}
 
 
+# The book is stepped through from one session to the next, a look into its key for each.
+_RESERVED_SESSIONS: Final = text(
+    "WITH RECURSIVE found (session) AS (SELECT min(trading_session_id) FROM reserved_book"
+    " UNION ALL SELECT (SELECT min(b.trading_session_id) FROM reserved_book AS b"
+    " WHERE b.trading_session_id > f.session) FROM found AS f WHERE f.session IS NOT NULL)"
+    " SELECT session FROM found WHERE session IS NOT NULL"
+)
+# The queue is read whole: it holds what the open sessions have not yet sent, and an index for
+# this question alone would have to be written with each order.
+_READY_SESSIONS: Final = text("SELECT DISTINCT trading_session_id FROM dispatch_ready")
+
+
 def waiting_sessions(connection: Connection) -> list[str]:
-    """Return the sessions for which an unsent order waits, skipping from one to the next."""
+    """Return the sessions for which an unsent order waits."""
     found: set[str] = set()
-    for table in ("reserved_book", "dispatch_ready"):
-        found.update(
-            connection.execute(text(f"SELECT DISTINCT trading_session_id FROM {table}")).scalars()
-        )
+    for statement in (_RESERVED_SESSIONS, _READY_SESSIONS):
+        found.update(connection.execute(statement).scalars())
     return sorted(found)

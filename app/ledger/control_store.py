@@ -5,6 +5,7 @@ commit.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from app import crash
 from app.domain.order import Order
@@ -117,5 +118,5 @@ class ControlLedger(Edge):
     async def backlog(self) -> Backlog:
         return await self._read(control.backlog)
 
-    async def by_status(self, trading_session_id: str) -> dict[str, int]:
-        return await self._read(lambda c: control.by_status(c, trading_session_id))
+    async def by_status(self, trading_session_id: str, trade_date: date) -> dict[str, int]:
+        return await self._read(lambda c: control.by_status(c, trading_session_id, trade_date))

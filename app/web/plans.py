@@ -35,7 +35,7 @@ class Plans:
         session = self._house.reference().calendar.session(call.part("trading_session_id"))
         if session is None:
             raise not_there()
-        backlog, counts = await self._counted(session.trading_session_id)
+        backlog, counts = await self._counted(session)
         reserved = backlog.reserved.get(session.trading_session_id, 0)
         now = self._house.clock.now()
         brokers = await self._brokers(session, reserved, backlog, now)
@@ -69,13 +69,14 @@ class Plans:
         bells = {"opens_at": rfc3339(moved.opens_at), "closes_at": rfc3339(moved.closes_at)}
         return ok(moved._asdict() | bells)
 
-    async def _counted(self, session_id: str) -> tuple[Backlog, dict[str, int]]:
+    async def _counted(self, session: TradingSession) -> tuple[Backlog, dict[str, int]]:
+        name, day = session.trading_session_id, session.trade_date
         control = self._house.control
-        backlog, counts = await control.backlog(), await control.by_status(session_id)
+        backlog, counts = await control.backlog(), await control.by_status(name, day)
         for _ in range(LOOKS_MAX - 1):
-            if backlog.reserved.get(session_id, 0) == counts.get(Status.RESERVED, 0):
+            if backlog.reserved.get(name, 0) == counts.get(Status.RESERVED, 0):
                 break
-            backlog, counts = await control.backlog(), await control.by_status(session_id)
+            backlog, counts = await control.backlog(), await control.by_status(name, day)
         return backlog, counts
 
     async def _brokers(

@@ -16,7 +16,7 @@ from app.domain.messages import Accepted, ExecutionType, Unknown
 from app.domain.order import Order
 from app.domain.records import Applied, Claimed, Conflict, FenceLost, OrderQuery, Settlement, Taken
 from app.domain.values import CancelOrigin, PendingRequest, Status
-from tests.builders import SESSION, StillClock, a_report, a_taking
+from tests.builders import SESSION, TODAY, StillClock, a_report, a_taking
 from tests.contracts.record import KIM, Shop, opened, sendable, shop
 
 __all__ = ["shop"]
@@ -240,7 +240,7 @@ def test_the_bell_and_the_end_of_the_session(shop: Shop) -> None:
 
     assert shop.run(shop.store.waiting_sessions()) == [session]
     assert shop.run(shop.store.release(session, 2, sendable)) == (2, 0)
-    assert shop.run(shop.store.by_status(session)) == {"queued": 2, "reserved": 1}
+    assert shop.run(shop.store.by_status(session, TODAY)) == {"queued": 2, "reserved": 1}
     assert shop.run(shop.store.expire(session, 10)) == 3
     assert {shop.get(o.order_id).status for o in orders} == {Status.EXPIRED}
     assert shop.run(shop.store.waiting_sessions()) == []

@@ -19,6 +19,7 @@ from sqlalchemy import event
 from app.domain.messages import Accepted, NotSent, Unknown
 from app.domain.records import Fence, OrderQuery, Settlement
 from app.domain.values import CancelOrigin
+from app.ledger.control import OUTBOX_COUNTED_MAX
 from tests.builders import SESSION, TODAY, a_report, a_taking
 from tests.ledger.books import sendable
 from tests.ledger.pg import Process, Site
@@ -225,6 +226,34 @@ def test_a_listing_reads_a_page_of_each_day_and_no_more(site: Site) -> None:
 
     assert len(found) == 10
     assert watch.worst()[0] <= LOOKED_AT_MAX
+
+
+def test_who_asks_what_waits_reads_neither_the_book_nor_other_days_nor_a_full_outbox(
+    site: Site,
+) -> None:
+    waiting = 2 * OUTBOX_COUNTED_MAX
+    process = site.process(writers=1)
+    site.fill(waiting)
+    site.fill(waiting, 2_000_000, day=TODAY + timedelta(days=1))
+    site.sql(
+        "WITH moved AS (DELETE FROM dispatch_ready RETURNING *) INSERT INTO reserved_book"
+        " SELECT trading_session_id || accept_sequence % 3, accept_sequence, trade_date, route_id"
+        " FROM moved"
+    )
+    site.sql(
+        "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload) SELECT n,"
+        f" 'orders', 'ann', 't', repeat('x', 900) FROM generate_series(1, {waiting}) AS n"
+    )
+    watch = Watch(site, process)
+
+    sessions = process.run(process.ledger.waiting_sessions())
+    assert sessions == [SID + end for end in "012"]
+    assert watch.worst()[0] <= len(sessions) + 2
+    assert process.run(process.ledger.by_status(SID, TODAY)) == {"queued": waiting}
+    assert watch.days() == {f"orders_{TODAY:%Y%m%d}"}
+    assert process.run(process.ledger.backlog()).outbox == waiting
+    counted = [plan for plan in watch.plans if "FROM outbox" in plan["Query Text"]]
+    assert max(map(_looked_at, _nodes(counted[0]["Plan"]))) <= OUTBOX_COUNTED_MAX
 
 
 def test_what_has_left_the_head_of_a_queue_is_not_walked_over_for_each_newcomer(

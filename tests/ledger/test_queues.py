@@ -5,7 +5,7 @@ from typing import Any, Final
 from app.domain.errors import Code
 from app.domain.records import Claimed
 from app.domain.values import Status
-from tests.builders import SESSION, a_taking
+from tests.builders import SESSION, TODAY, a_taking
 from tests.ledger.books import Books, sendable
 
 ID: Final = SESSION.trading_session_id
@@ -73,7 +73,7 @@ def test_the_end_of_a_session_ends_what_never_left(books: Books) -> None:
 
     assert expire(books) == 2
     assert expire(books) == 0
-    by_status = books.run(books.ledger.by_status(ID))
+    by_status = books.run(books.ledger.by_status(ID, TODAY))
     assert by_status == {"expired": 2, "new": 1}
     assert books.order(reserved.order_id).reason_code == "session-over"
     assert books.order(other.order_id).status is Status.QUEUED
