@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     )
     instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
     keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")
-    docs: bool = Field(default=True, description="serve /docs and /openapi.json")
+    docs: bool = Field(default=True, description="serve /docs, /openapi.json and /asyncapi.json")
     view: bool = Field(default=True, description="run the relay and the account view")
     unlimited: bool = Field(default=False, description="no pace at all: for benchmarks only")
     bus_keep_s: int = Field(default=600, ge=0, description="how long consumed events are kept")

@@ -68,7 +68,6 @@ class Gateway:
     clock: Clock
     stores: Stores
     ledger: Ledger
-    anomalies: AnomalyLedger
     board: Board
     desk: Desk
     writer: Writer
@@ -90,6 +89,10 @@ class Gateway:
     @property
     def book(self) -> AccountBook:
         return self.stores.book
+
+    @property
+    def anomalies(self) -> AnomalyLedger:
+        return AnomalyLedger(self.stores.ledger, self.clock, lambda: self.board.reference.calendar)
 
     async def run(self) -> None:
         """Recover, then run every loop until drained; the first that fails ends all."""
@@ -237,7 +240,6 @@ async def furnish(
         clock=clock,
         stores=stores,
         ledger=ledger,
-        anomalies=AnomalyLedger(stores.ledger, clock, lambda: board.reference.calendar),
         board=board,
         desk=desk,
         writer=writer,

@@ -7,9 +7,11 @@ it.
 
 from typing import Final, NamedTuple
 
-from app.bus import schemas
+from app.bus import schemas, trouble_schemas
 from app.bus.schemas import Schema
 from app.bus.topics import configuration
+from app.bus.trouble_schemas import FAILOVER_STATES
+from app.domain.anomaly import AnomalyStep
 from app.domain.messages import ExecutionType
 from app.domain.trades import TRADES
 from app.domain.values import Status
@@ -29,11 +31,11 @@ class _Message(NamedTuple):
 
 
 class _Channel(NamedTuple):
-    """One topic, the message in it, and what we do with it."""
+    """One topic, the messages in it, and what we do with it."""
 
     topic: str
-    message: str
     action: str
+    messages: tuple[str, ...]
 
 
 def _named(about: str, *happenings: str) -> tuple[str, ...]:
@@ -56,6 +58,24 @@ _MESSAGES: Final = {
     "audit": _Message(
         "Somebody changed something.", "resource", "audit", _named("audit", "recorded")
     ),
+    "anomaly": _Message(
+        "Trouble was noticed, goes on or is over.",
+        "subject",
+        "anomaly",
+        _named("anomaly", *AnomalyStep),
+    ),
+    "failover": _Message(
+        "A route's broker is about to change, changes, or does not.",
+        "route/route_id",
+        "failover",
+        _named("failover", *FAILOVER_STATES),
+    ),
+    "anomaly_state": _Message(
+        "How an anomaly stands: the last one of each key is the truth.",
+        "anomaly_id",
+        "anomaly",
+        _named("anomaly", "state"),
+    ),
     "broker_report": _Message(
         "What a broker reports, before it is applied; the key is our order's id.",
         "order_id",
@@ -70,13 +90,15 @@ _MESSAGES: Final = {
     ),
 }
 _CHANNELS: Final = {
-    "orders": _Channel("openbell.orders.v1", "order", "send"),
-    "executions": _Channel("openbell.executions.v1", "execution", "send"),
-    "audit": _Channel("openbell.audit.v1", "audit", "send"),
-    "broker_reports": _Channel("openbell.broker-reports.v1", "broker_report", "receive"),
-    "dead_orders": _Channel(topic_of_letters("openbell.orders.v1"), "dead_letter", "send"),
+    "orders": _Channel("openbell.orders.v1", "send", ("order",)),
+    "executions": _Channel("openbell.executions.v1", "send", ("execution",)),
+    "audit": _Channel("openbell.audit.v1", "send", ("audit",)),
+    "anomalies": _Channel("openbell.anomalies.v1", "send", ("anomaly", "failover")),
+    "anomaly_state": _Channel("openbell.anomaly-state.v1", "send", ("anomaly_state",)),
+    "broker_reports": _Channel("openbell.broker-reports.v1", "receive", ("broker_report",)),
+    "dead_orders": _Channel(topic_of_letters("openbell.orders.v1"), "send", ("dead_letter",)),
     "dead_broker_reports": _Channel(
-        topic_of_letters("openbell.broker-reports.v1"), "dead_letter", "send"
+        topic_of_letters("openbell.broker-reports.v1"), "send", ("dead_letter",)
     ),
 }
 
@@ -90,8 +112,9 @@ def document(version: str) -> Schema:
             "title": "openbell events",
             "version": version,
             "description": "CloudEvents 1.0 in binary mode. They arrive at least once, in order"
-            " within a key: keep the highest version of each order, and bear repetition. Fields"
-            " and words may be added: accept what you do not know.",
+            " within a key: keep the highest version of each order, drop of a subject's trouble"
+            " what has no higher `ce_sequence` than the last, and bear repetition. Fields and words"
+            " may be added: accept what you do not know.",
         },
         "defaultContentType": "application/json",
         "channels": {name: _channel(channel) for name, channel in _CHANNELS.items()},
@@ -106,6 +129,8 @@ def document(version: str) -> Schema:
                 "order": schemas.order_schema(),
                 "report": schemas.report_schema(),
                 "audit": schemas.audit_schema(),
+                "anomaly": trouble_schemas.anomaly_schema(),
+                "failover": trouble_schemas.failover_schema(),
                 "dead_letter": schemas.letter_schema(),
             },
         },
@@ -116,12 +141,12 @@ def _channel(channel: _Channel) -> Schema:
     made_with = configuration(channel.topic, min_insync=1)
     return {
         "address": channel.topic,
-        "messages": {channel.message: {"$ref": f"#/components/messages/{channel.message}"}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in channel.messages},
         "bindings": {
             "kafka": {
                 "topic": channel.topic,
                 "topicConfiguration": {
-                    "cleanup.policy": [made_with["cleanup.policy"]],
+                    "cleanup.policy": made_with["cleanup.policy"].split(","),
                     "retention.ms": int(made_with["retention.ms"]),
                     "max.message.bytes": int(made_with["max.message.bytes"]),
                 },
@@ -136,7 +161,7 @@ def _operation(name: str, channel: _Channel) -> Schema:
     return {
         "action": channel.action,
         "channel": {"$ref": where},
-        "messages": [{"$ref": f"{where}/messages/{channel.message}"}],
+        "messages": [{"$ref": f"{where}/messages/{name}"} for name in channel.messages],
     }
 
 

@@ -24,9 +24,14 @@ SOURCE: Final = "/openbell"
 JSON: Final = b"application/json"
 STRUCTURED: Final = b"application/cloudevents+json"
 UNKNOWN_TYPE: Final = "unknown"
-# Of these types the id is `<what it is about>-<version>`.
+# Of these types the id is `<what it is about>-<number>`.
 _ORDERS: Final = "io.openbell.order."
-_VERSIONED: Final = (_ORDERS, "io.openbell.audit.")
+_VERSIONED: Final = (
+    _ORDERS,
+    "io.openbell.audit.",
+    "io.openbell.anomaly.",
+    "io.openbell.failover.",
+)
 _FIXED: Final = (
     ("content-type", JSON),
     ("ce_specversion", b"1.0"),

@@ -1,6 +1,6 @@
 """The bus of the embedded gateway: one table of records, one of how far each group has come.
 
-    publish ─► bus_records  0 1 2 3 4 5 6 7        a topic's offsets have no gaps
+    publish ─► bus_records  0 1 2 3 4 5 6 7        no gaps, but where a topic is compacted
                                   ▲     ▲
                           committed     position: polled, perhaps being worked on, in memory
 
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from app import codec
-from app.bus.topics import DAY_MS, LETTER_RETENTION_DAYS
+from app.bus.topics import COMPACTED, DAY_MS, LETTER_RETENTION_DAYS, RETENTION_DAYS
 from app.clock import Clock
 from app.letters import SUFFIX
 from app.ports import Event, Record
@@ -78,6 +78,11 @@ _LAG: Final = sa.text(
         (SELECT committed FROM bus_groups WHERE topic = :topic AND "group" = :group), -1)), 0)
     FROM bus_records WHERE topic = :topic"""
 )
+# What was compacted has left gaps: there the records themselves are counted.
+_LAG_WITH_GAPS: Final = sa.text(
+    """SELECT count(*) FROM bus_records WHERE topic = :topic AND "offset" > coalesce(
+        (SELECT committed FROM bus_groups WHERE topic = :topic AND "group" = :group), -1)"""
+)
 # Hop from topic to topic through the index instead of walking all of it.
 _TOPICS: Final = sa.text(
     """WITH RECURSIVE t(topic) AS (
@@ -97,6 +102,17 @@ _TRIM: Final = sa.text(
                   ORDER BY "offset" LIMIT 1), :never))
       FROM (SELECT min("offset") AS first, max("offset") AS last
             FROM bus_records WHERE topic = :topic))"""
+)
+# Of each key the last one stays while it is young enough, whoever has read it, and the newest of
+# all for ever.
+_COMPACT: Final = sa.text(
+    """DELETE FROM bus_records WHERE topic = :topic AND "offset" IN (SELECT "offset" FROM
+        (SELECT "offset", published_at,
+                max("offset") OVER (PARTITION BY "key") AS last_of_key,
+                max("offset") OVER () AS last
+         FROM bus_records WHERE topic = :topic)
+      WHERE "offset" < last AND ("offset" < last_of_key OR published_at < :before)
+      ORDER BY "offset" LIMIT :records_max)"""
 )
 
 
@@ -174,15 +190,19 @@ class LogBus:
     async def trim(self, keep_ms: int) -> int:
         """Delete records older than `keep_ms` that every known group has committed.
 
-        Return how many. A topic's newest record stays; a topic that no group has ever polled
-        is kept by age alone. Dead letters wait for a person, not for a consumer that is quick:
-        they are kept as long as on any other bus.
+        Return how many. A topic's newest record stays; a topic that no group has ever polled is
+        kept by age alone. A compacted topic keeps the last of each key, whoever has read it. Dead
+        letters wait for a person, not for a consumer that is quick: they are kept as long as on
+        any other bus.
         """
         now = self._clock.now()
         trimmed = 0
         for topic in await self._database.read(_topics):
             for_ms = max(keep_ms, LETTERS_KEPT_MS) if topic.endswith(SUFFIX) else keep_ms
-            while gone := await self._database.write(partial(_trim, topic, now - for_ms)):
+            trim = partial(_trim, _TRIM, topic, now - for_ms)
+            if topic in COMPACTED:
+                trim = partial(_trim, _COMPACT, topic, now - RETENTION_DAYS[topic] * DAY_MS)
+            while gone := await self._database.write(trim):
                 trimmed += gone
         return trimmed
 
@@ -253,7 +273,8 @@ def _register(topic: str, group: str, connection: sa.Connection) -> int:
 
 
 def _lag(topic: str, group: str, connection: sa.Connection) -> int:
-    return int(connection.execute(_LAG, {"topic": topic, "group": group}).scalar_one())
+    counted = _LAG_WITH_GAPS if topic in COMPACTED else _LAG
+    return int(connection.execute(counted, {"topic": topic, "group": group}).scalar_one())
 
 
 def _topics(connection: sa.Connection) -> list[str]:
@@ -261,8 +282,8 @@ def _topics(connection: sa.Connection) -> list[str]:
     return topics
 
 
-def _trim(topic: str, before: int, connection: sa.Connection) -> int:
-    return connection.execute(
-        _TRIM,
-        {"topic": topic, "before": before, "records_max": TRIM_RECORDS_MAX, "never": _NEVER},
-    ).rowcount
+def _trim(statement: sa.TextClause, topic: str, before: int, connection: sa.Connection) -> int:
+    values = {"topic": topic, "before": before, "records_max": TRIM_RECORDS_MAX}
+    if statement is _TRIM:
+        values["never"] = _NEVER
+    return connection.execute(statement, values).rowcount

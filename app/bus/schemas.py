@@ -122,7 +122,7 @@ def order_schema() -> Schema:
     """Return what an order event carries: the whole order."""
     hints = get_type_hints(Order)
     outside = {**KINDS, int: INSTANT}
-    return _object(
+    return object_of(
         {
             name: (_kind(hints[name], outside if name in ORDER_INSTANTS else KINDS), words)
             for name, words in ORDER_FIELDS.items()
@@ -132,19 +132,19 @@ def order_schema() -> Schema:
 
 def report_schema() -> Schema:
     """Return what an execution, or a broker's report, carries."""
-    return _object(
+    return object_of(
         {name: (_kind(_REPORT_TYPES[name], KINDS), words) for name, words in REPORT_FIELDS.items()}
     )
 
 
 def audit_schema() -> Schema:
     """Return what an audit event carries: a row of the chain."""
-    return _object(AUDIT)
+    return object_of(AUDIT)
 
 
 def letter_schema() -> Schema:
     """Return what a dead letter carries."""
-    return _object(LETTER, _MAYBE_IN_LETTER)
+    return object_of(LETTER, _MAYBE_IN_LETTER)
 
 
 def _kind(hint: Any, kinds: Mapping[type, Schema]) -> Schema:
@@ -158,7 +158,7 @@ def _kind(hint: Any, kinds: Mapping[type, Schema]) -> Schema:
     return dict(kinds[hint])
 
 
-def _object(fields: Fields, more: Fields | None = None) -> Schema:
+def object_of(fields: Fields, more: Fields | None = None) -> Schema:
     every = {**fields, **(more or {})}
     return {
         "type": "object",
@@ -182,8 +182,13 @@ def headers_schema() -> Schema:
         "ce_subject": (_TEXT, "What it is about: the order's id, or the key."),
         "ce_partitionkey": (_TEXT, "The record's key."),
     }
-    sequence = {"ce_sequence": (_TEXT, "The order's version, or the audit row's place.")}
-    schema = _object(fields, sequence)
+    sequence = {
+        "ce_sequence": (
+            _TEXT,
+            "The order's version, the audit row's place, or the number of the subject's event.",
+        )
+    }
+    schema = object_of(fields, sequence)
     for name, value in fixed.items():
         schema["properties"][name]["const"] = value
     return schema

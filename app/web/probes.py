@@ -6,10 +6,12 @@ fleet; `/readyz` asks only whether an order can be made durable now.
 
 from collections.abc import Callable, Sequence
 from html import escape
+from importlib.metadata import version
 from typing import Any, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from app.bus import asyncapi
 from app.domain.errors import Code
 from app.web.gauges import Gauges
 from app.web.house import House
@@ -67,6 +69,10 @@ class Probes:
         """Show the API for programs."""
         return ok(self._document())
 
+    async def asyncapi(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
+        """Show the events for programs."""
+        return ok(asyncapi.document(version("openbell")))
+
     async def docs(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
         """Show the API for people, without a script from anywhere."""
         return Reply(200, docs_page(self._document()).encode(), content_type=HTML)
@@ -104,6 +110,7 @@ def probe_specs(house: House, document: Document) -> Sequence[Spec[Any, Any]]:
     if house.docs:
         doors += [
             ("/openapi.json", "openapi", probes.openapi),
+            ("/asyncapi.json", "asyncapi", probes.asyncapi),
             ("/docs", "docs", probes.docs),
         ]
     return [

@@ -14,10 +14,16 @@ from typer.testing import CliRunner
 from app.bus import asyncapi
 from app.bus.envelope import headers, stamp
 from app.cli.events import events
+from app.domain.anomaly import Severity
 from app.domain.messages import ExecutionType
 from app.domain.records import Change
+from app.domain.session import Calendar
+from app.domain.values import rfc3339
+from app.ledger import telling
+from app.ledger.anomaly_store import AnomalyLedger
 from app.letters import parked
 from app.ports import Event, Record
+from tests.builders import SESSION, a_finding
 from tests.ledger.books import ME, Books, on
 from tests.virtual import Virtual
 
@@ -26,26 +32,38 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
+    "number": (int, float),
+    "object": (dict,),
+    "array": (list,),
     "boolean": (bool,),
     "null": (type(None),),
 }
 
 
+WORDS = {"type", "format", "pattern", "const", "description", "x-known-words"}
+PARTS = {"required", "properties", "items"}
+
+
 def assert_fits(value: dict[str, Any], schema: dict[str, Any]) -> None:
     """Hold a payload to its schema; what we emit is described whole."""
-    assert set(schema) == {"type", "required", "properties"}
+    assert set(schema) - {"description"} == {"type", "required", "properties"}
     assert set(schema["required"]) <= set(value) <= set(schema["properties"])
     for name, found in value.items():
-        assert_is(name, found, schema["properties"][name])
+        kind = schema["properties"][name]
+        assert kind["description"].endswith("."), name
+        assert_is(name, found, kind)
 
 
 def assert_is(name: str, found: Any, kind: dict[str, Any]) -> None:
-    assert set(kind) <= {"type", "format", "pattern", "const", "description", "x-known-words"}, name
+    assert set(kind) <= WORDS | PARTS, name
     allowed = [kind["type"]] if isinstance(kind["type"], str) else kind["type"]
     assert type(found) in {each for word in allowed for each in TYPES[word]}, (name, found)
-    assert kind["description"].endswith(".")
     if found is None:
         return
+    if "properties" in kind:
+        assert_fits(found, kind)
+    for each in found if "items" in kind else ():
+        assert_is(name, each, kind["items"])
     assert found == kind.get("const", found), name
     assert re.search(kind.get("pattern", ""), str(found)), (name, found)
     assert found in kind.get("x-known-words", [found]), name
@@ -105,6 +123,51 @@ def test_an_audit_row_is_what_the_document_says(books: Books) -> None:
     (*_, (type_, payload)) = emitted(books, "audit")
     assert_fits(payload, SCHEMAS["audit"])
     assert type_ in known_types("audit")
+
+
+def test_every_event_of_an_anomaly_is_what_the_document_says(books: Books) -> None:
+    calendar = Calendar({"XNAS": [(SESSION.trade_date, SESSION.opens_at, SESSION.closes_at)]})
+    store = AnomalyLedger(books.database, books.clock, lambda: calendar)
+    (opened,) = books.run(store.note([a_finding()]))
+    books.run(store.note([a_finding(Severity.CRITICAL), a_finding(subject="gateway/outbox")]))
+    books.run(store.acknowledge(opened.anomaly_id, ME))
+    books.run(store.silence(opened.anomaly_id, books.clock.at + 1, ME))
+    books.run(store.note([a_finding(None)]))
+    found, states = emitted(books, "anomalies"), emitted(books, "anomaly-state")
+
+    assert {type_ for type_, _ in found} == set(known_types("anomaly"))
+    assert {type_ for type_, _ in states} == set(known_types("anomaly_state"))
+    assert len(found) == len(states) == 6
+    for _, payload in [*found, *states]:
+        assert_fits(payload, SCHEMAS["anomaly"])
+
+
+def test_a_failover_is_told_as_all_parts_have_agreed(books: Books) -> None:
+    document = {
+        "failover_id": "fo_1",
+        "incident_id": "in_1",
+        "route_id": "XNAS",
+        "kind": "auto",
+        "state": "fencing",
+        "from_broker": "north",
+        "to_broker": "south",
+        "epoch": 2,
+        "reason": "answers and ping",
+        "held_by": [],
+        "witnesses": ["submit", "ping"],
+        "steps": [{"state": "suspected", "at": rfc3339(0)}, {"state": "fencing", "at": rfc3339(8)}],
+        "moved": 0,
+        "pinned": 3,
+        "drill": False,
+        "at": rfc3339(8),
+    }
+    books.database.write_now(
+        lambda c: telling.tell(c, "route/XNAS", "fo_1", "failover.fencing", document)
+    )
+
+    ((type_, payload),) = emitted(books, "anomalies")
+    assert_fits(payload, SCHEMAS["failover"])
+    assert type_ in known_types("failover")
 
 
 @pytest.mark.parametrize("payload", [b"{", b"\xff"])

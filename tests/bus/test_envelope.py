@@ -60,6 +60,16 @@ def test_an_audit_row_is_about_its_resource_and_has_its_place_in_the_chain() -> 
     assert on_the_wire(row)["ce_sequence"] == b"41"
 
 
+@pytest.mark.parametrize("happening", ["anomaly.opened", "failover.done", "anomaly.state"])
+def test_trouble_is_about_its_key_and_has_its_place_there(happening: str) -> None:
+    event = ORDER._replace(
+        key="broker/x", event_id="an_01KK8WF-12", type=f"io.openbell.{happening}.v1"
+    )
+
+    assert on_the_wire(event)["ce_subject"] == b"broker/x"
+    assert on_the_wire(event)["ce_sequence"] == b"12"
+
+
 def test_the_end_of_a_trade_date_is_not_taken_for_a_version() -> None:
     report = ORDER._replace(
         event_id="north-e1-2026-03-09", type="io.openbell.broker-report.trade.v1"

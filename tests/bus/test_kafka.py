@@ -92,9 +92,11 @@ def test_every_topic_is_made_with_its_dead_letters_and_only_once(kafka: Server) 
             async with admin_of(house) as admin:
                 told = await admin.describe_topics([house.prefix + topic for topic in TOPICS])
             orders, dead = await settings_of(house, ORDERS), await settings_of(house, DLQ)
+            state = await settings_of(house, "openbell.anomaly-state.v1")
 
         assert {len(topic["partitions"]) for topic in told} == {PARTITIONS}
         assert orders["cleanup.policy"] == "delete"
+        assert state["cleanup.policy"] == "compact,delete"
         assert orders["retention.ms"] == str(14 * DAY_MS)
         assert orders["min.insync.replicas"] == "1"
         assert int(dead["retention.ms"]) > int(orders["retention.ms"])

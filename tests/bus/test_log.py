@@ -201,3 +201,28 @@ def test_a_wall_that_steps_back_makes_no_gap(virtual: Virtual) -> None:
         assert await offsets(bus) == [0, 1, 2, 3]
 
     virtual.run(scenario(virtual.clock))
+
+
+def test_a_compacted_topic_keeps_the_last_of_each_key_while_it_is_young(virtual: Virtual) -> None:
+    bus = LogBus(Database(None), virtual.clock)
+    state = "openbell.anomaly-state.v1"
+
+    def told(*keys: str) -> list[Event]:
+        return [Event(state, key, f"{key}-{n}", "t", b"{}") for n, key in enumerate(keys)]
+
+    async def keys(group: str) -> list[str]:
+        return [record.event.key for record in await bus.poll(state, group, 100)]
+
+    async def scenario() -> None:
+        await bus.publish(told("a", "b", "a", "c", "a", "b"))
+        assert await keys("old") == ["a", "b", "a", "c", "a", "b"]
+        assert await bus.trim(HOUR_MS) == 3  # at once, though nobody has committed
+        assert await keys("new") == ["c", "a", "b"]
+        assert await bus.lag(state, "old") == 3
+        await asyncio.sleep(31 * 86_400)
+        await bus.publish(told("d"))
+        assert await bus.trim(HOUR_MS) == 3
+        assert await keys("newer") == ["d"]
+        assert await bus.lag(state, "newer") == 1
+
+    virtual.run(scenario())

@@ -133,6 +133,7 @@ def test_every_door_has_a_lock_but_those_that_need_none(gateway: Gateway) -> Non
         "/startupz",
         "/metrics",
         "/errors/{code}",
+        "/asyncapi.json",
         "/openapi.json",
         "/docs",
         "/hooks/brokers/{broker_id}",

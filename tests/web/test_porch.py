@@ -123,6 +123,7 @@ def test_the_documents_can_be_left_out_and_the_error_pages_stay(tmp_path: Path) 
 
     assert gateway.client.get("/docs").status_code == 404
     assert gateway.client.get("/openapi.json").status_code == 404
+    assert gateway.client.get("/asyncapi.json").status_code == 404
     assert gateway.client.get("/errors/not-found").status_code == 200
 
 
@@ -152,3 +153,10 @@ def test_an_account_is_shown_from_its_view(gateway: Gateway) -> None:
     assert summary == {"account_id": "A-1", "by_status": {"new": 3}, "filled_value": {}}
     too_many = gateway.client.get("/v1/accounts/A-1/orders?limit=501", headers=key)
     assert (too_many.status_code, too_many.json()["param"]) == (422, "limit")
+
+
+def test_the_events_are_described_beside_the_doors(gateway: Gateway) -> None:
+    document = gateway.client.get("/asyncapi.json").json()
+
+    assert document["asyncapi"] == "3.0.0"
+    assert document["channels"]["anomalies"]["address"] == "openbell.anomalies.v1"
