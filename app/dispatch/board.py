@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from app.domain.halts import Halts
-from app.domain.records import BrokerControl
+from app.domain.records import BrokerControl, Route
 from app.ports import ControlStore
 from app.reference import Reference
 
@@ -35,6 +35,7 @@ class Board:
         self._readers: list[Callable[[], None]] = []
         self.reference = reference
         self.controls: dict[str, BrokerControl] = {}
+        self.routes: list[Route] = []
 
     @property
     def halts(self) -> Halts:
@@ -61,6 +62,7 @@ class Board:
             seen = self._changes
             self._wake.clear()
             self.controls = await self._store.controls()
+            self.routes = await self._store.routes()
             halts = Halts.of(await self._store.halts())
             overrides = {
                 o.trading_session_id: (o.opens_at, o.closes_at)

@@ -53,6 +53,10 @@ class DispatchFloor:
             circuit_reason=gate.reason,
             next_trial_s=gate.next_trial_s or None,
             tps_contract=lane.broker.capabilities.orders_per_second_max,
+            tps_in_force=lane.pace.in_force,
+            tps_source=lane.pace.source,
+            tps_advised=lane.pace.advised,
+            throttle_wish_s=lane.pace.wish_s,
         )
 
     async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:

@@ -18,10 +18,10 @@ from app.dispatch.board import Board
 from app.dispatch.gate import GatedBroker, Override, Permit, Refusal
 from app.dispatch.gate import Lane as Circuit
 from app.dispatch.ownership import Ownership
-from app.dispatch.pacer import throttle_pause_ns
-from app.dispatch.permits import NAP_S_MAX, Permits
+from app.dispatch.pace import Pace
+from app.dispatch.permits import NAP_S_MAX
 from app.dispatch.plan import batches, claim_size, submission
-from app.domain.messages import Answer, NotSent, Submission, Throttled, Unknown
+from app.domain.messages import Answer, NotSent, Submission, Unknown
 from app.domain.records import BrokerControl, Claimed, FenceLost
 from app.ports import DispatchStore, Recheck
 
@@ -59,8 +59,8 @@ class Lane:
         self._clock = clock
         self._board = board
         self._recheck = recheck
-        self._unlimited = unlimited
-        self.permits = Permits(clock, self._rate(), broker.capabilities.max_in_flight)
+        self.pace = Pace(broker, board, clock, unlimited=unlimited)
+        self.permits = self.pace.permits
         self.ownership = Ownership(store, clock, self.broker_id, holder, stands_by=stands_by)
         self.applied_version = 0
         self.why_not: str | None = "starting"
@@ -85,18 +85,11 @@ class Lane:
     def control(self) -> BrokerControl | None:
         return self._board.controls.get(self.broker_id)
 
-    def _rate(self) -> int | None:
-        if self._unlimited:
-            return None
-        control = self.control
-        tps = control.tps if control else 0
-        return min(tps, self.broker.capabilities.orders_per_second_max)
-
     def _retune(self) -> None:
+        self.pace.turn()
         control = self.control
         if control is None or control.version == self.applied_version:
             return
-        self.permits.retune(self._rate())
         self.broker.override(Override(control.breaker))
         self.applied_version = control.version
         self.wake()
@@ -128,19 +121,21 @@ class Lane:
         """Send for ever, or until stopped and drained."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self.ownership.keep())
+            pacing = loops.create_task(self.pace.run())
             settling = loops.create_task(self._answers.run())
             async with asyncio.TaskGroup() as sends:
                 while not self._stopping:
                     await self._round(sends)
             self._answers.end()
             await settling
+            pacing.cancel()
             self.ownership.leave()
         await self.ownership.drop()
 
     async def _round(self, sends: asyncio.TaskGroup) -> None:
         """Claim once and put what was claimed on the wire."""
         if not self.ownership.epoch:
-            self.why_not = STANDING_BY
+            self.why_not, self.pace.fresh = STANDING_BY, True
             await asyncio.sleep(IDLE_S)
             return
         permit = await self._admitted()
@@ -174,6 +169,7 @@ class Lane:
             await asyncio.sleep(min(max(wait_ns / SECOND_NS, 0.001), IDLE_S))
             return None
         admitted = self.broker.acquire(Circuit.SUBMIT)
+        self.pace.admitted(admitted)
         if isinstance(admitted, Permit):
             return admitted
         self.why_not = admitted.reason
@@ -195,6 +191,7 @@ class Lane:
         )
         if not sessions or not size or self._stopping:
             self.why_not = "no session is open" if not sessions else None
+            self.pace.fresh &= bool(sessions)
             return []
         try:
             claimed = await self._store.claim(fence, size, self._recheck)
@@ -202,6 +199,7 @@ class Lane:
             self.why_not = "paused, halted or not the owner"
             return []
         self.why_not = None
+        self.pace.claimed(claimed)
         return claimed
 
     async def _idle(self) -> None:
@@ -288,7 +286,5 @@ class Lane:
         self, batch: Sequence[Submission], answers: Sequence[Answer], sent_ns: int | None
     ) -> None:
         self._answers.note(batch, answers, sent_ns)
-        for answer in answers:
-            if isinstance(answer, Throttled):
-                pause = throttle_pause_ns(answer.retry_after_s)
-                self.permits.pause_until(self._clock.monotonic_ns() + pause)
+        if sent_ns is not None:
+            self.pace.heard(answers, sent_ns)

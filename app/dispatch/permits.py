@@ -28,6 +28,7 @@ class Permits:
         now = clock.monotonic_ns()
         self._clock = clock
         self._pacer = Pacer(per_second, now)
+        self.limit = per_second  # of any second; the pacer may be set below it
         limits = None if per_second is None else [f"{max(1, per_second)}/second"]
         self._window = Window(limits, clock.monotonic_ns)
         self._window.retune(per_second)
@@ -56,11 +57,18 @@ class Permits:
     def free_slots(self) -> int:
         return self.max_in_flight - self.in_flight
 
-    def retune(self, per_second: int | None) -> None:
-        """Act on another number from the next message on."""
-        if per_second != self._pacer.per_second:
-            self._pacer.retune(per_second, self._clock.monotonic_ns())
-            self._window.retune(per_second)
+    def retune(self, limit: int | None, pace: int | None = None) -> None:
+        """Act on another number from the next message on; `pace`, if given, is a lower speed.
+
+        The limit is what a broker is promised, so it alone moves the window. A pace that is
+        found, or climbed to, spaces the sends below it.
+        """
+        pace = limit if pace is None else pace
+        if pace != self._pacer.per_second:
+            self._pacer.retune(pace, self._clock.monotonic_ns())
+        if limit != self.limit:
+            self._window.retune(limit)
+            self.limit = limit
 
     def pause_until(self, until_ns: int) -> None:
         """Stop until then: the broker said that we were too fast."""

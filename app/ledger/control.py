@@ -22,22 +22,28 @@ from app.domain.records import (
     Route,
     SessionOverride,
 )
+<<<<<<< HEAD
 from app.ledger import audit, days
+=======
+from app.domain.tuning import with_facts
+from app.ledger import audit
+>>>>>>> e600080 (dispatch: a lane's pace: schedule, ramp, adaptive and slow start)
 from app.ledger.dialect import Statement, of
 
 _CONTROLS: Final = text(
     "SELECT broker_id, version, tps, dispatch, breaker, changed_by, changed_at, reason,"
-    " expires_at, reverts_to FROM broker_control ORDER BY broker_id"
+    " expires_at, reverts_to, tuning FROM broker_control ORDER BY broker_id"
 )
 _PUT_CONTROL: Final = text(
     "INSERT INTO broker_control (broker_id, version, tps, dispatch, breaker,"
-    " changed_by, changed_at, reason, expires_at, reverts_to) VALUES (:broker_id, :version,"
-    " :tps, :dispatch, :breaker, :changed_by, :changed_at, :reason, :expires_at, :reverts_to)"
+    " changed_by, changed_at, reason, expires_at, reverts_to, tuning) VALUES (:broker_id,"
+    " :version, :tps, :dispatch, :breaker, :changed_by, :changed_at, :reason, :expires_at,"
+    " :reverts_to, :tuning)"
     " ON CONFLICT (broker_id) DO UPDATE SET version = excluded.version, tps = excluded.tps,"
     " dispatch = excluded.dispatch, breaker = excluded.breaker,"
     " changed_by = excluded.changed_by, changed_at = excluded.changed_at,"
     " reason = excluded.reason, expires_at = excluded.expires_at,"
-    " reverts_to = excluded.reverts_to"
+    " reverts_to = excluded.reverts_to, tuning = excluded.tuning"
 )
 _HALTS: Final = text(
     "SELECT scope, target, halted_by, halted_at, reason FROM halts"
@@ -132,7 +138,7 @@ def revert_expired(connection: Connection, now: int) -> list[BrokerControl]:
             continue
         assert control.reverts_to is not None, "an override that ends says what comes back"
         back = codec.decode(control.reverts_to)
-        wanted = control._replace(**back, expires_at=None, reverts_to=None)
+        wanted = with_facts(control, back)._replace(expires_at=None, reverts_to=None)
         by = Actor("openbell", f"time to live of version {control.version} is over")
         reverted.append(set_control(connection, wanted, control.version, by, now))
     return reverted

@@ -7,26 +7,29 @@ One row has one expiry, so a newer time to live counts for all that is temporary
 trap is to note the temporary value as the one to go back to.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from app import codec
 from app.domain.records import BrokerControl
+from app.domain.tuning import fact_of, with_facts
 
 
 def changed(
-    control: BrokerControl, name: str, value: object, ttl_s: int | None, now: int
+    control: BrokerControl, facts: Mapping[str, Any], ttl_s: int | None, now: int
 ) -> BrokerControl:
-    """Return the row with one field changed, for good or until its time to live is over."""
+    """Return the row with these facts changed, for good or until their time to live is over."""
     back: dict[str, Any] = codec.decode(control.reverts_to) if control.reverts_to else {}
-    if ttl_s is None:
-        back.pop(name, None)
-        expires_at = control.expires_at if back else None
-    else:
-        back.setdefault(name, getattr(control, name))
+    for name in facts:
+        if ttl_s is None:
+            back.pop(name, None)
+        else:
+            back.setdefault(name, fact_of(control, name))
+    expires_at = control.expires_at if back else None
+    if ttl_s is not None:
         expires_at = now + ttl_s * 1000
-    fields: dict[str, Any] = {name: value}
-    return control._replace(
-        **fields, expires_at=expires_at, reverts_to=codec.text(back) if back else None
+    return with_facts(control, facts)._replace(
+        expires_at=expires_at, reverts_to=codec.text(back) if back else None
     )
 
 
@@ -34,8 +37,8 @@ def undone(control: BrokerControl, before: BrokerControl, now: int) -> BrokerCon
     """Return the row as it stood before the last change; what has expired since stays expired."""
     if before.expires_at is not None and before.expires_at <= now:
         assert before.reverts_to is not None, "an override that ends says what comes back"
-        before = before._replace(**codec.decode(before.reverts_to), expires_at=None)
-        before = before._replace(reverts_to=None)
+        before = with_facts(before, codec.decode(before.reverts_to))
+        before = before._replace(expires_at=None, reverts_to=None)
     return before._replace(
         version=control.version,
         changed_by=control.changed_by,

@@ -183,7 +183,7 @@ class Floor:
     def _note_rates(self) -> None:
         """Write down which rate is in force from now on."""
         for lane in self.gateway.lanes:
-            rate = lane.permits.per_second
+            rate = lane.permits.limit
             assert rate is not None
             self.rates[lane.broker_id].append((self.world.now_ns, rate))
 
