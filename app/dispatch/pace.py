@@ -33,7 +33,7 @@ from app.dispatch.pacer import THROTTLE_PAUSE_S_MAX, throttle_pause_ns
 from app.dispatch.permits import Permits
 from app.dispatch.tally import Tally
 from app.domain.messages import Answer, Throttled
-from app.domain.profile import tps_at
+from app.domain.profile import in_force, markets_of
 from app.domain.records import BrokerControl, Claimed
 from app.domain.tuning import PLAIN, Bounds, Mode, Tuning, bounds_of, tuning_of
 
@@ -174,20 +174,12 @@ class Pace:
             self._found = None
 
     def _in_force(self, control: BrokerControl | None) -> int:
-        self.source = "operator"
-        tps = control.tps if control else 0
-        if self._tuning.schedule and not self._tuning.held:
-            calendar = self._board.reference.calendar
-            said = tps_at(self._tuning.schedule, calendar, self._markets(), self._clock.now())
-            if said:
-                tps, self.source = said, "schedule"
+        if control is None:
+            return 0
+        markets = markets_of(control.broker_id, self._board.routes)
+        calendar, now = self._board.reference.calendar, self._clock.now()
+        tps, self.source = in_force(control, calendar, markets, now)
         return min(tps, self._broker.capabilities.orders_per_second_max)
-
-    def _markets(self) -> Sequence[str]:
-        """Return the markets that this broker serves; a stand-by would serve any of them."""
-        routes = self._board.routes
-        own = [r.route_id for r in routes if r.active_broker == self._broker.name]
-        return own or [r.route_id for r in routes]
 
     def _bounds(self) -> Bounds:
         return bounds_of(self._tuning, self.in_force)

@@ -61,7 +61,12 @@ class Code(Enum):
     RATE_OUT_OF_BOUNDS = (
         "rate-out-of-bounds",
         422,
-        "tps must be a whole number from 1 to the broker's contract.",
+        "A rate is a whole number from 1 to the broker's contract; a floor is below its ceiling.",
+    )
+    SCHEDULE_INVALID = (
+        "schedule-invalid",
+        422,
+        "An edge names an instant such as open, open-60m or close-10m, each once.",
     )
     TRADING_HALTED = ("trading-halted", 423, "A halt covers this order.")
     PRECHECKS_FAILED = ("prechecks-failed", 422, "The other broker is not fit for this now.")

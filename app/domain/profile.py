@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from app.domain.records import BrokerControl, Route
 from app.domain.session import Calendar, TradingSession
-from app.domain.tuning import Edge
+from app.domain.tuning import Edge, tuning_of
 
 EDGE: Final = re.compile(r"(open|close)(?:([+-])([0-9]{1,5})([smh]))?")
 UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000}
@@ -70,10 +71,25 @@ def turns(schedule: Sequence[Edge], sessions: Iterable[TradingSession]) -> list[
     return found
 
 
+def in_force(
+    control: BrokerControl, calendar: Calendar, markets: Iterable[str], now: int
+) -> tuple[int, str]:
+    """Return a broker's number at this instant, and whose it is: the operator's or a schedule's."""
+    tuning = tuning_of(control)
+    said = 0 if tuning.held else tps_at(tuning.schedule, calendar, markets, now)
+    return (said, "schedule") if said else (control.tps, "operator")
+
+
+def markets_of(broker_id: str, routes: Sequence[Route]) -> list[str]:
+    """Return the markets that lead to a broker; a stand-by would serve any of them."""
+    own = [route.route_id for route in routes if route.active_broker == broker_id]
+    return own or [route.route_id for route in routes]
+
+
 def tps_at(schedule: Sequence[Edge], calendar: Calendar, markets: Iterable[str], now: int) -> int:
     """Return the lowest number that the profile says for these markets; 0 if it says none."""
-    said = []
-    for market in markets:
+    said: list[int] = []
+    for market in markets if schedule else ():
         passed = [t for t in turns(schedule, around(calendar, market, now)) if t.from_ms <= now]
         said += [passed[-1].tps] if passed else []
     return min(said, default=0)

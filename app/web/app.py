@@ -20,6 +20,7 @@ from app.web.plans import plan_specs
 from app.web.porch import Porch
 from app.web.probes import probe_specs
 from app.web.quota_toll import Toll
+from app.web.rates import rate_specs
 from app.web.reads import read_specs
 from app.web.safety import safety_specs
 from app.web.schemas import Problem
@@ -72,6 +73,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *read_specs(house),
         *hook_specs(house),
         *dial_specs(house),
+        *rate_specs(house),
         *safety_specs(house),
         *plan_specs(house),
         *overview_specs(house),

@@ -1,16 +1,17 @@
-"""What operators turn on one broker: its rate, its breaker, whether orders leave.
+"""What operators turn on one broker: its breaker, whether orders leave; `rates` adds its rate.
 
 Every change compares the version that the operator saw, carries a reason and can be taken back
 by the URL that the answer names. The rate is one number for the whole cluster; the answer waits
 up to a second for the lane to act on it and says so, or says `null`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app import codec
 from app.domain.errors import Code, Refused
 from app.domain.records import BrokerControl, LaneStatus
+from app.domain.tuning import tuning_of
 from app.domain.values import rfc3339
 from app.web.control import changed, undone
 from app.web.house import House
@@ -18,16 +19,13 @@ from app.web.keys import not_there
 from app.web.operator_schemas import (
     BreakerChange,
     DispatchChange,
-    Preview,
-    RateChange,
     Reasoned,
     Undo,
 )
-from app.web.rate import out_of_bounds, read_rate, warnings_of
 from app.web.shapes import control_shape, instant, lane_shape
-from app.web.spec import Call, Reader, Reply, Spec, etag, json_of, ok
+from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 from app.web.trail import Trail
-from app.web.waiting import duration, waiting_by_broker
+from app.web.waiting import waiting_by_broker
 
 SEE: Final = "admin:read"
 TUNE: Final = "admin:tune"
@@ -44,40 +42,27 @@ class Dials:
     async def brokers(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
         """List every broker: what is set, and what its lane does."""
         controls = await self._house.control.controls()
-        waiting, doubts = await self._waiting()
+        waiting, doubts = await self.waiting()
         shapes = [self._shape(control, waiting, doubts) for control in controls.values()]
         return ok({"data": shapes})
 
     async def broker(self, call: Call[None, None]) -> Reply:
         """Show one broker; its ETag is the version that a change must name."""
-        control = await self._control(call)
-        waiting, doubts = await self._waiting()
+        control = await self.control(call)
+        waiting, doubts = await self.waiting()
         return ok(self._shape(control, waiting, doubts), etag(control.version))
-
-    async def rate(self, call: Call[RateChange, Preview]) -> Reply:
-        """Set the messages a second; with `dry_run`, only say what that would mean."""
-        control = await self._seen(call)
-        contract = self._contract(control)
-        tps = call.body.tps
-        if tps > contract:
-            raise out_of_bounds(f"tps {tps} is above the contract of {contract}")
-        if call.query.dry_run:
-            return ok(await self._preview(control, tps, contract))
-        return await self._set(call, control, "tps", tps, call.body.ttl_s)
 
     async def breaker(self, call: Call[BreakerChange, None]) -> Reply:
         """Force the breaker, or let it rule itself again."""
-        control = await self._seen(call)
-        return await self._set(call, control, "breaker", call.body.mode, call.body.ttl_s)
+        return await self.set(call, {"breaker": call.body.mode}, call.body.ttl_s)
 
     async def dispatch(self, call: Call[DispatchChange, None]) -> Reply:
         """Pause or resume the sending of orders; cancels still pass."""
-        control = await self._seen(call)
-        return await self._set(call, control, "dispatch", call.body.state, call.body.ttl_s)
+        return await self.set(call, {"dispatch": call.body.state}, call.body.ttl_s)
 
     async def undo(self, call: Call[Reasoned, Undo]) -> Reply:
         """Take a change back, if it is still the last one."""
-        control = await self._control(call)
+        control = await self.control(call)
         rows = await self._house.control.audit(call.query.audit_id - 1, 1)
         row = rows[0] if rows else {}
         if row.get("resource") != f"broker/{control.broker_id}":
@@ -89,16 +74,12 @@ class Dials:
         wanted = undone(control, BrokerControl(**before), self._house.clock.now())
         return await self._store(call, control, wanted)
 
-    async def _set(
-        self,
-        call: Call[Any, Any],
-        control: BrokerControl,
-        name: str,
-        value: object,
-        ttl_s: int | None,
-    ) -> Reply:
-        wanted = changed(control, name, value, ttl_s, self._house.clock.now())
-        return await self._store(call, control, wanted)
+    async def set(self, call: Call[Any, Any], facts: Mapping[str, Any], ttl_s: int | None) -> Reply:
+        """Set these facts on the version that was seen, for good or for a time."""
+        control = await self.seen(call)
+        return await self._store(
+            call, control, changed(control, facts, ttl_s, self._house.clock.now())
+        )
 
     async def _store(
         self, call: Call[Any, Any], control: BrokerControl, wanted: BrokerControl
@@ -119,6 +100,8 @@ class Dials:
             "version": control.version,
             "configured": control.tps,
             "effective": lane.tps_effective if lane else None,
+            "source": lane.tps_source if lane else None,
+            "mode": tuning_of(control).mode,
             "breaker": control.breaker,
             "dispatch": control.dispatch,
             "applied": None
@@ -133,32 +116,21 @@ class Dials:
             "undo_url": f"/admin/v1/brokers/{broker_id}/undo?audit_id={audit_id}",
         }
 
-    async def _preview(self, control: BrokerControl, tps: int, contract: int) -> dict[str, Any]:
-        waiting, doubts = await self._waiting()
-        broker_id = control.broker_id
-        orders = waiting.get(broker_id, 0)
-        return {
-            "dry_run": True,
-            "orders_affected": orders,
-            "eta_before": duration(orders, control.tps),
-            "eta_after": duration(orders, tps),
-            "warnings": warnings_of(control, tps, contract, doubts.get(broker_id, 0)),
-        }
-
-    async def _seen(self, call: Call[Any, Any]) -> BrokerControl:
+    async def seen(self, call: Call[Any, Any]) -> BrokerControl:
         """Return the control row, if it is the one that the operator saw."""
-        control = await self._control(call)
+        control = await self.control(call)
         if call.version != control.version:
             raise _stale(control)
         return control
 
-    async def _control(self, call: Call[Any, Any]) -> BrokerControl:
+    async def control(self, call: Call[Any, Any]) -> BrokerControl:
+        """Return the row of the broker that the path names."""
         found = (await self._house.control.controls()).get(call.part("broker_id"))
         if found is None:
             raise not_there()
         return found
 
-    async def _waiting(self) -> tuple[dict[str, int], dict[str, int]]:
+    async def waiting(self) -> tuple[dict[str, int], dict[str, int]]:
         backlog = await self._house.control.backlog()
         routes = await self._house.control.routes()
         calendar = self._house.reference().calendar
@@ -168,7 +140,7 @@ class Dials:
         lanes = self._house.floor.lanes()
         return next((lane for lane in lanes if lane.broker_id == broker_id), None)
 
-    def _contract(self, control: BrokerControl) -> int:
+    def contract(self, control: BrokerControl) -> int:
         """Return the most that the broker allows; a broker that nobody runs here keeps its rate."""
         broker = self._house.brokers.get(control.broker_id)
         if broker is not None:
@@ -180,7 +152,7 @@ class Dials:
         self, control: BrokerControl, waiting: dict[str, int], doubts: dict[str, int]
     ) -> dict[str, Any]:
         return control_shape(control) | {
-            "contract": self._contract(control),
+            "contract": self.contract(control),
             "backlog": waiting.get(control.broker_id, 0),
             "in_doubt": doubts.get(control.broker_id, 0),
             "lane": lane_shape(self._lane(control.broker_id)),
@@ -236,19 +208,6 @@ def _shown(dials: Dials) -> Sequence[Spec[Any, Any]]:
 
 def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
     return (
-        Spec(
-            method="PATCH",
-            path=f"{BROKER}/rate",
-            name="set_broker_rate",
-            scope=TUNE,
-            handler=dials.rate,
-            reads=Reader(RateChange, read_rate),
-            asks=Preview,
-            answers={200: None},
-            refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS),
-            if_match="required",
-            audited=True,
-        ),
         Spec(
             method="PUT",
             path=f"{BROKER}/breaker",

@@ -18,11 +18,39 @@ class Reasoned(Asked):
     reason: Reason
 
 
-class RateChange(Asked):
-    """How many messages a second, cluster-wide."""
+Rate = Annotated[int, Field(ge=1, description="Messages a second, cluster-wide.")]
 
-    tps: int = Field(ge=1)
+
+class RateChange(Asked):
+    """A merge patch: what is absent stays, what is null goes back to what it is by itself."""
+
+    tps: Rate | None = Field(None, description="The number; null is the schedule's again.")
+    mode: Literal["manual", "advise", "adaptive"] | None = Field(
+        None, description="Whether the gateway turns the rate below the number."
+    )
+    floor: Rate | None = Field(None, description="It turns no lower; null is a tenth.")
+    ceiling: Rate | None = Field(None, description="It turns no higher; null is the number.")
+    target_ms: int | None = Field(
+        None, ge=10, le=60_000, description="An answer that takes longer is late."
+    )
+    ramp_s: int | None = Field(
+        None, ge=0, le=600, description="A higher number is climbed to for so long."
+    )
     ttl_s: Ttl | None = None
+    reason: Reason
+
+
+class EdgeAsked(Asked):
+    """From an instant of each session on, a number."""
+
+    at: str = Field(max_length=32, examples=["open-60m", "open", "open+10m", "close-5m"])
+    tps: Rate
+
+
+class ScheduleChange(Asked):
+    """The whole profile: a broker's limit that moves with the clock."""
+
+    schedule: list[EdgeAsked] = Field(min_length=1, max_length=24)
     reason: Reason
 
 

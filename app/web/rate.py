@@ -1,15 +1,27 @@
-"""How a new rate is read, and what an operator should know before it is set."""
+"""How a new rate or schedule is read and checked, and what speaks against one that is allowed."""
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from app.domain.errors import Code
+from app.domain.profile import BadEdge, offset_of
 from app.domain.records import BrokerControl
-from app.web.operator_schemas import RateChange
-from app.web.problems import Invalid
+from app.domain.tuning import TARGET_MS, Mode, tuning_of
+from app.web.operator_schemas import EdgeAsked, RateChange
+from app.web.problems import Invalid, invalid_at
 from app.web.spec import json_of
 
 # A slip of one digit is ten times; what people mean is rarely above twice.
 BIG_STEP: Final = 2
+RATES: Final = ("tps", "floor", "ceiling")
+# What each fact is by itself. The number alone has no such value.
+BY_ITSELF: Final[Mapping[str, object]] = {
+    "mode": Mode.MANUAL.value,
+    "floor": None,
+    "ceiling": None,
+    "target_ms": TARGET_MS,
+    "ramp_s": 0,
+}
 
 
 def read_rate(raw: bytes, content_type: str) -> RateChange:
@@ -18,14 +30,58 @@ def read_rate(raw: bytes, content_type: str) -> RateChange:
         return json_of(RateChange).decode(raw, content_type)
     except Invalid as e:
         for error in e.errors:
-            if error["pointer"] == "#/tps" and error["code"] != "missing":
-                raise out_of_bounds(Code.RATE_OUT_OF_BOUNDS.title) from None
+            name = error["pointer"].removeprefix("#/")
+            if name in RATES:
+                raise out_of_bounds(Code.RATE_OUT_OF_BOUNDS.title, name) from None
         raise
 
 
-def out_of_bounds(detail: str) -> Invalid:
-    error = {"pointer": "#/tps", "detail": detail, "code": Code.RATE_OUT_OF_BOUNDS.code}
+def out_of_bounds(detail: str, name: str = "tps") -> Invalid:
+    error = {"pointer": f"#/{name}", "detail": detail, "code": Code.RATE_OUT_OF_BOUNDS.code}
     return Invalid(Code.RATE_OUT_OF_BOUNDS, detail, [error])
+
+
+def facts_asked(change: RateChange, control: BrokerControl, contract: int) -> dict[str, Any]:
+    """Return what a merge patch sets, by name, or raise what is wrong with it."""
+    given = change.model_fields_set
+    found: dict[str, Any] = {
+        name: usual if getattr(change, name) is None else getattr(change, name)
+        for name, usual in BY_ITSELF.items()
+        if name in given
+    }
+    tuning = tuning_of(control)
+    if "tps" in given:
+        if change.tps is None and not tuning.schedule:
+            raise out_of_bounds("there is no schedule to go back to")
+        found |= {} if change.tps is None else {"tps": change.tps}
+        found["held"] = change.tps is not None and bool(tuning.schedule)
+    if not found:
+        raise invalid_at("tps", "expected at least one thing to change")
+    for name in RATES:
+        if (found.get(name) or 0) > contract:
+            raise out_of_bounds(f"{name} {found[name]} is above the contract of {contract}", name)
+    floor, ceiling = (found.get(name, getattr(tuning, name)) for name in ("floor", "ceiling"))
+    if floor and ceiling and floor > ceiling:
+        raise out_of_bounds(f"floor {floor} is above the ceiling of {ceiling}", "floor")
+    return found
+
+
+def edges_asked(schedule: Sequence[EdgeAsked], contract: int) -> list[dict[str, Any]]:
+    """Return a schedule as it is kept, or raise what is wrong with it."""
+    seen: set[tuple[str, int]] = set()
+    for place, edge in enumerate(schedule):
+        try:
+            offset = offset_of(edge.at)
+        except BadEdge as e:
+            raise invalid_at(f"schedule/{place}/at", str(e), Code.SCHEDULE_INVALID) from None
+        if offset in seen:
+            detail = f"{edge.at} stands here twice"
+            raise invalid_at(f"schedule/{place}/at", detail, Code.SCHEDULE_INVALID)
+        seen.add(offset)
+        if edge.tps > contract:
+            detail = f"tps {edge.tps} is above the contract of {contract}"
+            raise out_of_bounds(detail, f"schedule/{place}/tps")
+    return [{"at": edge.at, "tps": edge.tps} for edge in schedule]
 
 
 def warnings_of(control: BrokerControl, tps: int, contract: int, doubts: int) -> list[str]:

@@ -11,6 +11,7 @@ from app.domain.messages import ExecutionReport
 from app.domain.order import WORKING, Order, order_status
 from app.domain.records import BrokerControl, Halt, LaneStatus, OrderEvent
 from app.domain.session import Calendar, TradingSession
+from app.domain.tuning import facts_of, tuning_of
 from app.domain.values import Status, order_id_of
 from app.domain.values import rfc3339 as written
 
@@ -89,6 +90,7 @@ def _state(session: TradingSession, now: int) -> str:
 
 def control_shape(control: BrokerControl) -> dict[str, Any]:
     return control._asdict() | {
+        "tuning": facts_of(tuning_of(control)),
         "changed_at": rfc3339(control.changed_at),
         "expires_at": instant(control.expires_at),
     }
