@@ -213,9 +213,9 @@ async def furnish(
     def check(order: Order) -> Code | None:
         return recheck(order, instruments=board.reference.instruments, limits=limits)
 
-    shared = stores.ledger.is_shared
     on = _Desks(settings, clock, ledger, board, check)
-    sending = _dispatch(on, brokers if "dispatch" in parts else {}, shared=shared)
+    lanes = brokers if "dispatch" in parts else {}
+    sending = _dispatch(on, lanes, shared=stores.ledger.is_shared)
     shown = ShownFloor(ledger, clock)
     bell = Bell(
         store=ledger,

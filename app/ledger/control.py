@@ -22,12 +22,8 @@ from app.domain.records import (
     Route,
     SessionOverride,
 )
-<<<<<<< HEAD
-from app.ledger import audit, days
-=======
 from app.domain.tuning import with_facts
-from app.ledger import audit
->>>>>>> e600080 (dispatch: a lane's pace: schedule, ramp, adaptive and slow start)
+from app.ledger import audit, days
 from app.ledger.dialect import Statement, of
 
 _CONTROLS: Final = text(
