@@ -8,13 +8,14 @@ exit code is 0 whatever it is.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.command import examples_text
+from app.cli.command import examples_text, reported
 
 app = typer.Typer(
     no_args_is_help=True, help="Measure the gateway as ratios of what this machine can do."
@@ -26,6 +27,10 @@ FULL: Final = 1_000_000
 Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as JSON, too.")]
 Directory = Annotated[
     Path | None, typer.Option("--dir", help="Work on the disk of this directory; it is left empty.")
+]
+Events = Annotated[
+    list[int] | None,
+    typer.Option(min=100, help="How many wait; repeatable.  [default: 10000, 100000]"),
 ]
 Rounds = Annotated[int, typer.Option(min=1, help="How often each half is measured.")]
 
@@ -41,17 +46,26 @@ def intake(  # noqa: PLR0913 - the options of a command
     directory: Directory = None,
     report: Report = None,
 ) -> None:
-    """Accept orders durably, beside a handler that does nothing and the store alone."""
+    """Accept orders durably, beside a handler that does nothing and the store alone.
+
+    In databases of its own on the PostgreSQL that OPENBELL_LEDGER_URL names; without it, on SQLite.
+    """
     from app.cli.bench_intake import Sizes, measure
+    from app.cli.bench_servers import named, postgres_version
 
     sizes = Sizes(rounds, max(orders, connections), batches, connections, view)
+    with reported():
+        url = named().ledger_url
+        ledger = "SQLite" if url is None else postgres_version(url)
     conditions = {
+        "ledger": ledger,
         "orders_a_round": sizes.singles,
         "batches_a_round": batches,
         "connections": connections,
         "account_view": view,
     }
-    _run("intake", lambda here: measure(here, sizes), conditions, directory, report)
+    with reported():
+        _run("intake", lambda here: measure(here, sizes, url), conditions, directory, report)
 
 
 @app.command(
@@ -92,6 +106,54 @@ def pacing(
 
     conditions = {"orders_per_second": tps, "seconds": seconds}
     _run("pacing", lambda here: measure(here, tps, seconds), conditions, directory, report)
+
+
+@app.command(epilog=examples_text(("bench relay", "bench relay --events 50000 --report out.json")))
+def relay(
+    *,
+    events: Events = None,
+    rounds: Rounds = 3,
+    directory: Directory = None,
+    report: Report = None,
+) -> None:
+    """Carry events from PostgreSQL to Kafka, beside what their own clients do alone.
+
+    It works in a database and in topics of its own, on the servers that the settings name.
+    """
+    from app.cli.bench_servers import named, postgres_version
+    from app.cli.bench_streams import measure_relay
+
+    sizes = sorted({*(events or SIZES)})
+    with reported():
+        settings = named("ledger_url", "kafka")
+        conditions = {"sizes": sizes, "ledger": postgres_version(settings.ledger_url or "")}
+        measure = partial(measure_relay, settings, sizes, rounds)
+        _run("relay", lambda _: measure(), conditions, directory, report)
+
+
+@app.command(epilog=examples_text(("bench projector", "bench projector --events 50000 --rounds 1")))
+def projector(
+    *,
+    events: Events = None,
+    rounds: Rounds = 3,
+    directory: Directory = None,
+    report: Report = None,
+) -> None:
+    """Carry events from Kafka into MongoDB, beside what its own client does alone.
+
+    It works in topics and in a database of its own, on the servers that the settings name.
+    """
+    from app.cli.bench_raw import mongo_version
+    from app.cli.bench_servers import named
+    from app.cli.bench_streams import measure_projector
+
+    sizes = sorted({*(events or SIZES)})
+    with reported():
+        settings = named("kafka", "mongo")
+        assert settings.mongo is not None
+        conditions = {"sizes": sizes, "account_store": mongo_version(settings.mongo.url)}
+        measure = partial(measure_projector, settings, sizes, rounds)
+        _run("projector", lambda _: measure(), conditions, directory, report)
 
 
 def _run(

@@ -1,7 +1,7 @@
-"""The ledger without anything around it: prepared orders, taken in groups of a thousand.
+"""The ledger without anything around it: prepared orders, taken in groups.
 
 It is what the gateway is compared with, and how a bench fills a ledger before the gateway
-starts. Each group is one durable transaction, as a batch over HTTP is.
+starts. Each group is one durable transaction; a thousand, as a batch over HTTP is.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from app.domain.session import Calendar
 from app.domain.values import OrderType, Side, TimeInForce
 from app.ledger.schema import upgrade
 from app.ledger.store import Ledger
+from app.postgres import PostgresDatabase
 from app.reference import load_calendar
 from app.sqlite import Database
 
@@ -66,25 +67,30 @@ def _taking(order: dict[str, Any], calendar: Calendar) -> Taking:
 
 
 class Store:
-    """A ledger of its own, on disk."""
+    """A ledger of its own: a file on disk, or the database of an address."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.path = data_dir / "ledger.db"
-        self._database = Database(self.path)
+    def __init__(self, where: Path | str) -> None:
+        self._database = (
+            Database(where / "ledger.db") if isinstance(where, Path) else PostgresDatabase(where)
+        )
         upgrade(self._database)
         self._ledger = Ledger(self._database, SystemClock())
 
-    def take(self, entries: Iterator[Taking]) -> float:
-        """Take them all, a group a commit; return the seconds that the ledger needed."""
-        return asyncio.run(self._take(entries))
+    def take(self, entries: Iterator[Taking], *, group: int = GROUP, lanes: int = 1) -> float:
+        """Take them all, a group a commit; return the seconds that each lane's ledger needed."""
+        groups = iter(lambda: list(islice(entries, group)), [])
+        return asyncio.run(self._take(groups, lanes)) / lanes
 
-    async def _take(self, entries: Iterator[Taking]) -> float:
-        needed_s = 0.0
-        while group := list(islice(entries, GROUP)):
-            began = perf_counter()
-            await self._ledger.take(group)
-            needed_s += perf_counter() - began
-        return needed_s
+    async def _take(self, groups: Iterator[list[Taking]], lanes: int) -> float:
+        async def lane() -> float:
+            needed_s = 0.0
+            for entries in groups:
+                began = perf_counter()
+                await self._ledger.take(entries)
+                needed_s += perf_counter() - began
+            return needed_s
+
+        return sum(await asyncio.gather(*(lane() for _ in range(lanes))))
 
     def close(self) -> None:
         self._database.close()
@@ -102,6 +108,7 @@ def fill(data_dir: Path, count: int) -> tuple[dict[str, str], float]:
         needed_s = store.take(takings(count, sessions, calendar))
     finally:
         store.close()
-    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+    file = data_dir / "ledger.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("DELETE FROM outbox")
     return sessions, count / needed_s

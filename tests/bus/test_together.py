@@ -36,7 +36,7 @@ class Wire:
     def publish(self, *names: str) -> asyncio.Future[None]:
         """Begin now, in the order of the calls."""
         events = [an_event(0)._replace(event_id=name) for name in names]
-        return asyncio.ensure_future(self.together.publish(events))  # noqa: TID251 - see `on`
+        return asyncio.ensure_future(self.together.publish(events))  # noqa: TID251 - its story ends it
 
 
 def on(story: Callable[[Wire], Coroutine[Any, Any, None]]) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -16,36 +15,7 @@ from app.cli.bench_load import Job, requests
 from app.cli.bench_pacing import figures as pacing_figures
 from app.cli.bench_report import Figure, lines, ratio
 from app.cli.bench_server import EMPTY
-
-FACTS = {"cores", "load_average", "system", "python", "sqlite", "disk", "fsync_ms"}
-FIGURE = {"name", "unit", "median", "min", "max", "target", "rounds"}
-
-
-def run(here: Path, *words: str) -> tuple[str, dict[str, Any]]:
-    """Run one bench; return what it printed and what it wrote, and hold both to the shape."""
-    report = here / "report.json"
-    work = here / "work"
-
-    result = CliRunner().invoke(
-        app,
-        ["bench", *words, "--dir", str(work), "--report", str(report)],
-        catch_exceptions=False,
-    )
-    written = json.loads(report.read_text("utf-8"))
-
-    assert result.exit_code == 0
-    assert set(written) == {"bench", "at", "machine", "conditions", "figures"}
-    assert set(written["machine"]) == FACTS
-    assert all(set(figure) == FIGURE for figure in written["figures"])
-    assert all(f["min"] <= f["median"] <= f["max"] for f in written["figures"])
-    assert all(figure["name"] in result.stdout for figure in written["figures"])
-    assert "round" in result.stderr or "orders" in result.stderr
-    assert list(work.iterdir()) == []
-    return result.stdout, written
-
-
-def named(report: dict[str, Any]) -> dict[str, Any]:
-    return {figure["name"]: figure for figure in report["figures"]}
+from tests.cli.benches import named, run
 
 
 def test_intake_stands_beside_doing_nothing_and_beside_the_store(tmp_path: Path) -> None:
@@ -59,6 +29,7 @@ def test_intake_stands_beside_doing_nothing_and_beside_the_store(tmp_path: Path)
     assert (single["unit"], single["target"], len(single["rounds"])) == ("ratio", ">= 0.60", 2)
     assert (batch["unit"], batch["target"], len(batch["rounds"])) == ("ratio", ">= 0.50", 2)
     assert report["conditions"]["connections"] == 4
+    assert report["conditions"]["ledger"] == "SQLite"
     assert ">= 0.60" in printed
 
 
@@ -94,7 +65,7 @@ def test_pacing_counts_what_left_and_what_arrived(tmp_path: Path) -> None:
     assert found["refused as too fast"]["median"] >= 0
 
 
-@pytest.mark.parametrize("verb", ["intake", "dispatch", "pacing"])
+@pytest.mark.parametrize("verb", ["intake", "dispatch", "pacing", "relay", "projector"])
 def test_each_bench_shows_two_examples_and_explains_its_options(verb: str) -> None:
     shown = CliRunner().invoke(app, ["bench", verb, "--help"], terminal_width=200).stdout
 
