@@ -25,7 +25,7 @@ from app.web.quota import open_quotas
 from app.wiring import Gateway, open_gateway
 
 # Roles to which nobody speaks: they have probes and metrics, and no other door.
-UNSPOKEN: Final = frozenset({"dispatcher", "relay", "projector"})
+UNSPOKEN: Final = frozenset({"dispatcher", "relay", "projector", "failover"})
 # Long enough for a streamed reply to end, short enough for an orchestrator's patience.
 GRACE_S: Final = 5
 BACKLOG: Final = 2_048

@@ -30,10 +30,12 @@ from app.dispatch.lane import Lane
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.reports import Reports
 from app.dispatch.shown import Showing, ShownFloor
+from app.domain.anomaly import Anomaly
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
 from app.domain.records import DaysKept
+from app.failover.switch import Grounds, Switch
 from app.intake.desk import Desk
 from app.intake.writer import Writer
 from app.ledger.anomaly_store import AnomalyLedger
@@ -52,7 +54,8 @@ PARTS: Final[dict[str, frozenset[str]]] = {
     "dispatcher": frozenset({"dispatch", "partitions"}),
     "relay": frozenset({"relay"}),
     "projector": frozenset({"projector"}),
-    "all": frozenset({"intake", "dispatch", "partitions", "relay", "projector"}),
+    "failover": frozenset({"failover"}),
+    "all": frozenset({"intake", "dispatch", "partitions", "relay", "projector"} | {"failover"}),
 }
 TRIM_EVERY_S: Final = 5.0
 FLUSH_S_MAX: Final = 5.0
@@ -275,6 +278,10 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
         loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
     elif "intake" in parts:
         loops.append(shown.run)
+    if "failover" in parts:
+        shared = stores.ledger.is_shared
+        loops += [shown.run] if shared and shown.run not in loops else []
+        loops.append(_switch(gateway, shown if shared else sending.floor).run)
     if loops:
         loops.insert(0, gateway.board.run)
     view = {"relay": gateway.relay.run, "projector": Projector(stores.bus, stores.book).run}
@@ -285,6 +292,25 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     if isinstance(stores.bus, LogBus):
         loops.append(partial(_trim, stores.bus, gateway.settings.bus_keep_s))
     return loops
+
+
+def _switch(gateway: Gateway, floor: Floor) -> Switch:
+    """Return what leads routes, or stands by; of lanes elsewhere it sees what they show."""
+    return Switch(
+        Grounds(
+            record=gateway.ledger,
+            anomalies=_nothing_noticed,
+            floor=floor,
+            clock=gateway.clock,
+            calendar=lambda: gateway.board.reference.calendar,
+            on_moved=gateway.board.changed,
+            stands_by=gateway.stores.ledger.is_shared,
+        )
+    )
+
+
+async def _nothing_noticed() -> list[Anomaly]:
+    return []
 
 
 async def _trim(bus: LogBus, keep_s: int) -> None:

@@ -78,6 +78,7 @@ PURE = {
     "app/domain/",
     "app/ledger/partitions.py",
     "app/failover/policy.py",
+    "app/failover/sights.py",
     "app/failover/watch.py",
     "app/intake/checks.py",
     "app/quotes/frame.py",

@@ -47,6 +47,10 @@ class Board:
         """The halts as last read: good enough to answer a client by, not to send by."""
         return self._halts
 
+    def has_moved(self, route_id: str, epoch: int) -> bool:
+        """Whether a route leads elsewhere since that epoch, as far as the copy knows."""
+        return any(r.route_id == route_id and r.epoch > epoch for r in self.routes)
+
     def changed(self) -> None:
         """Say that a row behind this board was committed: the copy is worth nothing now."""
         self._changes += 1

@@ -280,6 +280,8 @@ class Lane:
             return "halted"
         if any(halts.covers(c.route_id, c.order.account_id, c.order.symbol) for c in rest):
             return "halted"
+        if any(self._board.has_moved(c.route_id, c.route_epoch) for c in rest):
+            return "the route has moved"
         return None
 
     def _note(

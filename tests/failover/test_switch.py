@@ -1,0 +1,300 @@
+"""The switch on a real ledger, in virtual time: it leads alone, and sleeps safely."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import text
+
+from app.domain.anomaly import (
+    Anomaly,
+    AnomalyState,
+    Observed,
+    Recommended,
+    Severity,
+    Subject,
+    Threshold,
+)
+from app.domain.failover import Failover
+from app.domain.records import Actor, LaneStatus
+from app.failover.switch import Grounds, Switch
+from app.ledger.store import Ledger
+from tests.failover.course import health
+from tests.scenarios.builders import REFERENCE
+from tests.scenarios.world import Life, Store, StoreLine, World, a_ledger
+from tests.virtual import Virtual
+
+KIM: Final = Actor("kim", "the test says so")
+MARKET: Final = "XNAS"
+
+
+class Lanes:
+    """What the lanes show: `Floor`, as far as a switch looks at it."""
+
+    def __init__(self, virtual: Virtual) -> None:
+        self._clock = virtual.clock
+        self.dead: set[str] = set()
+
+    def lanes(self) -> list[LaneStatus]:
+        return [self._lane(name) for name in ("north", "south")]
+
+    def _lane(self, name: str) -> LaneStatus:
+        seen = health(name, self._clock.now(), None if name in self.dead else 0.0)
+        return LaneStatus(
+            broker_id=name,
+            owner_epoch=1,
+            running=True,
+            why_not=None,
+            tps_configured=100,
+            tps_effective=100,
+            applied_version=1,
+            in_flight=0,
+            sent_total=0,
+            sent_last_second=0,
+            answers={},
+            circuit="closed",
+            circuit_reason="",
+            next_trial_s=None,
+            tps_contract=100,
+            health=seen,
+        )
+
+    async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:
+        raise NotImplementedError
+
+    async def probe(self, broker_order_key: str) -> str:
+        raise NotImplementedError
+
+    def halts_changed(self) -> None:
+        raise NotImplementedError
+
+
+class House:
+    """A ledger, its lanes, and as many switches as a test starts."""
+
+    def __init__(self, virtual: Virtual) -> None:
+        self.virtual = virtual
+        self.lanes = Lanes(virtual)
+        self.anomalies: list[Anomaly] = []
+        self.moved = 0
+        self._world = World(virtual.loop)
+        self._store = Store(self._world, a_ledger())
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ledger = self._ledger(Life(self._world))
+        self.ledger.declare({"north": 100, "south": 100}, {MARKET: "north"})
+        self.candidates("north", "south")
+
+    def _ledger(self, life: Life) -> Ledger:
+        return Ledger(StoreLine(self._store, life), self.virtual.clock)
+
+    def run(self, work: Any) -> Any:
+        return self.virtual.run(work)
+
+    def candidates(self, *names: str) -> None:
+        policy = self.run(self.ledger.policies())[MARKET]
+        self.run(self.ledger.set_policy(policy._replace(candidates=names), policy.version, KIM))
+
+    def starts(self) -> tuple[Switch, Life]:
+        life = Life(self._world)
+        switch = Switch(
+            Grounds(
+                record=self._ledger(life),
+                anomalies=self._open,
+                floor=self.lanes,
+                clock=self.virtual.clock,
+                calendar=lambda: REFERENCE.calendar,
+                on_moved=self._on_moved,
+                stands_by=False,
+            )
+        )
+        self._tasks.append(self.virtual.loop.create_task(switch.run()))
+        return switch, life
+
+    async def _open(self) -> list[Anomaly]:
+        return self.anomalies
+
+    def _on_moved(self) -> None:
+        self.moved += 1
+
+    def passes(self, seconds: float) -> None:
+        self.run(asyncio.sleep(seconds))
+        for task in self._tasks:
+            assert not task.done(), task.exception()
+
+    @property
+    def active(self) -> str:
+        return str(self.run(self.ledger.routes())[0].active_broker)
+
+    @property
+    def failovers(self) -> list[Failover]:
+        return list(self.run(self.ledger.failovers(0)))
+
+    def events(self) -> list[str]:
+        found = text("SELECT type FROM outbox WHERE aggregatetype = 'anomalies' ORDER BY id")
+        database = self._store.database
+        types = database.write_now(lambda c: c.execute(found).scalars().all())
+        return [t.split(".")[-2] for t in types]
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self.run(_ended(self._tasks))
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
+
+
+def leads(switch: Switch) -> bool:
+    return switch.leadership.leader is not None
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with Virtual() as virtual:
+        house = House(virtual)
+        yield house
+        house.close()
+
+
+def an_anomaly(rule_id: str, subject: Subject, **facts: Any) -> Anomaly:
+    return Anomaly(
+        anomaly_id=f"an_{rule_id}",
+        incident_id="in_7",
+        rule_id=rule_id,
+        rule_version=1,
+        state=AnomalyState.OPEN,
+        severity=Severity.CRITICAL,
+        subject=subject,
+        route_id=None,
+        trading_session_id=None,
+        phase=None,
+        observed=Observed("m", 1.0, "ratio", 10.0, 1),
+        threshold=Threshold(">=", 1.0, 0.0, 0.0),
+        recommended=Recommended("failover"),
+        evidence={},
+        opened_at=0,
+        updated_at=0,
+        resolved_at=None,
+        valid_until=1 << 60,
+        occurrences=1,
+        route_epoch=None,
+        drill=False,
+    )._replace(**facts)
+
+
+def test_a_dead_broker_is_left_by_itself_and_every_step_is_told(house: House) -> None:
+    house.starts()
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(60)
+
+    (failover,) = house.failovers
+    assert (house.active, failover.from_broker, failover.to_broker) == ("south", "north", "south")
+    assert (failover.state, failover.by, house.moved) == ("done", "openbell", 1)
+    assert [s.state.value for s in failover.steps] == [
+        *("suspected", "confirmed", "prepared", "fencing", "draining", "ramping", "done")
+    ]
+    took = next(s.at for s in failover.steps if s.state == "fencing") - failover.started_at
+    assert 8_000 <= took <= 9_000
+    assert house.events() == ["fencing", "draining", "ramping", "done"]
+
+
+def test_without_kafka_the_switch_still_happens_and_its_events_wait(house: House) -> None:
+    """Nothing of this house has a bus at all: what is to be told stands in the outbox."""
+    house.starts()
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(12)
+
+    assert house.active == "south"
+    assert house.events()[0] == "fencing"
+
+
+def test_the_trouble_that_was_noticed_names_the_incident(house: House) -> None:
+    house.anomalies = [an_anomaly("broker.error_rate", Subject("broker", "north"))]
+    house.starts()
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(12)
+
+    assert house.failovers[0].incident_id == "in_7"
+
+
+def test_a_common_cause_inhibits_while_it_is_fresh(house: House) -> None:
+    house.anomalies = [an_anomaly("common.cause", Subject("gateway", "brokers"))]
+    house.starts()
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(60)
+    assert (house.active, house.failovers[0].held_by) == ("north", ("common_cause",))
+
+    house.anomalies = [house.anomalies[0]._replace(valid_until=house.virtual.clock.now() - 1)]
+    house.passes(2)
+    assert house.active == "south"
+
+
+def test_a_leader_that_was_paused_past_its_lease_writes_nothing(house: House) -> None:
+    former, life = house.starts()
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(7)
+    life.freeze()
+    house.passes(1)
+    assert leads(former)
+    second, _ = house.starts()
+    house.passes(60)
+    assert house.active == "south"
+    before, events = house.failovers, house.events()
+
+    house.lanes.dead = {"south"}
+    life.thaw()
+    house.passes(3)
+    assert (leads(former), leads(second)) == (False, True)
+    assert (house.failovers, house.events(), house.active) == (before, events, "south")
+
+
+def test_whoever_was_asleep_decides_nothing_for_half_a_minute(house: House) -> None:
+    _, life = house.starts()
+    house.passes(15)
+    life.freeze()
+    house.passes(6)
+    house.lanes.dead.add("north")
+    life.thaw()
+    house.passes(29)
+    assert (house.active, house.failovers) == ("north", [])
+
+    house.passes(4)
+    assert house.active == "south"
+
+
+def test_a_new_leader_goes_on_where_the_former_stopped(house: House) -> None:
+    _, life = house.starts()
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(11)
+    assert house.failovers[0].state == "ramping"
+    life.end()
+    house.starts()
+    house.passes(40)
+
+    (failover,) = house.failovers
+    assert (failover.state, house.active) == ("done", "south")
+
+
+def test_a_person_who_was_faster_is_not_overruled(house: House) -> None:
+    policy = house.run(house.ledger.policies())[MARKET]
+    advised = policy._replace(automation="advise")
+    house.run(house.ledger.set_policy(advised, policy.version, KIM))
+    house.starts()
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(15)
+    (held,) = house.failovers
+    assert held.held_by == ("automation_advise",)
+
+    ended = held.came_to(type(held.state)("aborted"), at=house.virtual.clock.now(), by="kim")
+    house.run(house.ledger.note_failover(ended, KIM))
+    house.passes(30)
+    assert (house.failovers, house.active) == ([ended], "north")
