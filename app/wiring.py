@@ -30,7 +30,6 @@ from app.dispatch.lane import Lane
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.reports import Reports
 from app.dispatch.shown import Showing, ShownFloor
-from app.domain.anomaly import Anomaly
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
@@ -299,7 +298,7 @@ def _switch(gateway: Gateway, floor: Floor) -> Switch:
     return Switch(
         Grounds(
             record=gateway.ledger,
-            anomalies=_nothing_noticed,
+            anomalies=gateway.anomalies.open_anomalies,
             floor=floor,
             clock=gateway.clock,
             calendar=lambda: gateway.board.reference.calendar,
@@ -307,10 +306,6 @@ def _switch(gateway: Gateway, floor: Floor) -> Switch:
             stands_by=gateway.stores.ledger.is_shared,
         )
     )
-
-
-async def _nothing_noticed() -> list[Anomaly]:
-    return []
 
 
 async def _trim(bus: LogBus, keep_s: int) -> None:

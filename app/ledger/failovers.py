@@ -33,6 +33,7 @@ from app.domain.records import Actor, Change, FenceLost
 from app.domain.values import Outcome
 from app.ledger import attempts, audit, control
 from app.ledger.dialect import Statement
+from app.ledger.telling import tell
 
 _POLICIES: Final = text("SELECT document FROM route_policies")
 _PUT_POLICY: Final = text(
@@ -56,10 +57,6 @@ _PUT: Final = text(
     " VALUES (:failover_id, :route_id, :state, :document, :started_at, :updated_at)"
     " ON CONFLICT (failover_id) DO UPDATE SET state = excluded.state,"
     " document = excluded.document, updated_at = excluded.updated_at"
-)
-_TELL: Final = text(
-    "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
-    " VALUES (:event_id, 'anomalies', :key, :type, :payload)"
 )
 _LEADS: Final = Statement(
     lambda d: (
@@ -243,13 +240,8 @@ def _put(connection: Connection, after: Failover) -> None:
 
 
 def _tell(connection: Connection, after: Failover) -> None:
-    event = {
-        "event_id": f"{after.failover_id}-{after.number}",
-        "key": _resource(after.route_id),
-        "type": f"io.openbell.failover.{after.state}.v1",
-        "payload": codec.text(told(after)),
-    }
-    connection.execute(_TELL, event)
+    happening = f"failover.{after.state}"
+    tell(connection, _resource(after.route_id), after.failover_id, happening, told(after))
 
 
 def _audited(
