@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple, Protocol
 
+from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Finding
 from app.domain.errors import Busy, Code, Refused
 from app.domain.failover import Failover, Leader, RoutePolicy
@@ -345,6 +346,61 @@ class FailoverStore(Protocol):
 
     async def left_behind(self, route_id: str, broker_id: str) -> tuple[int, int]:
         """Return how many of a route's attempts at a broker are unanswered, how many in doubt."""
+
+
+class RuleKept(NamedTuple):
+    """An operator's version of a rule; its document was checked before it was kept."""
+
+    rule_id: str
+    version: int
+    document: Mapping[str, object]  # JSON values, `rule_id` and `version` among them
+    changed_by: str
+    changed_at: int
+    reason: str
+
+
+class RuleStore(Protocol):
+    """Keeps the rules that operators have changed."""
+
+    async def rules(self) -> list[RuleKept]: ...
+
+    async def put_rule(
+        self, rule_id: str, document: Mapping[str, object], seen: int, by: Actor
+    ) -> RuleKept:
+        """Keep it as version `seen` + 1, audited; or raise `Refused(STALE_VERSION)`.
+
+        A rule that nobody has changed yet has the version that it was shipped with.
+        """
+
+
+class Rehearsed(NamedTuple):
+    """What a rule would have raised in the time that is remembered; JSON values, oldest first."""
+
+    seconds: float
+    firings: list[Mapping[str, object]]
+
+
+class Rulebook(Protocol):
+    """What makes a document a rule. It decides from memory: nothing here waits."""
+
+    def shipped(self) -> Mapping[str, Mapping[str, object]]:
+        """Return the rules as they were shipped, as documents, by id."""
+
+    def checked(self, document: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the whole rule, or raise `Refused(VALIDATION_FAILED)` naming every fault."""
+
+    def rehearsed(self, document: Mapping[str, object]) -> Rehearsed | None:
+        """Try a checked rule on the last minutes; None where nobody remembers them."""
+
+
+class AlertStore(Protocol):
+    """Hears what other systems alarm about."""
+
+    async def hear(self, alerts: Sequence[OutsideAlert]) -> int:
+        """Keep what is new and note it as findings, in one commit; return how many were new.
+
+        What is known changes nothing, whenever it is told again. `StoreAway`: tell it again.
+        """
 
 
 class Charge(NamedTuple):

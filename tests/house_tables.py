@@ -126,12 +126,15 @@ REFUSED_NAMES = {"base", "helper", "helpers", "manager", "managers", "util", "ut
 # The suite that holds every implementation of a port to its contract, where it is not simply
 # tests/contracts/test_<port>.py; or the reason why it needs none.
 CONTRACTS = {
+    "AlertStore": "tests/contracts/test_anomaly_store.py",
     "ControlStore": "tests/contracts/test_ledger.py",
     "Desk": "one room's own door, handed to web: its room's tests hold it",
     "DispatchStore": "tests/contracts/test_ledger.py",
     "FailoverStore": "tests/contracts/test_failovers.py",
     "Floor": "one room's own door, handed to web: its room's tests hold it",
     "OrderStore": "tests/contracts/test_ledger.py",
+    "RuleStore": "tests/contracts/test_anomaly_store.py",
+    "Rulebook": "one room's own door, handed to web: its room's tests hold it",
 }
 
 CHANGELOG_SECTIONS = ["Safety", "Added", "Changed", "Fixed"]

@@ -1,4 +1,4 @@
-"""The record of trouble: `AnomalyStore` of `app/ports.py`.
+"""The record of trouble: `AnomalyStore`, `RuleStore` and `AlertStore` of `app/ports.py`.
 
 It stands beside `Ledger` on the same database, because both have a word `note`. It adds the
 time, fresh numbers for ids, and the calendar to `anomalies`. What watches says the
@@ -6,19 +6,23 @@ same each second, and mostly that all is well: that is looked up beside the writ
 what changes something takes its turn there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from app.clock import Clock
+from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Finding
 from app.domain.records import Actor
 from app.domain.session import Calendar
-from app.ledger import anomalies
+from app.ledger import anomalies, anomaly_rules, outside
 from app.ledger.anomalies import Drawn
 from app.ledger.edge import Edge
+from app.ports import RuleKept
 from app.sql import Database
 
 ID_BITS: Final = 80
+# Who sends alerts waits some seconds for an answer, and then sends them again.
+SENDERS_PATIENCE_S: Final = 5.0
 
 
 class AnomalyLedger(Edge):
@@ -57,6 +61,25 @@ class AnomalyLedger(Edge):
     async def silence(self, anomaly_id: str, until: int, by: Actor) -> Anomaly:
         now = self._clock.now()
         return await self._write_once(lambda c: anomalies.silence(c, anomaly_id, until, by, now))
+
+    async def rules(self) -> list[RuleKept]:
+        return await self._read(anomaly_rules.rules)
+
+    async def put_rule(
+        self, rule_id: str, document: Mapping[str, object], seen: int, by: Actor
+    ) -> RuleKept:
+        now = self._clock.now()
+        return await self._write_once(
+            lambda c: anomaly_rules.put(c, rule_id, document, seen, by, now)
+        )
+
+    async def hear(self, alerts: Sequence[OutsideAlert]) -> int:
+        if not alerts:
+            return 0
+        drawn = self._drawn(len(alerts))
+        return await self._write(
+            lambda c: outside.hear(c, alerts, drawn), patience_s=SENDERS_PATIENCE_S
+        )
 
     def _drawn(self, findings: int) -> Drawn:
         numbers = [self._clock.random_bits(ID_BITS) for _ in range(2 * findings)]

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from app import codec
-from app.domain.anomaly import Anomaly, AnomalyState, Finding, Severity, told
+from app.domain.alerts import OutsideAlert
+from app.domain.anomaly import Anomaly, AnomalyState, Finding, Severity, Subject, told
 from app.domain.errors import Code, Refused
 from app.domain.session import Calendar
 from app.ledger.anomaly_store import AnomalyLedger
@@ -302,3 +303,91 @@ def test_whoever_sees_the_same_at_once_opens_one_anomaly_and_one_incident(
     assert {a.occurrences for a in standing} == {3}
     assert len({a.incident_id for a in standing}) == 1
     assert steps(trouble) == ["opened", "opened"]
+
+
+# --- rules --------------------------------------------------------------------------------
+
+
+def test_a_rule_is_compare_and_set_and_audited(trouble: Trouble) -> None:
+    first = trouble.run(trouble.store.put_rule("x", {"rule_id": "x", "n": 1}, 3, KIM))
+    with pytest.raises(Refused) as stale:
+        trouble.run(trouble.store.put_rule("x", {"rule_id": "x", "n": 2}, 3, LEE))
+    second = trouble.run(trouble.store.put_rule("x", {"rule_id": "x", "n": 2}, 4, LEE))
+
+    assert (first.version, first.document) == (4, {"rule_id": "x", "n": 1, "version": 4})
+    assert stale.value.code is Code.STALE_VERSION
+    assert trouble.run(trouble.store.rules()) == [second]
+    assert [row["action"] for row in trouble.audit()] == ["anomaly.rule", "anomaly.rule"]
+
+
+# --- alerts from outside ------------------------------------------------------------------
+
+
+def an_alert(fingerprint: str = "f1", at: int = NOW, **facts: Any) -> OutsideAlert:
+    alert = OutsideAlert(
+        source="alertmanager",
+        fingerprint=fingerprint,
+        starts_at=at,
+        firing=True,
+        name="Broker errors",
+        subject=Subject("broker", "north"),
+        severity=WARNING,
+        summary="it fails",
+        labels={"severity": "warning"},
+    )
+    return alert._replace(**facts)
+
+
+def heard(trouble: Trouble, *alerts: OutsideAlert) -> int:
+    return trouble.run(trouble.store.hear(alerts))
+
+
+def test_an_alert_becomes_a_finding_once_however_often_it_is_told(trouble: Trouble) -> None:
+    over = an_alert(firing=False)
+    told_in_turn = [heard(trouble, alert) for alert in (an_alert(), an_alert(), over, over)]
+
+    assert told_in_turn == [1, 0, 1, 0]
+    assert heard(trouble, an_alert()) == 0  # late, and it is over
+    assert heard(trouble) == 0
+    assert steps(trouble) == ["opened", "resolved"]
+    (_, _, _, document), *_ = events(trouble)
+    assert document["rule"]["id"] == "external.Broker_errors"
+    assert document["recommended"]["action"] == "none"
+    assert document["subject"] == {"kind": "broker", "id": "north", "route": "XNAS"}
+
+
+def test_trouble_of_two_alerts_is_over_when_both_are(trouble: Trouble) -> None:
+    heard(trouble, an_alert("f1"), an_alert("f2", severity=CRITICAL))
+    heard(trouble, an_alert("f2", firing=False))
+    (standing,) = trouble.run(trouble.store.open_anomalies())
+    heard(trouble, an_alert("f1", firing=False))
+
+    assert standing.observed.sample == 1
+    assert trouble.run(trouble.store.open_anomalies()) == []
+    assert steps(trouble) == ["opened", "resolved"]
+
+
+def test_one_goes_and_another_comes_in_one_breath_and_nothing_flaps(trouble: Trouble) -> None:
+    heard(trouble, an_alert("f1"))
+    heard(trouble, an_alert("f1", firing=False), an_alert("f2"))
+
+    assert steps(trouble) == ["opened"]
+
+
+def test_only_the_latest_firing_of_a_fingerprint_counts(trouble: Trouble) -> None:
+    heard(trouble, an_alert(at=NOW))
+    heard(trouble, an_alert(at=NOW + 5))
+    heard(trouble, an_alert(at=NOW + 5, firing=False))
+    assert trouble.run(trouble.store.open_anomalies()) == []
+
+    heard(trouble, an_alert(at=NOW + 2))  # an old one that was on its way for long
+    assert trouble.run(trouble.store.open_anomalies()) == []
+
+
+def test_what_ended_long_ago_is_forgotten(trouble: Trouble) -> None:
+    heard(trouble, an_alert(firing=False))
+    trouble.clock.at += 31 * 86_400_000
+    heard(trouble, an_alert("f2"))
+
+    count = text("SELECT count(*) FROM outside_alerts")
+    assert trouble.database.write_now(lambda c: c.execute(count).scalar_one()) == 1
