@@ -5,23 +5,23 @@ overwrite each other; the trap is a retry after a 412, which would do just that.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from app.cli.client import segment
-from app.cli.command import Call, DryRun, Expires, Reason, seconds_of, verb
+from app.cli.broker_rate import BROKERS, BrokerId, change, path_of, rate_app, schedule_app
+from app.cli.command import Call, Expires, Reason, seconds_of, verb
 
 app = typer.Typer(no_args_is_help=True, help="Brokers: their rate, breaker and dispatch.")
-rate = typer.Typer(no_args_is_help=True, help="The broker's rate, in messages a second.")
-app.add_typer(rate, name="rate")
+app.add_typer(rate_app, name="rate")
+app.add_typer(schedule_app, name="schedule")
 
-BROKERS: Final = "/admin/v1/brokers"
 COLUMNS: Final = (
     "broker_id",
     "version",
     "tps",
     "lane.tps_effective",
+    "lane.tps_source",
     "contract",
     "dispatch",
     "breaker",
@@ -30,7 +30,6 @@ COLUMNS: Final = (
     "in_doubt",
     "expires_at",
 )
-BrokerId = Annotated[str, typer.Argument(help="The broker.", metavar="BROKER_ID")]
 
 
 class BreakerMode(StrEnum):
@@ -51,30 +50,7 @@ def list_(call: Call) -> None:
 @verb(app, "get", role="operator", examples=("broker get b1", "broker get b1 --json"))
 def get(call: Call, *, broker_id: BrokerId) -> None:
     """Show one broker: what is set, what is in force, what waits."""
-    call.show(call.get(_path(broker_id)))
-
-
-@verb(
-    rate,
-    "set",
-    role="operator",
-    examples=(
-        'broker rate set b1 800 --reason "the desk asked, OPS-12"',
-        'broker rate set b1 200 --reason "slow answers" --expires 15m --dry-run',
-    ),
-)
-def set_rate(
-    call: Call,
-    *,
-    broker_id: BrokerId,
-    tps: Annotated[int, typer.Argument(min=1, help="Messages a second, cluster-wide.")],
-    reason: Reason,
-    expires: Expires = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Set how many messages a second may leave for a broker."""
-    body = {"tps": tps, "ttl_s": seconds_of(expires), "reason": reason}
-    _change(call, "PATCH", broker_id, "rate", body, dry_run=dry_run)
+    call.show(call.get(path_of(broker_id)))
 
 
 @verb(
@@ -99,7 +75,7 @@ def breaker(
     forced_open stops new sends to it; cancels still pass.
     """
     body = {"mode": mode.value, "ttl_s": seconds_of(expires), "reason": reason}
-    _change(call, "PUT", broker_id, "breaker", body)
+    change(call, "PUT", broker_id, "breaker", body)
 
 
 @verb(
@@ -114,7 +90,7 @@ def breaker(
 def pause(call: Call, *, broker_id: BrokerId, reason: Reason, expires: Expires = None) -> None:
     """Send a broker nothing new; cancels still pass."""
     body = {"state": "paused", "ttl_s": seconds_of(expires), "reason": reason}
-    _change(call, "PUT", broker_id, "dispatch", body)
+    change(call, "PUT", broker_id, "dispatch", body)
 
 
 @verb(
@@ -128,7 +104,7 @@ def pause(call: Call, *, broker_id: BrokerId, reason: Reason, expires: Expires =
 )
 def resume(call: Call, *, broker_id: BrokerId, reason: Reason) -> None:
     """Send to a broker again after a pause."""
-    _change(call, "PUT", broker_id, "dispatch", {"state": "running", "reason": reason})
+    change(call, "PUT", broker_id, "dispatch", {"state": "running", "reason": reason})
 
 
 @verb(
@@ -148,25 +124,5 @@ def undo(
     reason: Reason,
 ) -> None:
     """Take a change back, if it is still the last one."""
-    path = f"{_path(broker_id)}/undo?audit_id={audit_id}"
+    path = f"{path_of(broker_id)}/undo?audit_id={audit_id}"
     call.show(call.client.call("POST", path, {"reason": reason}).document)
-
-
-def _change(
-    call: Call,
-    method: str,
-    broker_id: str,
-    what: str,
-    body: dict[str, Any],
-    *,
-    dry_run: bool = False,
-) -> None:
-    seen = _path(broker_id)
-    given = {name: value for name, value in body.items() if value is not None}
-    call.show(
-        call.client.change(method, f"{seen}/{what}", given, seen=seen, dry_run=dry_run).document
-    )
-
-
-def _path(broker_id: str) -> str:
-    return f"{BROKERS}/{segment(broker_id)}"

@@ -61,6 +61,9 @@ def test_a_spent_id_is_a_conflict_that_says_what_exists(terminal: Terminal) -> N
         (("order", "frobnicate"), 2),
         (("broker", "rate", "set", "b1", "0", *REASON), 2),
         (("broker", "rate", "set", "b1", "800"), 2),
+        (("broker", "rate", "set", "b1", *REASON), 2),
+        (("broker", "rate", "set", "b1", "800", *REASON, "--floor", "low"), 2),
+        (("broker", "schedule", "set", "b1", "open", *REASON), 2),
         (("broker", "rate", "set", "b1", "800", "--reason", "why"), 2),
         (("broker", "rate", "set", "b1", "800", *REASON, "--expires", "soon"), 2),
         (("halt", "on", "--scope", "galaxy:7", *REASON), 2),
@@ -136,6 +139,41 @@ def test_the_switches_of_a_broker(
     assert terminal.run("broker", *words, *REASON).exit_code == 0
     assert terminal.gateway.requests[-1] == (
         "PUT",
+        f"/admin/v1/brokers/b1/{path}",
+        body | {"reason": "the desk asked"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path", "body"),
+    [
+        (
+            ("rate", "set", "b1", "--mode", "adaptive", "--floor", "50", "--ceiling", "none"),
+            "PATCH",
+            "rate",
+            {"mode": "adaptive", "floor": 50, "ceiling": None},
+        ),
+        (
+            ("rate", "set", "b1", "none", "--ramp", "10s"),
+            "PATCH",
+            "rate",
+            {"tps": None, "ramp_s": 10},
+        ),
+        (
+            ("schedule", "set", "b1", "open-60m=6", "open=3"),
+            "PUT",
+            "rate/schedule",
+            {"schedule": [{"at": "open-60m", "tps": 6}, {"at": "open", "tps": 3}]},
+        ),
+        (("schedule", "clear", "b1"), "DELETE", "rate/schedule", {}),
+    ],
+)
+def test_the_rate_of_a_broker_and_its_schedule(
+    terminal: Terminal, words: tuple[str, ...], method: str, path: str, body: dict[str, object]
+) -> None:
+    assert terminal.run("broker", *words, *REASON).exit_code == 0
+    assert terminal.gateway.requests[-1] == (
+        method,
         f"/admin/v1/brokers/b1/{path}",
         body | {"reason": "the desk asked"},
     )
