@@ -112,7 +112,7 @@ LINES_PER_MODULE_MAX = 300
 LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
-    "app/ports.py": (560, "every seam on one page, and most of it is contracts in prose"),
+    "app/ports.py": (680, "every seam on one page, and most of it is contracts in prose"),
     "app/wiring.py": (420, "the only place that constructs anything, for every role"),
     "app/dispatch/circuit.py": (
         330,
