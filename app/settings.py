@@ -82,11 +82,50 @@ class QuotaSettings(BaseModel):
     key_reads_per_second: int | None = Field(default=2_000, ge=1, description="of one API key")
 
 
+class SlackSettings(BaseModel):
+    """Where people are told: by an incoming webhook, or by a bot that can edit its messages."""
+
+    # Whoever has the webhook's address can post: an error must not print it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    webhook_url: SecretStr | None = Field(default=None, description="https://hooks.slack.com/…")
+    bot_token: SecretStr | None = Field(default=None, description="xoxb-…, with `chat:write`")
+    channel: str | None = Field(default=None, description="the bot's channel: its id, or #name")
+    console_url: str | None = Field(
+        default=None, pattern=r"^https?://[^\s/]+", description="where links in messages lead"
+    )
+    api_url: str = Field(
+        default="https://slack.com/api",
+        pattern=r"^https?://[^\s/]+",
+        description="Slack's Web API, or a relay to it",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.webhook_url is None) == (self.bot_token is None):
+            raise ValueError("expected either webhook_url, or bot_token and channel")
+        if (self.bot_token is None) != (self.channel is None):
+            raise ValueError("bot_token and channel go together")
+        if self.webhook_url is not None:
+            scheme, _, rest = self.webhook_url.get_secret_value().partition("://")
+            if scheme not in {"https", "http"} or not rest:
+                raise ValueError("webhook_url: expected https://…")
+        for secret in (self.webhook_url, self.bot_token):
+            if secret is not None and not secret.get_secret_value().isprintable():
+                raise ValueError("webhook_url and bot_token are one line each")
+        return self
+
+
 class Settings(BaseSettings):
     """What a gateway is started with."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", env_nested_delimiter="__"
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_nested_delimiter="__",
+        # What is wrong is told, what was given is not: it may be a password.
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = Field(default=Path("data"), description="where the embedded stores live")
@@ -110,6 +149,9 @@ class Settings(BaseSettings):
     quotas: QuotaSettings | None = Field(
         default=None,
         description="orders and reads a second by key and account; `{}` or `redis_url`: generous",
+    )
+    slack: SlackSettings | None = Field(
+        default=None, description="who is told of trouble; without it, the log"
     )
     instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
     keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")
