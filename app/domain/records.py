@@ -209,6 +209,16 @@ class DaysKept(NamedTuple):
     trouble: str | None
 
 
+class AlarmCounts(NamedTuple):
+    """What became of the messages to people, in this process."""
+
+    told: int
+    dead: int  # nobody could be told: the events are parked
+    stale: int  # events that were no longer true when they came
+    retried: int
+    waiting: int
+
+
 class Doubt(NamedTuple):
     """One order in doubt, as operators see it."""
 
