@@ -19,7 +19,7 @@ CLI_ONLY: Final = frozenset({"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_
 TESTS_ONLY: Final = "OPENBELL_REQUIRE"
 
 
-Role = Literal["all", "api", "dispatcher", "relay", "projector", "failover"]
+Role = Literal["all", "api", "dispatcher", "relay", "projector", "failover", "alarms"]
 
 
 class BrokerSettings(BaseModel):

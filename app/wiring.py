@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 
 from app import crash
 from app.accounts.projector import Projector, differences, rebuild
+from app.alarms.alarms import Alarms
+from app.alarms.opening import open_alarms
 from app.brokers.registry import load
 from app.bus.log import LogBus
 from app.clock import Clock, SystemClock
@@ -54,7 +56,9 @@ PARTS: Final[dict[str, frozenset[str]]] = {
     "relay": frozenset({"relay"}),
     "projector": frozenset({"projector"}),
     "failover": frozenset({"failover"}),
-    "all": frozenset({"intake", "dispatch", "partitions", "relay", "projector"} | {"failover"}),
+    "alarms": frozenset({"alarms"}),
+    "all": frozenset({"intake", "dispatch", "partitions", "relay", "projector"})
+    | {"failover", "alarms"},
 }
 TRIM_EVERY_S: Final = 5.0
 FLUSH_S_MAX: Final = 5.0
@@ -80,6 +84,7 @@ class Gateway:
     reports: Reports
     relay: Relay
     partitions: PartitionJob
+    alarms: Alarms
     forever: list[Loop]
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -140,6 +145,7 @@ class Gateway:
         """Let go of every broker and every store, whatever one of them raises."""
         async with AsyncExitStack() as opened:
             opened.push_async_callback(self.stores.close)
+            opened.push_async_callback(self.alarms.close)
             for broker in self.brokers.values():
                 opened.push_async_callback(broker.close)
 
@@ -252,6 +258,7 @@ async def furnish(
         reports=Reports(stores.bus, ledger),
         relay=Relay(stores.outbox, stores.bus),
         partitions=_partitions(settings, clock, stores, board),
+        alarms=open_alarms(settings, stores.bus, clock),
         forever=[],
     )
     gateway.forever += _forever(gateway, sending, shown)
@@ -284,6 +291,7 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     if loops:
         loops.insert(0, gateway.board.run)
     view = {"relay": gateway.relay.run, "projector": Projector(stores.bus, stores.book).run}
+    view["alarms"] = gateway.alarms.run
     if gateway.settings.view:
         loops += [run for part, run in view.items() if part in parts]
     if "partitions" in parts:

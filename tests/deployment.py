@@ -103,7 +103,8 @@ def pod_environment(pod: Tree, overlay: str) -> dict[str, str]:
 
 def secrets_of(pod: Tree) -> list[str]:
     mounted = next(it["projected"] for it in pod["volumes"] if it["name"] == "secrets")
-    return [source["secret"]["name"] for source in mounted["sources"]]
+    secrets = [source["secret"] for source in mounted["sources"]]
+    return [it["name"] for it in secrets if not it.get("optional")]
 
 
 def settings_from(

@@ -400,8 +400,10 @@ def test_budgets_and_services_find_their_pods() -> None:
             assert wanted.items() <= it["spec"]["template"]["metadata"]["labels"].items()
     budgets = {it["metadata"]["name"] for it in BASE if it["kind"] == "PodDisruptionBudget"}
 
-    assert budgets == {f"openbell-{role}" for role in set(PODS) - {"migrate"}}
-    assert all(it["spec"].get("replicas", 2) >= 2 for it in WORKLOADS.values())
+    # Of alarms there is one, and a budget of one would hold its node for ever.
+    assert budgets == {f"openbell-{role}" for role in set(PODS) - {"migrate", "alarms"}}
+    several = [it for name, it in WORKLOADS.items() if name != "alarms"]
+    assert all(it["spec"].get("replicas", 2) >= 2 for it in several)
 
 
 def test_kustomize_names_every_file() -> None:

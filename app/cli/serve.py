@@ -23,7 +23,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the stores live.")] = None,
     role: Annotated[
-        str | None, typer.Option(help="Which part: all, api, dispatcher, relay or projector.")
+        str | None,
+        typer.Option(help="Which part: all, api, dispatcher, relay, projector or alarms."),
     ] = None,
 ) -> None:
     r"""Run the gateway, or one part of it on stores that parts share.

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.domain.records import Backlog, DaysKept, LaneStatus
+from app.domain.records import AlarmCounts, Backlog, DaysKept, LaneStatus
 from app.web.house import House
 
 CIRCUIT_STATES: Final = ("closed", "open", "half_open")
@@ -26,6 +26,7 @@ class Gauges(Collector):
         self._halts: dict[str, int] = {}
         self._quota_degraded = False
         self._days: DaysKept | None = None
+        self._alarms: AlarmCounts | None = None
         registry.register(self)
 
     async def read(self, house: House) -> None:
@@ -35,6 +36,7 @@ class Gauges(Collector):
         scopes = [halt.scope for halt in await house.control.halts()]
         self._halts = {scope: scopes.count(scope) for scope in set(scopes)}
         self._days = house.days_kept() if house.days_kept is not None else None
+        self._alarms = house.alarms() if house.alarms is not None else None
         self._quota_degraded = house.quotas is not None and house.quotas.degraded
 
     def collect(self) -> Iterable[Metric]:
@@ -47,6 +49,23 @@ class Gauges(Collector):
         yield degraded
         if self._days is not None:
             yield from self._of_days(self._days)
+        if self._alarms is not None:
+            yield from self._of_alarms(self._alarms)
+
+    def _of_alarms(self, counts: AlarmCounts) -> Iterable[Metric]:
+        messages = CounterMetricFamily(
+            "openbell_alarm_messages", "Messages to people, by outcome.", labels=["outcome"]
+        )
+        messages.add_metric(["told"], counts.told)
+        messages.add_metric(["retried"], counts.retried)
+        messages.add_metric(["dead_letter"], counts.dead)
+        stale = CounterMetricFamily(
+            "openbell_alarm_events_stale", "Events that were no longer true when they came."
+        )
+        stale.add_metric([], counts.stale)
+        waiting = GaugeMetricFamily("openbell_alarms_waiting", "Messages that wait to be told.")
+        waiting.add_metric([], counts.waiting)
+        yield from (messages, stale, waiting)
 
     def _of_days(self, kept: DaysKept) -> Iterable[Metric]:
         days = GaugeMetricFamily(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
-from app.domain.records import DaysKept
+from app.domain.records import AlarmCounts, DaysKept
 from app.ports import AccountBook, Broker, Bus, ControlStore, Desk, Floor, OrderStore, Quotas
 from app.reference import Reference
 from app.web.keys import Keyring
@@ -44,4 +44,5 @@ class House:
     registry: CollectorRegistry
     docs: bool
     days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
+    alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
     quotas: Quotas | None = None  # nobody is counted
