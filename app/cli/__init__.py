@@ -34,6 +34,7 @@ NOUNS: Final = {
     "deadletter": "Dead letters: what nobody could apply; try it again.",
     "outbox": "The outbox: publish what the ledger knows once more.",
     "events": "Print the events that leave and enter by the bus, as AsyncAPI 3.",
+    "slack": "Slack: send a test message.",
     "audit": "The audit log: read it, verify its chain, export it.",
     "key": "API keys: create, list, revoke.",
     "calendar": "Trading sessions: build the file, check it, ask it.",
