@@ -556,6 +556,9 @@ class ControlStore(Protocol):
     async def note(self, change: Change, by: Actor) -> int:
         """Write an audit row for an action that changed no row of its own (a denied one)."""
 
+    async def note_once(self, change: Change, by: Actor) -> int | None:
+        """As `note`, unless `by.request_id` has noted this action before: None then."""
+
     async def resolve_doubt(
         self, broker_order_key: str, verdict: str, terms: Mapping[str, str], by: Actor
     ) -> Order:

@@ -19,7 +19,7 @@ CLI_ONLY: Final = frozenset({"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_
 TESTS_ONLY: Final = "OPENBELL_REQUIRE"
 
 
-Role = Literal["all", "api", "dispatcher", "relay", "projector", "failover", "alarms"]
+Role = Literal["all", "api", "dispatcher", "relay", "projector", "failover", "throttle", "alarms"]
 
 
 class BrokerSettings(BaseModel):

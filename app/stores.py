@@ -28,7 +28,7 @@ from app.sqlite import Database
 # Who writes the account view makes its collection ready; the others only read it.
 WRITES_THE_VIEW: Final = frozenset({"all", "projector"})
 # Who cannot work at all without the bus asks for it at the start; the others start and wait.
-NEEDS_THE_BUS: Final = frozenset({"all", "relay", "projector", "alarms"})
+NEEDS_THE_BUS: Final = frozenset({"all", "relay", "projector", "throttle", "alarms"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

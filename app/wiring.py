@@ -23,6 +23,7 @@ from app.alarms.opening import open_alarms
 from app.brokers.registry import load
 from app.bus.log import LogBus
 from app.clock import Clock, SystemClock
+from app.dispatch.adviser import Adviser
 from app.dispatch.bell import Bell
 from app.dispatch.board import Board
 from app.dispatch.cancels import Cancels
@@ -56,9 +57,10 @@ PARTS: Final[dict[str, frozenset[str]]] = {
     "relay": frozenset({"relay"}),
     "projector": frozenset({"projector"}),
     "failover": frozenset({"failover"}),
+    "throttle": frozenset({"throttle"}),
     "alarms": frozenset({"alarms"}),
     "all": frozenset({"intake", "dispatch", "partitions", "relay", "projector"})
-    | {"failover", "alarms"},
+    | {"failover", "throttle", "alarms"},
 }
 TRIM_EVERY_S: Final = 5.0
 FLUSH_S_MAX: Final = 5.0
@@ -282,7 +284,7 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     if "dispatch" in parts:
         showing = [Showing(sending.floor, gateway.ledger).run] if stores.ledger.is_shared else []
         loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
-    elif "intake" in parts:
+    elif not parts.isdisjoint({"intake", "throttle"}):
         loops.append(shown.run)
     if "failover" in parts:
         shared = stores.ledger.is_shared
@@ -290,8 +292,13 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
         loops.append(_switch(gateway, shown if shared else sending.floor).run)
     if loops:
         loops.insert(0, gateway.board.run)
-    view = {"relay": gateway.relay.run, "projector": Projector(stores.bus, stores.book).run}
-    view["alarms"] = gateway.alarms.run
+    adviser = Adviser(stores.bus, gateway.ledger, gateway.floor, gateway.clock)
+    view = {
+        "relay": gateway.relay.run,
+        "projector": Projector(stores.bus, stores.book).run,
+        "throttle": adviser.run,
+        "alarms": gateway.alarms.run,
+    }
     if gateway.settings.view:
         loops += [run for part, run in view.items() if part in parts]
     if "partitions" in parts:

@@ -190,7 +190,7 @@ def test_a_view_that_is_away_lets_go_of_the_ledger_and_the_bus(tmp_path: Path) -
     assert all(can_be_opened(tmp_path / name) for name in FILES)
 
 
-@pytest.mark.parametrize("role", ["relay", "projector"])
+@pytest.mark.parametrize("role", ["relay", "projector", "throttle"])
 def test_a_bus_that_is_away_lets_go_of_the_ledger(migrated: str, tmp_path: Path, role: Any) -> None:
     settings = Settings(
         data_dir=tmp_path,

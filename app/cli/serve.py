@@ -24,7 +24,9 @@ def serve(
     data_dir: Annotated[Path | None, typer.Option(help="Where the stores live.")] = None,
     role: Annotated[
         str | None,
-        typer.Option(help="Which part: all, api, dispatcher, relay, projector or alarms."),
+        typer.Option(
+            help="Which part: all, api, dispatcher, relay, projector, failover, throttle or alarms."
+        ),
     ] = None,
 ) -> None:
     r"""Run the gateway, or one part of it on stores that parts share.

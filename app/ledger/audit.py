@@ -28,6 +28,10 @@ _PAGE: Final = text(
     "SELECT sequence, at, actor, action, resource, before, after, reason, request_id,"
     " previous_hash, hash FROM audit WHERE sequence > :after ORDER BY sequence LIMIT :limit"
 )
+# Every row is looked at: fine for what happens some times a day, and for nothing else.
+_WRITTEN: Final = text(
+    "SELECT 1 FROM audit WHERE request_id = :request_id AND action = :action LIMIT 1"
+)
 _PUBLISH: Final = text(
     "INSERT INTO outbox (event_id, aggregatetype, aggregateid, type, payload)"
     " VALUES (:event_id, 'audit', :resource, 'io.openbell.audit.recorded.v1', :payload)"
@@ -95,6 +99,16 @@ def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
         },
     )
     return sequence
+
+
+def append_once(connection: Connection, by: Actor, change: Change, now: int) -> int | None:
+    """Write the row unless this request has written one of this action; None if it has."""
+    if of(connection).is_shared:
+        connection.execute(_ONE_BY_ONE)
+    known = {"request_id": by.request_id, "action": change.action}
+    if connection.execute(_WRITTEN, known).first() is not None:
+        return None
+    return append(connection, by, change, now)
 
 
 def page(connection: Connection, after: int, limit: int) -> list[AuditRow]:

@@ -81,6 +81,10 @@ class ControlLedger(Edge):
         now = self._clock.now()
         return await self._write_once(lambda c: audit.append(c, by, change, now))
 
+    async def note_once(self, change: Change, by: Actor) -> int | None:
+        now = self._clock.now()
+        return await self._write(lambda c: audit.append_once(c, by, change, now))
+
     async def resolve_doubt(
         self, broker_order_key: str, verdict: str, terms: Mapping[str, str], by: Actor
     ) -> Order:

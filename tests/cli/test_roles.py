@@ -94,7 +94,9 @@ def test_a_ledger_that_was_never_migrated_stops_every_part(
     assert refused(result, "the ledger is empty", f"needs {HEAD}", "run `openbell migrate`")
 
 
-@pytest.mark.parametrize("role", ["api", "dispatcher", "relay", "projector", "alarms"])
+@pytest.mark.parametrize(
+    "role", ["api", "dispatcher", "relay", "projector", "failover", "throttle", "alarms"]
+)
 def test_a_part_without_stores_to_share_is_no_part(tmp_path: Path, role: str) -> None:
     result = serve(tmp_path, role, ledger_url="")
 

@@ -7,6 +7,7 @@ import pytest
 from app.domain.errors import Code, Refused
 from app.domain.messages import Unknown
 from app.domain.records import Actor, Change, Settlement
+from app.domain.tuning import Mode, Tuning, tuning_of, with_facts
 from app.domain.values import Status
 from tests.builders import NOW, SESSION
 from tests.contracts.record import KIM, LEE, Shop, shop
@@ -95,6 +96,31 @@ def test_whatever_a_stranger_wrote_is_noted_as_well_as_it_can_be(shop: Shop) -> 
     assert (row["actor"], row["resource"]) == ("eve\ufffd", "/admin/v1/x\ufffdy?")
     assert (row["reason"], row["request_id"]) == ("\ufffdbecause", "r\ufffd")
     assert shop.run(shop.store.audit_broken_at()) is None
+
+
+def test_what_one_request_has_noted_is_noted_once(shop: Shop) -> None:
+    change = Change("throttle.advised", "broker/north", None, {"tps": 80})
+    by = Actor("openbell", "an anomaly", "an_1-1")
+
+    assert shop.run(shop.store.note_once(change, by)) == 1
+    assert shop.run(shop.store.note_once(change, by)) is None
+    assert shop.run(shop.store.note_once(change._replace(action="other"), by)) == 2
+    assert shop.run(shop.store.note_once(change, by._replace(request_id="an_1-2"))) == 3
+    assert shop.run(shop.store.audit_broken_at()) is None
+
+
+def test_how_a_rate_is_found_stands_in_the_row_and_goes_back_name_by_name(shop: Shop) -> None:
+    before = shop.run(shop.store.controls())["north"]
+    assert before.tuning is None
+    wanted = with_facts(before, {"mode": "adaptive", "floor": 5, "held": True})
+    back = '{"tps": 100, "held": false}'
+    wanted = wanted._replace(expires_at=NOW + 1_000, reverts_to=back)
+    shop.run(shop.store.set_control(wanted, before.version, KIM))
+    shop.clock.at = NOW + 1_000
+
+    (reverted,) = shop.run(shop.store.revert_expired())
+    assert shop.run(shop.store.controls())["north"] == reverted
+    assert tuning_of(reverted) == Tuning(mode=Mode.ADAPTIVE, floor=5)
 
 
 def test_a_person_settles_a_doubt_once(shop: Shop) -> None:

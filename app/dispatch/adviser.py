@@ -1,0 +1,126 @@
+"""Says where a broker's rate should be, to people who have asked to be told and not obeyed.
+
+    anomalies.v1 ─► group `throttle` ─► broker.throttled, broker.ack_latency of a broker in mode
+                                        `advise` ─► one row of the audit log, and so on audit.v1
+
+It turns no dial, in no mode. In `adaptive` the lane itself hears the very answers of which an
+anomaly is made, half a second old and without a bus between; what comes here comes seconds later,
+once, and not at all while Kafka is away. Two hands on one dial cut twice for one cause, and the
+second would have to write the operator's row, which only people write. The trap is the repeated
+event: its row is written once, whoever reads it again.
+"""
+
+import asyncio
+from typing import Any, Final, NamedTuple
+
+from app import codec
+from app.clock import Clock
+from app.dispatch.adaptive import CUT
+from app.domain.records import Actor, Change
+from app.domain.tuning import Mode, bounds_of, tuning_of
+from app.domain.values import rfc3339
+from app.letters import parked
+from app.ports import Bus, ControlStore, Event, Floor, Record
+
+TOPIC: Final = "openbell.anomalies.v1"
+GROUP: Final = "throttle"
+TYPES: Final = frozenset({f"io.openbell.anomaly.{step}.v1" for step in ("opened", "escalated")})
+RULES: Final = frozenset({"broker.throttled", "broker.ack_latency"})
+BATCH_MAX: Final = 100
+IDLE_S: Final = 1.0
+RETRY_S_MIN: Final = 0.1
+RETRY_S_MAX: Final = 5.0
+# What a stranger's bytes can do to their reader.
+_UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+class _Told(NamedTuple):
+    """What an event says that matters here."""
+
+    anomaly_id: str
+    rule_id: str
+    broker_id: str
+    valid_until: str  # RFC 3339 in UTC: later is greater
+
+
+class Adviser:
+    """The consumer of anomalies that would have a rate lowered."""
+
+    def __init__(self, bus: Bus, control: ControlStore, floor: Floor, clock: Clock) -> None:
+        self._bus = bus
+        self._control = control
+        self._floor = floor
+        self._clock = clock
+        # Polled and not yet committed: a poll moves on, so a batch that failed is kept here.
+        self._in_hand: list[Record] = []
+        self.advised = 0
+        self.parked = 0
+        self.trouble: str | None = None  # why it pauses, None while all is well
+
+    async def run(self) -> None:
+        """Listen for ever."""
+        pause_s = RETRY_S_MIN
+        while True:
+            try:
+                if not await self.step():
+                    await self._bus.wait(TOPIC, GROUP, IDLE_S)
+            except OSError as e:
+                self.trouble = f"{type(e).__name__}: {e}"
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_S_MAX)
+            else:
+                self.trouble = None
+                pause_s = RETRY_S_MIN
+
+    async def step(self) -> int:
+        """Hear one batch and return its size; on an exception it is kept."""
+        if not self._in_hand:
+            self._in_hand = await self._bus.poll(TOPIC, GROUP, BATCH_MAX)
+        records = self._in_hand
+        if not records:
+            return 0
+        letters = []
+        for record in records:
+            try:
+                told = _read(record.event)
+            except _UNREADABLE as e:
+                letters.append(parked(record, GROUP, f"{type(e).__name__}: {e}"))
+                continue
+            if told is not None and told.valid_until > rfc3339(self._clock.now()):
+                await self._advise(told, record.event.event_id)
+        await self._bus.publish(letters)
+        await self._bus.commit(TOPIC, GROUP, records)
+        self._in_hand = []
+        self.parked += len(letters)
+        return len(records)
+
+    async def _advise(self, told: _Told, event_id: str) -> None:
+        control = (await self._control.controls()).get(told.broker_id)
+        if control is None or tuning_of(control).mode is not Mode.ADVISE:
+            return
+        lane = next((s for s in self._floor.lanes() if s.broker_id == told.broker_id), None)
+        acts = lane.tps_effective if lane else control.tps
+        bounds = bounds_of(tuning_of(control), acts)
+        # The lane has looked at every answer; without it, what the first cut would be.
+        found = lane.tps_advised if lane else None
+        advised = found or max(bounds.floor, int(acts * CUT))
+        change = Change(
+            "throttle.advised",
+            f"broker/{told.broker_id}",
+            {"tps": acts},
+            {"tps": advised, "rule": told.rule_id, "anomaly_id": told.anomaly_id},
+        )
+        why = f"{told.rule_id}: {advised} a second would do; mode advise turns nothing"
+        noted = await self._control.note_once(change, Actor("openbell", why, event_id))
+        self.advised += noted is not None
+
+
+def _read(event: Event) -> _Told | None:
+    """Return what is to be advised on; None for what concerns others."""
+    if event.type not in TYPES:
+        return None
+    told: dict[str, Any] = codec.decode(event.payload)
+    subject, rule_id = told["subject"], told["rule"]["id"]
+    if rule_id not in RULES or subject["kind"] != "broker" or told["drill"]:
+        return None
+    return _Told(told["anomaly_id"], rule_id, subject["id"], str(told["valid_until"]))
