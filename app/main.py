@@ -25,7 +25,7 @@ from app.web.quota import open_quotas
 from app.wiring import Gateway, open_gateway
 
 # Roles to which nobody speaks: they have probes and metrics, and no other door.
-UNSPOKEN: Final = frozenset({"dispatcher", "relay", "projector", "failover", "alarms"})
+UNSPOKEN: Final = frozenset({"dispatcher", "relay", "projector", "failover", "throttle", "alarms"})
 # Long enough for a streamed reply to end, short enough for an orchestrator's patience.
 GRACE_S: Final = 5
 BACKLOG: Final = 2_048
@@ -48,6 +48,7 @@ def furnish(gateway: Gateway) -> House:
         desk=gateway.desk,
         orders=gateway.ledger,
         control=gateway.ledger,
+        trouble=gateway.anomalies,
         floor=gateway.floor,
         accounts=gateway.book,
         bus=gateway.bus,
@@ -64,6 +65,7 @@ def furnish(gateway: Gateway) -> House:
         days_kept=gateway.days_kept,
         alarms=lambda: gateway.alarms.counts,
         quotas=open_quotas(settings.quotas, settings.redis_url, gateway.clock),
+        hooks={str(source): lock for source, lock in settings.hooks.items()},
     )
 
 

@@ -19,6 +19,8 @@ CLI_ONLY: Final = frozenset({"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_
 TESTS_ONLY: Final = "OPENBELL_REQUIRE"
 
 
+# Below this, somebody guesses it.
+HOOK_SECRET_MIN: Final = 16
 Role = Literal["all", "api", "dispatcher", "relay", "projector", "failover", "throttle", "alarms"]
 
 
@@ -116,6 +118,24 @@ class SlackSettings(BaseModel):
         return self
 
 
+class HookSettings(BaseModel):
+    """How a system that sends alerts proves who it is: by a token, or by signing what it sends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: SecretStr | None = Field(default=None, description="Authorization: Bearer …")
+    hmac_secret: SecretStr | None = Field(default=None, description="of HMAC-SHA256 over the body")
+    hmac_header: str = Field(default="X-Grafana-Alerting-Signature", description="the signature")
+    hmac_timestamp_header: str | None = Field(default=None, description="signed before the body")
+
+    @model_validator(mode="after")
+    def _locked(self) -> Self:
+        secrets = [s for s in (self.token, self.hmac_secret) if s is not None]
+        if not secrets or any(len(s.get_secret_value()) < HOOK_SECRET_MIN for s in secrets):
+            raise ValueError(f"a hook needs a token or hmac_secret of {HOOK_SECRET_MIN} letters")
+        return self
+
+
 class Settings(BaseSettings):
     """What a gateway is started with."""
 
@@ -152,6 +172,9 @@ class Settings(BaseSettings):
     )
     slack: SlackSettings | None = Field(
         default=None, description="who is told of trouble; without it, the log"
+    )
+    hooks: dict[Literal["alertmanager", "grafana", "generic"], HookSettings] = Field(
+        default={}, description="who may send alerts to /hooks, and their secrets"
     )
     instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
     keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")

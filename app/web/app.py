@@ -8,6 +8,9 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from app.web.alert_hooks import alert_hook_specs
+from app.web.anomalies import anomaly_specs
+from app.web.anomaly_rules import rule_specs
 from app.web.batch import batch_specs
 from app.web.dials import dial_specs
 from app.web.door import Door
@@ -72,9 +75,12 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *batch_specs(house, meters, toll),
         *read_specs(house),
         *hook_specs(house),
+        *alert_hook_specs(house),
         *dial_specs(house),
         *rate_specs(house),
         *safety_specs(house),
+        *anomaly_specs(house),
+        *rule_specs(house),
         *plan_specs(house),
         *overview_specs(house),
         *watched,

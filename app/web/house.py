@@ -1,15 +1,34 @@
 """What the doors need of the house: handed over by `wiring.py`, reached for by nobody."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
 from app.domain.records import AlarmCounts, DaysKept
-from app.ports import AccountBook, Broker, Bus, ControlStore, Desk, Floor, OrderStore, Quotas
+from app.ports import (
+    AccountBook,
+    AlertStore,
+    AnomalyStore,
+    Broker,
+    Bus,
+    ControlStore,
+    Desk,
+    Floor,
+    OrderStore,
+    Quotas,
+    Rulebook,
+    RuleStore,
+)
 from app.reference import Reference
+from app.settings import HookSettings
 from app.web.keys import Keyring
+
+
+class TroubleStore(AnomalyStore, RuleStore, AlertStore, Protocol):
+    """Anomalies, the rules that find them, and what others alarm about."""
 
 
 @dataclass(slots=True)
@@ -30,6 +49,7 @@ class House:
     desk: Desk
     orders: OrderStore
     control: ControlStore
+    trouble: TroubleStore
     floor: Floor
     accounts: AccountBook
     bus: Bus
@@ -46,3 +66,5 @@ class House:
     days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
     alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
     quotas: Quotas | None = None  # nobody is counted
+    rulebook: Rulebook | None = None  # nothing is watched here
+    hooks: Mapping[str, HookSettings] = field(default_factory=dict)  # by who alarms

@@ -1,9 +1,10 @@
 """What operators send. Each change carries its reason: the audit log keeps it for ever."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from app.domain.anomaly import AnomalyState
 from app.web.schemas import Asked, Name, Number, Words
 
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=5, max_length=500)]
@@ -102,6 +103,44 @@ class BellsMoved(Asked):
     reason: Reason
 
 
+SubjectName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}/[A-Za-z0-9._:-]{1,64}$"),
+    Field(description="Whom it is about, such as broker/b1 or route/XNYS."),
+]
+
+
+class AnomalyRaised(Asked):
+    """Trouble that a person sees, or a drill."""
+
+    name: str = Field("raised", pattern=r"^[a-z0-9_.-]{1,64}$", description="After `manual.`.")
+    subject: SubjectName
+    severity: Literal["warning", "critical"] = "warning"
+    drill: bool = False
+    ttl_s: Ttl = 3_600
+    reason: Reason
+
+
+class Silenced(Asked):
+    """For how long nobody is to be told."""
+
+    ttl_s: Ttl
+    reason: Reason
+
+
+class RuleChange(Asked):
+    """A whole rule, as `GET` shows it."""
+
+    document: dict[str, Any]
+    reason: Reason
+
+
+class RuleTried(Asked):
+    """A rule to try; without a document, the one in force."""
+
+    document: dict[str, Any] | None = None
+
+
 class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -116,6 +155,14 @@ class Undo(_Query):
     """Which change to take back."""
 
     audit_id: int = Field(ge=1, le=2**62)
+
+
+class AnomaliesAsked(_Query):
+    """Which anomalies, and from where on."""
+
+    state: AnomalyState | None = None
+    cursor: str | None = None
+    limit: int = Field(100, ge=1, le=1_000)
 
 
 class AuditAsked(_Query):

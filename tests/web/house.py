@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from app import codec
 from app.accounts.sqlite import SqliteAccountBook
@@ -23,15 +24,24 @@ from app.domain.messages import (
 )
 from app.domain.records import Fence, Settlement
 from app.domain.session import Calendar
+from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.store import Ledger
 from app.reference import Reference
+from app.settings import HookSettings
 from app.sqlite import Database
 from app.web.app import create_app
 from app.web.house import Health, House
 from app.web.keyfile import SCOPES, Grant, create_key
 from app.web.keys import Keyring
-from tests.web.stand_ins import DirectDesk, ShortBus, SignedBroker, SteadyClock, StillFloor
+from tests.web.stand_ins import (
+    DirectDesk,
+    ShortBus,
+    SignedBroker,
+    SmallRulebook,
+    SteadyClock,
+    StillFloor,
+)
 
 T = TypeVar("T")
 
@@ -55,6 +65,15 @@ CALENDAR = Calendar(
     }
 )
 AA = Instrument("AA", "XNYS", "USD", reference_price=Decimal("38.90"))
+TOKEN = "a-token-of-sixteen"
+HMAC_SECRET = "a-secret-of-sixteen"
+HOOKS = {
+    "alertmanager": HookSettings(token=SecretStr(TOKEN)),
+    "grafana": HookSettings(hmac_secret=SecretStr(HMAC_SECRET)),
+    "generic": HookSettings(
+        hmac_secret=SecretStr(HMAC_SECRET), hmac_timestamp_header="X-Timestamp"
+    ),
+}
 CLIENT_SCOPES = frozenset({"orders:read", "orders:write"})
 READER = frozenset({"orders:read"})
 
@@ -129,6 +148,7 @@ def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) 
         desk=desk,
         orders=ledger,
         control=ledger,
+        trouble=AnomalyLedger(database, clock, lambda: reference.calendar),
         floor=floor,
         accounts=SqliteAccountBook(Database(None)),
         bus=bus,
@@ -142,6 +162,8 @@ def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) 
         health=Health(started=True),
         registry=CollectorRegistry(),
         docs=docs,
+        rulebook=SmallRulebook(),
+        hooks=dict(HOOKS),
     )
     client = TestClient(create_app(house))
     return Gateway(client, house, ledger, clock, desk, floor, bus, key_file, overridden)

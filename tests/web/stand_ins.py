@@ -19,7 +19,7 @@ from app.domain.records import Conflict, LaneStatus, Taken, Taking
 from app.domain.request import OrderRequest, request_hash
 from app.intake.checks import admit
 from app.ledger.store import Ledger
-from app.ports import BadCallback, Event, Record
+from app.ports import BadCallback, Event, Record, Rehearsed
 from app.reference import Reference
 
 
@@ -183,3 +183,24 @@ class SignedBroker:
 
     async def close(self) -> None:
         return None
+
+
+class SmallRulebook:
+    """One rule with one number, and ten minutes in which 0.3 was seen."""
+
+    watches = True
+
+    def shipped(self) -> Mapping[str, Mapping[str, object]]:
+        return {"broker.error_rate": {"rule_id": "broker.error_rate", "version": 3, "raise": 0.2}}
+
+    def checked(self, document: Mapping[str, object]) -> Mapping[str, object]:
+        if not isinstance(document.get("raise"), float):
+            raise Refused(Code.VALIDATION_FAILED, "raise: expected a number")
+        return document
+
+    def rehearsed(self, document: Mapping[str, object]) -> Rehearsed | None:
+        if not self.watches:
+            return None
+        raise_at = document["raise"]
+        assert isinstance(raise_at, float)
+        return Rehearsed(600.0, [{"subject": "broker/nova"}] if raise_at <= 0.3 else [])

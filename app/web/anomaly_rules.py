@@ -1,0 +1,170 @@
+"""The rules that find anomalies, as operators read, try and change them.
+
+A change names the version that was seen, has a reason, and is whole: what makes a document a
+rule is decided by the `Rulebook` before it is kept, so that no broker at the open meets a rule
+which is none. To try one changes nothing. The trap is a number that looks harmless: try it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from app.domain.errors import Code, Refused
+from app.domain.values import rfc3339
+from app.ports import Rulebook, RuleKept
+from app.web.house import House
+from app.web.keys import not_there
+from app.web.operator_schemas import RuleChange, RuleTried
+from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+
+SEE: Final = "admin:read"
+TUNE: Final = "admin:tune"
+ELSEWHERE: Final = "this process watches nothing: ask one that dispatches"
+Document = Mapping[str, object]
+
+
+class _NoRules:
+    """A house that watches nothing knows no rules."""
+
+    def shipped(self) -> Mapping[str, Document]:
+        return {}
+
+    def checked(self, document: Document) -> Document:
+        return document
+
+    def rehearsed(self, document: Document) -> None:  # noqa: ARG002 - whole ports
+        return None
+
+
+class Rules:
+    """The rules in force."""
+
+    def __init__(self, house: House) -> None:
+        self._store = house.trouble
+        self._book: Rulebook = house.rulebook or _NoRules()
+
+    async def list(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
+        """List every rule as it is in force."""
+        kept = {rule.rule_id: rule for rule in await self._store.rules()}
+        shipped = self._book.shipped()
+        names = sorted({*kept, *shipped})
+        return ok({"data": [_shape(name, kept.get(name), shipped.get(name)) for name in names]})
+
+    async def get(self, call: Call[None, None]) -> Reply:
+        """Show one rule; its ETag is the version that a change must name."""
+        shape = await self._rule(call)
+        return ok(shape, etag(shape["version"]))
+
+    async def put(self, call: Call[RuleChange, None]) -> Reply:
+        """Put a whole document in the place of the rule."""
+        shape = await self._rule(call)
+        if call.version != shape["version"]:
+            raise Refused(
+                Code.STALE_VERSION,
+                f"{shape['changed_by']} changed this: the version is {shape['version']}",
+                current=shape,
+                changed_by=shape["changed_by"],
+                changed_at=shape["changed_at"],
+            )
+        name = shape["rule_id"]
+        checked = self._book.checked({**call.body.document, "rule_id": name})
+        actor = call.actor(call.body.reason)
+        kept = await self._store.put_rule(name, checked, shape["version"], actor)
+        return ok(_shape(name, kept, self._book.shipped().get(name)), etag(kept.version))
+
+    async def test(self, call: Call[RuleTried, None]) -> Reply:
+        """Say how often a rule would have raised in the last minutes; change nothing."""
+        shape = await self._rule(call)
+        wanted = shape["document"] if call.body.document is None else call.body.document
+        checked = self._book.checked({**wanted, "rule_id": shape["rule_id"]})
+        found = self._book.rehearsed(checked)
+        if found is None:
+            return ok({"fired": None, "seconds": None, "firings": [], "why_not": ELSEWHERE})
+        told = {"fired": len(found.firings), "seconds": found.seconds, "firings": found.firings}
+        return ok(told | {"why_not": None})
+
+    async def _rule(self, call: Call[Any, Any]) -> dict[str, Any]:
+        name = call.part("rule_id")
+        kept = {rule.rule_id: rule for rule in await self._store.rules()}
+        shipped = self._book.shipped()
+        if name not in shipped:
+            raise not_there()
+        return _shape(name, kept.get(name), shipped[name])
+
+
+def _shape(name: str, kept: RuleKept | None, shipped: Document | None) -> dict[str, Any]:
+    if kept is None:
+        assert shipped is not None, "a rule stands somewhere"
+        return {
+            "rule_id": name,
+            "version": shipped.get("version", 1),
+            "document": shipped,
+            "shipped": True,
+            "changed_by": "openbell",
+            "changed_at": None,
+            "reason": "as shipped",
+        }
+    return {
+        "rule_id": name,
+        "version": kept.version,
+        "document": kept.document,
+        "shipped": False,
+        "changed_by": kept.changed_by,
+        "changed_at": rfc3339(kept.changed_at),
+        "reason": kept.reason,
+    }
+
+
+PATH: Final = "/admin/v1/anomaly-rules"
+ONE: Final = f"{PATH}/{{rule_id}}"
+
+
+def rule_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    rules = Rules(house)
+    return (
+        Spec(
+            method="GET",
+            path=PATH,
+            name="list_anomaly_rules",
+            scope=SEE,
+            handler=rules.list,
+            answers={200: None},
+        ),
+        Spec(
+            method="GET",
+            path=ONE,
+            name="get_anomaly_rule",
+            scope=SEE,
+            handler=rules.get,
+            answers={200: None},
+            refuses=(Code.NOT_FOUND,),
+        ),
+        Spec(
+            method="PUT",
+            path=ONE,
+            name="set_anomaly_rule",
+            scope=TUNE,
+            handler=rules.put,
+            reads=json_of(RuleChange),
+            answers={200: None},
+            refuses=(
+                Code.MALFORMED_REQUEST,
+                Code.NOT_FOUND,
+                Code.STALE_VERSION,
+                Code.VALIDATION_FAILED,
+                Code.IF_MATCH_REQUIRED,
+            ),
+            if_match="required",
+            audited=True,
+        ),
+        Spec(
+            method="POST",
+            path=f"{ONE}/test",
+            name="test_anomaly_rule",
+            scope=TUNE,
+            handler=rules.test,
+            reads=json_of(RuleTried),
+            answers={200: None},
+            refuses=(Code.MALFORMED_REQUEST, Code.NOT_FOUND, Code.VALIDATION_FAILED),
+            audited=True,
+        ),
+    )
