@@ -112,9 +112,9 @@ def document(version: str) -> Schema:
             "title": "openbell events",
             "version": version,
             "description": "CloudEvents 1.0 in binary mode. They arrive at least once, in order"
-            " within a key: keep the highest version of each order, drop of a subject's trouble"
-            " what has no higher `ce_sequence` than the last, and bear repetition. Fields and words"
-            " may be added: accept what you do not know.",
+            " within a key. Where there is a `ce_sequence`, it ends the `ce_id` after a hyphen, and"
+            " rises for what stands before it: drop what is not higher, and bear repetition. Fields"
+            " and words may be added: accept what you do not know.",
         },
         "defaultContentType": "application/json",
         "channels": {name: _channel(channel) for name, channel in _CHANNELS.items()},

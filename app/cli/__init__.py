@@ -28,6 +28,7 @@ NOUNS: Final = {
     "broker": "Brokers: their rate, breaker and dispatch.",
     "halt": "Halts: stop new sends, and start them again.",
     "doubt": "Orders in doubt: ask the broker, or settle by evidence.",
+    "anomaly": "Anomalies: what goes on, who has seen it; raise one.",
     "view": "The accounts' view: compare it with the ledger, rebuild it.",
     "partitions": "The days of the ledger: plan, make, archive and drop them.",
     "history": "Past years: load them from Parquet, verify that all is there.",

@@ -230,6 +230,9 @@ class Client:
         backoff = min(WAIT_FIRST_S * 2.0 ** (attempt - 1), WAIT_MAX_S)
         seconds = backoff if retry_after_s is None else min(retry_after_s, RETRY_AFTER_MAX_S)
         say(f"waiting {seconds:g} s, then the same again ({why}), {attempt} of {ATTEMPTS_MAX - 1}")
+        self.pause(seconds)
+
+    def pause(self, seconds: float) -> None:
         self._pause(seconds)
 
 

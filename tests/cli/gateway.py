@@ -46,6 +46,7 @@ class Gateway:
         self.busy_items: list[set[str]] = []  # ids that get 503 in the batch, batch by batch
         self.version = 17
         self.changed_by_another_after_the_read = False
+        self.going_on: list[list[dict[str, Any]]] = []  # what each look at anomalies finds
         self.audit_broken_at: int | None = None
         self.differences: list[str] = []
         self.audit = [
@@ -148,6 +149,11 @@ class Gateway:
             "/admin/v1/halts": {"data": [{"scope": "all", "target": ""}]},
             "/admin/v1/halt": {"scope": "all"},
             "/admin/v1/resume": {"scope": "all"},
+            "/admin/v1/anomalies": {"data": self.going_on.pop(0) if self.going_on else []},
+            "/admin/v1/anomalies/an_1": anomaly(state="resolved"),
+            "/admin/v1/anomalies/an_1/ack": anomaly(acknowledged_by="mina"),
+            "/admin/v1/anomalies/an_1/silence": anomaly(silenced_until="2026-03-02T15:30:00.000Z"),
+            "/admin/v1/anomalies/an_1/resolve": anomaly(state="resolved"),
             "/admin/v1/in-doubt": {"data": [{"order_id": "O-1"}]},
             "/admin/v1/in-doubt/O-1/probe": {"proved": "not there"},
             "/admin/v1/in-doubt/O-1/resolve": _order({"client_order_id": "a-1"}),
@@ -191,6 +197,23 @@ def document(status: int, code: str, detail: str) -> dict[str, Any]:
 
 def _order(body: dict[str, Any]) -> dict[str, Any]:
     return {"order_id": f"O-{body['client_order_id']}", "status": "reserved", **body}
+
+
+def anomaly(**facts: Any) -> dict[str, Any]:
+    """Return an open one, but for what a test says of it."""
+    told = {
+        "anomaly_id": "an_1",
+        "state": "open",
+        "severity": "warning",
+        "rule": {"id": "broker.error_rate", "version": 3},
+        "subject": {"kind": "broker", "id": "b1", "route": "XNYS"},
+        "opened_at": "2026-03-02T14:30:00.000Z",
+        "valid_until": "2998-03-02T14:30:30.000Z",
+        "acknowledged_by": None,
+        "silenced_until": None,
+        "drill": False,
+    }
+    return told | facts
 
 
 def hang_up(request: web.Request) -> None:
