@@ -227,14 +227,6 @@ async def furnish(
     lanes = brokers if "dispatch" in parts else {}
     sending = _dispatch(on, lanes, shared=stores.ledger.is_shared)
     shown = ShownFloor(ledger, clock)
-    bell = Bell(
-        store=ledger,
-        control=ledger,
-        board=board,
-        clock=clock,
-        recheck=check,
-        on_released=sending.wake,
-    )
     writer = Writer(ledger, clock)
     desk = Desk(
         store=ledger,
@@ -256,7 +248,7 @@ async def furnish(
         floor=sending.floor if "dispatch" in parts else shown,
         brokers=brokers,
         lanes=sending.lanes,
-        bell=bell,
+        bell=_bell(on, sending),
         reports=Reports(stores.bus, ledger),
         relay=Relay(stores.outbox, stores.bus),
         partitions=_partitions(settings, clock, stores, board),
@@ -265,6 +257,17 @@ async def furnish(
     )
     gateway.forever += _forever(gateway, sending, shown)
     return gateway
+
+
+def _bell(on: "_Desks", sending: "_Dispatch") -> Bell:
+    return Bell(
+        store=on.ledger,
+        control=on.ledger,
+        board=on.board,
+        clock=on.clock,
+        recheck=on.recheck,
+        on_released=sending.wake,
+    )
 
 
 def _partitions(settings: Settings, clock: Clock, stores: Stores, board: Board) -> PartitionJob:
