@@ -36,6 +36,17 @@ def sent(broker: BrokerWorld, since_ns: int) -> list[int]:
     return [s.at_ns for s in broker.sent if s.at_ns >= since_ns]
 
 
+def test_a_persons_number_is_used_from_the_first_send_on(floor: Floor) -> None:
+    floor.reserve_all(NAMES[:220])
+    floor.bell()
+    floor.until(lambda: len(floor.north.sent) >= 1)
+    began_ns = floor.north.sent[0].at_ns
+    floor.passes(4)
+    first_4_s = [t for t in sent(floor.north, began_ns) if t < began_ns + 4 * NS_PER_S]
+
+    assert 0.98 * 200 <= len(first_4_s) <= 200
+
+
 def test_a_broker_that_comes_back_begins_slowly(floor: Floor) -> None:
     floor.reserve_all(NAMES[:160])
     floor.north.does("new", verdict=NotSent("HTTP 401", credentials=True))
@@ -45,6 +56,7 @@ def test_a_broker_that_comes_back_begins_slowly(floor: Floor) -> None:
     floor.until(lambda: acts(floor)[1] == "slow start")
     closed_ns = floor.world.now_ns
     assert acts(floor) == (12, "slow start")
+    assert floor.gateway.lanes[0].permits.limit == 50, "no promise of ours to the broker moves"
     floor.passes(10.6)
     assert acts(floor) == (25, "slow start")
     assert 90 <= len(sent(floor.north, closed_ns)) <= 140
