@@ -23,16 +23,17 @@ LOUD: Final = {
 }
 # What to do about a switch that is held, by the reason that policy gives.
 _HELD: Final = {
-    "lock": "The route is locked: lift the lock, or force a failover by hand.",
-    "off": "Automatic failover is off here: decide by hand.",
-    "advise": "Automation only advises here: fail over by hand if you agree.",
-    "cooldown": "It goes on by itself when the cool-down is over; force it if that is too late.",
-    "flapping": "The route has switched too often: choose a broker by hand and lock the route.",
-    "unacknowledged": "Acknowledge the last failover, so that the next may start by itself.",
-    "no_target": "No other broker can take these orders: mend one, or wait.",
+    "automation_off": "Automatic failover is off here: decide by hand.",
+    "automation_advise": "Automation only advises here: fail over by hand if you agree.",
+    "locked": "The route is locked: lift the lock, or force a failover by hand.",
     "common_cause": "Several brokers are bad at once: look at our own network and clock first.",
-    "tilt": "The controller slept and decides nothing for half a minute.",
+    "cooldown": "It goes on by itself when the cool-down is over; force it if that is too late.",
+    "session_limit": "It switched often enough today: choose a broker by hand, and lock the route.",
+    "unacknowledged": "Acknowledge the last failover, so that the next may start by itself.",
+    "target_bad": "The new broker is bad too: choose by hand where this route goes.",
 }
+# From here on the route has its new broker, whatever comes of it.
+_FENCED: Final = frozenset({"fencing", "draining", "ramping"})
 _RECOMMENDED: Final = {
     "failover": "Nothing yet: a switch needs confirmation. Watch it, or fail over by hand.",
     "lower_rate": "Lower the broker's rate if it goes on: openbell broker rate set",
@@ -117,6 +118,8 @@ def _news(ticket: Ticket) -> tuple[str, ...]:
 def _summary(switch: Switch | None, act: Act | None, troubles: list[Trouble]) -> str:
     if switch is not None:
         target = switch.to_broker or "nowhere"
+        if switch.state == "held" and _is_fenced(switch):
+            return f"route {switch.route} is at {target} now, and held there"
         return {
             "held": f"route {switch.route} stays at {switch.from_broker}, its failover is held",
             "done": f"route {switch.route} moved from {switch.from_broker} to {target}",
@@ -191,7 +194,7 @@ def _left_by_switch(switch: Switch) -> list[str]:
     parts = [doubts] if switch.pinned else []
     match switch.state:
         case "held":
-            known = [_HELD[name] for name in map(_plain, switch.held_by) if name in _HELD]
+            known = [_HELD[name] for name in switch.held_by if name in _HELD]
             parts += known or ["Decide by hand."]
         case "done":
             parts.append("Acknowledge the failover, so that the next may start by itself.")
@@ -202,11 +205,8 @@ def _left_by_switch(switch: Switch) -> list[str]:
     return parts
 
 
-def _plain(reason: str) -> str:
-    """Return a reason as our table spells it: `cool-down` and `cooldown:12s` are `cooldown`."""
-    name = reason.partition(":")[0].strip().lower()
-    name = {"cool-down": "cooldown", "locked": "lock"}.get(name, name)
-    return name.replace("-", "_").replace(" ", "_").replace("policy_", "")
+def _is_fenced(switch: Switch) -> bool:
+    return any(state in _FENCED for state, _ in switch.steps)
 
 
 def _fields(incident: Incident) -> tuple[tuple[str, str], ...]:

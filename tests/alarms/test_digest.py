@@ -4,8 +4,10 @@ import pytest
 
 from app import codec
 from app.alarms.digest import FACTS_MAX, INCIDENTS_MAX, STALE_MS, Digest, Edge, Heard
-from app.alarms.news import Level, NotNews, read
+from app.alarms.news import Level, NotNews, Switch, read
 from app.domain.anomaly import Severity
+from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep
+from app.domain.failover import told as told_failover
 from app.ports import Event
 from tests.alarms.words import NOW, anomaly_event, audit_event, control_event, failover_event
 
@@ -214,3 +216,28 @@ def test_an_instant_may_be_written_or_counted() -> None:
 
     assert news is not None
     assert news.at == NOW
+
+
+def test_what_the_controller_tells_is_what_is_read_here() -> None:
+    steps = (FailoverStep(FailoverState.CONFIRMED, NOW), FailoverStep(FailoverState.HELD, NOW + 7))
+    failover = Failover(
+        failover_id="fo-1",
+        incident_id="in-1",
+        route_id="us",
+        kind=FailoverKind.AUTO,
+        state=FailoverState.HELD,
+        from_broker="b1",
+        to_broker=None,
+        epoch=3,
+        reason="b1: silent for 8 s",
+        steps=steps,
+        by="openbell",
+        held_by=("locked",),
+    )
+    event = failover_event("held")._replace(payload=codec.encode(told_failover(failover)))
+    news = read(event)
+
+    assert isinstance(news, Switch)
+    assert news.steps == (("confirmed", NOW), ("held", NOW + 7))
+    assert (news.at, news.held_by, news.to_broker) == (NOW + 7, ("locked",), None)
+    assert "held by locked" in line(hear(Digest(), event))

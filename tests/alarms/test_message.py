@@ -64,9 +64,9 @@ def test_a_switch_is_told_with_what_it_did_and_what_is_left_to_do() -> None:
 @pytest.mark.parametrize(
     ("reason", "todo"),
     [
-        ("lock", "lift the lock"),
-        ("cool-down", "goes on by itself"),
-        ("policy off", "decide by hand"),
+        ("locked", "lift the lock"),
+        ("cooldown", "goes on by itself"),
+        ("automation_off", "decide by hand"),
         ("unacknowledged", "Acknowledge the last failover"),
         ("something new", "Decide by hand."),
     ],
@@ -77,6 +77,15 @@ def test_a_held_switch_says_what_would_let_it_go(reason: str, todo: str) -> None
     assert message.title == "CRITICAL: route us stays at b1, its failover is held"
     assert f"holds still: {reason}" in message.did
     assert todo in message.left
+
+
+def test_a_switch_that_is_held_after_the_fence_does_not_say_that_nothing_moved() -> None:
+    steps = [{"state": state, "at": NOW} for state in ("fencing", "ramping", "held")]
+    message = told(failover_event("held", held_by=["target_bad"], steps=steps, pinned=2))
+
+    assert message.title == "CRITICAL: route us is at b2 now, and held there"
+    assert "Settle the 2 in doubt at b1" in message.left
+    assert "The new broker is bad too" in message.left
 
 
 def test_a_halt_by_the_gateway_pages() -> None:
