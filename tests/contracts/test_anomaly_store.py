@@ -305,6 +305,23 @@ def test_whoever_sees_the_same_at_once_opens_one_anomaly_and_one_incident(
     assert steps(trouble) == ["opened", "opened"]
 
 
+def test_who_sees_two_ends_of_one_episode_at_once_opens_one_incident(trouble: Trouble) -> None:
+    watchers = [AnomalyLedger(trouble.database, StillClock(seed=n)) for n in range(6)]
+
+    async def all_at_once() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for number, watcher in enumerate(watchers):
+                subject = ("broker/north", "route/XNAS")[number % 2]
+                finding = a_finding(WARNING, subject, f"rule.{number}")
+                tasks.create_task(watcher.note([finding]))
+
+    trouble.run(all_at_once())
+    standing = trouble.run(trouble.store.open_anomalies())
+
+    assert len(standing) == len(watchers)
+    assert len({a.incident_id for a in standing}) == 1
+
+
 # --- rules --------------------------------------------------------------------------------
 
 
