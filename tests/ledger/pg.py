@@ -9,7 +9,7 @@ two of "several processes" ever meet.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from typing import Any, Final, TypeVar, cast
@@ -64,7 +64,8 @@ FILL: Final[tuple[QueryNoTemplate, ...]] = (
     ),
     (
         "INSERT INTO dispatch_ready (route_id, rank, accept_sequence, trade_date, account_id,"
-        " symbol, trading_session_id) SELECT 'XNAS', 1 + (accept_sequence - %(first)s) / 1000,"
+        " symbol, trading_session_id) SELECT (%(routes)s::text[])[1 + accept_sequence"
+        " %% cardinality(%(routes)s::text[])], 1 + (accept_sequence - %(first)s) / 1000,"
         " accept_sequence, trade_date, account_id, symbol, trading_session_id" + _FRESH
     ),
     "SELECT setval('accept_sequence', greatest(%(last)s, nextval('accept_sequence')))",
@@ -197,8 +198,18 @@ class Site:
 
     # --- filled --------------------------------------------------------------------------
 
-    def fill(self, count: int, first: int = 1_000_000, *, day: date = TODAY) -> None:
-        """Put `count` queued orders of a thousand accounts down, as `take` would have left them."""
+    def fill(
+        self,
+        count: int,
+        first: int = 1_000_000,
+        *,
+        day: date = TODAY,
+        routes: Sequence[str] = ("XNAS",),
+    ) -> None:
+        """Put `count` queued orders of a thousand accounts down, as `take` would have left them.
+
+        They are dealt out to the routes; an account's orders stay on one if 1,000 divides by them.
+        """
         values = {
             "first": first,
             "last": first + count - 1,
@@ -206,6 +217,7 @@ class Site:
             "prefix": new_order_id(day, 0, 0)[:10],
             "session": SESSION.trading_session_id,
             "now": NOW,
+            "routes": list(routes),
         }
         with self.session() as session, session.transaction():
             for statement in FILL:
