@@ -12,7 +12,7 @@ the session has lost them. Two owners for a moment repeat events, and never lose
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, text
 
@@ -28,13 +28,14 @@ T = TypeVar("T")
 _NEXT: Final = text(
     "SELECT json_group_array(json_array(id, event_id, aggregatetype, aggregateid, type,"
     " length(CAST(payload AS BLOB)))), CAST(group_concat(payload, '') AS BLOB)"
-    " FROM (SELECT * FROM outbox ORDER BY id LIMIT :limit)"
+    " FROM (SELECT * FROM outbox WHERE id > :after ORDER BY id LIMIT :limit)"
 )
 _DONE: Final = text("DELETE FROM outbox WHERE id <= :last")
 _LOCK: Final = text("SELECT pg_try_advisory_lock(hashtext('openbell.relay'), :shard)")
 _NEXT_OF: Final = text(
     "SELECT id, event_id, aggregatetype, aggregateid, type, payload FROM outbox"
-    " WHERE shard = ANY(:shards) ORDER BY id LIMIT :limit"
+    " WHERE shard = ANY(:shards) AND id NOT IN (SELECT unnest(CAST(:in_hand AS bigint[])))"
+    " ORDER BY id LIMIT :limit"
 )
 _GONE: Final = text("DELETE FROM outbox WHERE id = ANY(:ids)")
 # How often a relay looks whether another one has died and left its shards.
@@ -48,11 +49,18 @@ class Batch(NamedTuple):
     events: list[Event]
 
 
+NOTHING: Final = Batch([], [])
+
+
 class Outbox(Protocol):
     """What waits to be published."""
 
-    async def next(self, limit: int) -> Batch:
-        """Return the oldest events that are ours to carry, or raise `StoreAway`."""
+    async def next(self, limit: int, in_hand: Batch = NOTHING) -> Batch:
+        """Return the oldest events that are ours to carry and not in hand, or raise `StoreAway`.
+
+        Those in hand are left out one by one. "From the last of them on" would pass over what
+        has just been committed under a lower id, and bring what follows it.
+        """
 
     async def done(self, batch: Batch) -> None:
         """Forget what is durable elsewhere."""
@@ -66,8 +74,10 @@ class EmbeddedOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def next(self, limit: int) -> Batch:
-        return await self._database.read(lambda c: _read(c, limit))
+    async def next(self, limit: int, in_hand: Batch = NOTHING) -> Batch:
+        # There is one writer: what is committed later has a higher id.
+        after = in_hand.ids[-1] if in_hand.ids else 0
+        return await self._database.read(lambda c: _read(c, limit, after))
 
     async def done(self, batch: Batch) -> None:
         last = batch.ids[-1]
@@ -77,8 +87,8 @@ class EmbeddedOutbox:
         """Nothing is held between two calls."""
 
 
-def _read(connection: Connection, limit: int) -> Batch:
-    facts, payloads = connection.execute(_NEXT, {"limit": limit}).one()
+def _read(connection: Connection, limit: int, after: int) -> Batch:
+    facts, payloads = connection.execute(_NEXT, {"limit": limit, "after": after}).one()
     ids, events = [], []
     start = 0
     for number, event_id, kind, key, type_, length in codec.decode(facts):
@@ -105,21 +115,14 @@ class SharedOutbox:
         """The shards that are ours."""
         return self._owned
 
-    async def next(self, limit: int) -> Batch:
+    async def next(self, limit: int, in_hand: Batch = NOTHING) -> Batch:
         now = asyncio.get_running_loop().time()
         if len(self._owned) < len(self._wanted) and now - self._claimed_at >= CLAIM_EVERY_S:
             self._claimed_at = now
             await self._on_session(self._claim)
         if not self._owned:
-            return Batch([], [])
-        found = await self._on_session(lambda c: self._next(c, limit))
-        return Batch(
-            [row[0] for row in found],
-            [
-                Event(f"openbell.{kind}.v1", key, event_id, type_, payload.encode())
-                for _, event_id, kind, key, type_, payload in found
-            ],
-        )
+            return NOTHING
+        return await self._on_session(lambda c: self._next(c, limit, in_hand))
 
     def _claim(self, session: Connection) -> None:
         for shard in self._wanted:
@@ -127,8 +130,17 @@ class SharedOutbox:
             if free and session.execute(_LOCK, {"shard": shard}).scalar_one():
                 self._owned.append(shard)
 
-    def _next(self, session: Connection, limit: int) -> Sequence[Any]:
-        return session.execute(_NEXT_OF, {"shards": self._owned, "limit": limit}).all()
+    def _next(self, session: Connection, limit: int, in_hand: Batch) -> Batch:
+        held = list(in_hand.ids)
+        values = {"shards": self._owned, "limit": limit, "in_hand": held}
+        found = session.execute(_NEXT_OF, values).all()
+        return Batch(
+            [row[0] for row in found],
+            [
+                Event(f"openbell.{kind}.v1", key, event_id, type_, payload.encode())
+                for _, event_id, kind, key, type_, payload in found
+            ],
+        )
 
     async def done(self, batch: Batch) -> None:
         ids = list(batch.ids)

@@ -1,18 +1,23 @@
 """Carries the outbox to the bus: read in order, publish, delete what is durable there.
 
+    publish  one ─────► two ─────────────► three ──► …
+    outbox   read two   delete one, read three       while one is on its way
+
+One batch is on its way to the bus at a time, and goes when the one before it is durable there.
 A crash in between repeats events under the same ids; nothing is lost and nothing overtakes.
 Where the ledger or the bus is away, orders go on flowing where they can, and their events wait
 on disk.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, TypeGuard
 
 from app import crash
-from app.ledger.outbox import Outbox
+from app.ledger.outbox import NOTHING, Batch, Outbox
 from app.ports import Bus
 
-# A batch is one commit on the bus: 500 amortise its fsync, and 2,000 bound the memory.
+# A batch is one commit on the bus: 500 amortise its fsync, and 2,000 bound the memory, of which
+# there are three: on its way, behind it and ahead of it.
 BATCH_MAX: Final = 2_000
 # Events gather meanwhile: each batch is a commit here and one on the bus.
 IDLE_S: Final = 0.1
@@ -32,23 +37,54 @@ class Relay:
         """Carry events for ever."""
         while True:
             try:
-                carried = await self.step()
+                await self.step()
             except OSError as e:
                 self.trouble = str(e)
                 await asyncio.sleep(RETRY_S)
                 continue
             self.trouble = None
-            if carried < BATCH_MAX:
-                await asyncio.sleep(IDLE_S)
+            await asyncio.sleep(IDLE_S)
 
     async def step(self) -> int:
-        """Carry one batch; return its size."""
+        """Carry what waits, batch after batch while they are full; return how many events."""
+        carried, published = 0, NOTHING
         batch = await self._outbox.next(BATCH_MAX)
-        if not batch.events:
-            return 0
-        crash.point("relay.before_publish")
-        await self._bus.publish(batch.events)
-        crash.point("relay.after_publish")
-        await self._outbox.done(batch)
-        self.carried += len(batch.events)
-        return len(batch.events)
+        while batch.events:
+            crash.point("relay.before_publish")
+            following = await self._publish(batch, published)
+            crash.point("relay.after_publish")
+            carried += len(batch.events)
+            published, batch = batch, following
+        await self._forget(published)
+        return carried
+
+    async def _publish(self, batch: Batch, published: Batch) -> Batch:
+        """Publish this one; meanwhile forget the one before it, and return what follows."""
+        results = await asyncio.gather(
+            self._bus.publish(batch.events), self._turn(batch, published), return_exceptions=True
+        )
+        # What may pass is said last: beside a bug it would be tried again for ever.
+        for failure in sorted(filter(_failed, results), key=_may_pass):
+            raise failure
+        _, following = results
+        assert isinstance(following, Batch)
+        return following
+
+    async def _turn(self, batch: Batch, published: Batch) -> Batch:
+        await self._forget(published)
+        if len(batch.events) < BATCH_MAX:
+            return NOTHING
+        return await self._outbox.next(BATCH_MAX, in_hand=batch)
+
+    async def _forget(self, published: Batch) -> None:
+        if published.events:
+            await self._outbox.done(published)
+            self.carried += len(published.events)
+
+
+def _failed(result: object) -> TypeGuard[BaseException]:
+    return isinstance(result, BaseException)
+
+
+def _may_pass(failure: BaseException) -> bool:
+    return isinstance(failure, OSError)

@@ -21,24 +21,40 @@ class Cut(Exception):
     """The process ends here."""
 
 
+def fail(told: list[BaseException | None]) -> None:
+    failure = told.pop() if told else None
+    if failure is not None:
+        raise failure
+
+
 class FlakyBus:
     """Keeps what it is given, and then or before that fails as it was told."""
 
     def __init__(self) -> None:
         self.kept: list[Event] = []
-        self.before: list[BaseException] = []
-        self.after: list[BaseException] = []
+        self.before: list[BaseException | None] = []
+        self.after: list[BaseException | None] = []
+        self.sizes: list[int] = []
+        self.busy = False
         self.meanwhile: list[Any] = []
 
     async def publish(self, events: Sequence[Event]) -> None:
-        if self.before:
-            raise self.before.pop()
+        assert not self.busy, "a batch goes when the one before it is durable"
+        self.busy = True
+        try:
+            await self._publish(events)
+        finally:
+            self.busy = False
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        fail(self.before)
         self.kept += events
+        self.sizes.append(len(events))
         for work in self.meanwhile:
             await work
         self.meanwhile = []
-        if self.after:
-            raise self.after.pop()
+        await asyncio.sleep(0)  # what the relay does beside it has its turn
+        fail(self.after)
 
     async def poll(self, topic: str, group: str, limit: int) -> list[Record]:
         raise NotImplementedError
@@ -169,13 +185,40 @@ def test_any_other_failure_ends_the_process(
         virtual.run(relay.run())
 
 
-def test_a_batch_is_bounded(books: Books, bus: FlakyBus, relay: Relay) -> None:
+def many(books: Books, count: int) -> list[str]:
+    """Let so many events wait; return their ids."""
     books.sql(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many)"
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
         " INSERT INTO outbox SELECT i, 'e-' || i, 'audit', 'k', 't', '{}' FROM n",
-        many=BATCH_MAX + 10,
+        count=count,
     )
+    return written(books)
 
-    assert books.run(relay.step()) == BATCH_MAX
-    assert books.run(relay.step()) == 10
-    assert [event.event_id for event in bus.kept] == [f"e-{n + 1}" for n in range(BATCH_MAX + 10)]
+
+def test_a_batch_is_bounded_and_one_goes_at_a_time(
+    books: Books, bus: FlakyBus, relay: Relay
+) -> None:
+    expected = many(books, 2 * BATCH_MAX + 10)
+
+    assert books.run(relay.step()) == len(expected)
+    assert bus.sizes == [BATCH_MAX, BATCH_MAX, 10]
+    assert [event.event_id for event in bus.kept] == expected
+    assert written(books) == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_what_was_read_ahead_of_a_failure_is_read_again_behind_it(
+    books: Books, bus: FlakyBus, relay: Relay, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    monkeypatch.setattr(relay_module, "BATCH_MAX", 4)
+    expected = many(books, 10)
+    # Told backwards: the first goes well, the second fails while the third is being read.
+    getattr(bus, moment).extend([OSError("away"), None])
+    with pytest.raises(OSError, match="away"):
+        books.run(relay.step())
+    assert written(books) == expected[4:]
+    assert relay.carried == 4
+
+    assert books.run(relay.step()) == 6
+    ids = [event.event_id for event in bus.kept]
+    assert ids == expected[:4] + (expected[4:8] if moment == "after" else []) + expected[4:]

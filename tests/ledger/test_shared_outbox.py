@@ -259,6 +259,23 @@ def test_only_what_was_read_is_forgotten(crowd: Crowd) -> None:
     assert crowd.waiting() == ["lower, and not committed when we read", "e-3"]
 
 
+def test_what_commits_late_under_a_lower_id_is_not_passed_over_by_who_reads_ahead(
+    crowd: Crowd,
+) -> None:
+    """What follows it may be in the next batch: there it stands before that, as always."""
+    outbox = crowd.carrier().outbox
+    with crowd.site.session() as slow:
+        with slow.transaction():
+            put(slow, "o-1", "ann")
+            crowd.write("e-1", "e-2")
+            in_hand = crowd.run(outbox.next(2))
+        put(slow, "o-2", "ann")
+    ahead = crowd.run(outbox.next(2, in_hand))
+
+    assert [event.event_id for event in in_hand.events] == ["e-1", "e-2"]
+    assert [event.event_id for event in ahead.events] == ["o-1", "o-2"]
+
+
 def test_what_was_read_and_not_forgotten_is_read_again(crowd: Crowd) -> None:
     outbox = crowd.carrier().outbox
     crowd.write(*NAMES)
