@@ -17,6 +17,7 @@ from typing import Final
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from app.failover.helm import FailoverHelm
 from app.settings import Settings
 from app.web.app import create_app
 from app.web.house import Health, House
@@ -49,6 +50,8 @@ def furnish(gateway: Gateway) -> House:
         orders=gateway.ledger,
         control=gateway.ledger,
         trouble=gateway.anomalies,
+        courses=gateway.ledger,
+        helm=FailoverHelm(gateway.grounds),
         floor=gateway.floor,
         accounts=gateway.book,
         bus=gateway.bus,

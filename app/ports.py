@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Finding
 from app.domain.errors import Busy, Code, Refused
-from app.domain.failover import Failover, Leader, RoutePolicy
+from app.domain.failover import Failover, FailoverKind, Leader, Precheck, RoutePolicy
 from app.domain.messages import (
     Answer,
     Cancellation,
@@ -401,6 +401,21 @@ class AlertStore(Protocol):
 
         What is known changes nothing, whenever it is told again. `StoreAway`: tell it again.
         """
+
+
+class Helm(Protocol):
+    """The course in a person's hand. Every call is checked, audited, and refused by `Refused`."""
+
+    async def prechecks(self, route_id: str, to: str | None, kind: FailoverKind) -> list[Precheck]:
+        """Say what would stand in the way; without `to`, of the way home."""
+
+    async def switch(
+        self, route_id: str, to: str | None, kind: FailoverKind, expected_epoch: int, by: Actor
+    ) -> Failover:
+        """Lead a route elsewhere now. A forced one skips every doubt, never the fence."""
+
+    async def abort(self, failover_id: str, by: Actor) -> Failover:
+        """End one that has not led the route elsewhere; it is not begun again for this trouble."""
 
 
 class Charge(NamedTuple):

@@ -80,6 +80,7 @@ class Gateway:
     desk: Desk
     writer: Writer
     floor: Floor
+    seen: Floor  # every lane, also those of other processes
     brokers: dict[str, Broker]
     lanes: list[Lane]
     bell: Bell
@@ -102,6 +103,18 @@ class Gateway:
     @property
     def anomalies(self) -> AnomalyLedger:
         return AnomalyLedger(self.stores.ledger, self.clock, lambda: self.board.reference.calendar)
+
+    @property
+    def grounds(self) -> Grounds:
+        return Grounds(
+            record=self.ledger,
+            anomalies=self.anomalies.open_anomalies,
+            floor=self.seen,
+            clock=self.clock,
+            calendar=lambda: self.board.reference.calendar,
+            on_moved=self.board.changed,
+            stands_by=self.stores.ledger.is_shared,
+        )
 
     async def run(self) -> None:
         """Recover, then run every loop until drained; the first that fails ends all."""
@@ -246,6 +259,7 @@ async def furnish(
         desk=desk,
         writer=writer,
         floor=sending.floor if "dispatch" in parts else shown,
+        seen=shown if stores.ledger.is_shared or "dispatch" not in parts else sending.floor,
         brokers=brokers,
         lanes=sending.lanes,
         bell=_bell(on, sending),
@@ -287,12 +301,10 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     if "dispatch" in parts:
         showing = [Showing(sending.floor, gateway.ledger).run] if stores.ledger.is_shared else []
         loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
-    elif not parts.isdisjoint({"intake", "throttle"}):
+    # Whoever lets people lead a route, leads it, or advises, sees the lanes of all processes.
+    if gateway.seen is shown and parts & {"intake", "throttle", "failover"}:
         loops.append(shown.run)
-    if "failover" in parts:
-        shared = stores.ledger.is_shared
-        loops += [shown.run] if shared and shown.run not in loops else []
-        loops.append(_switch(gateway, shown if shared else sending.floor).run)
+    loops += [Switch(gateway.grounds).run] if "failover" in parts else []
     if loops:
         loops.insert(0, gateway.board.run)
     adviser = Adviser(stores.bus, gateway.ledger, gateway.floor, gateway.clock)
@@ -309,21 +321,6 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     if isinstance(stores.bus, LogBus):
         loops.append(partial(_trim, stores.bus, gateway.settings.bus_keep_s))
     return loops
-
-
-def _switch(gateway: Gateway, floor: Floor) -> Switch:
-    """Return what leads routes, or stands by; of lanes elsewhere it sees what they show."""
-    return Switch(
-        Grounds(
-            record=gateway.ledger,
-            anomalies=gateway.anomalies.open_anomalies,
-            floor=floor,
-            clock=gateway.clock,
-            calendar=lambda: gateway.board.reference.calendar,
-            on_moved=gateway.board.changed,
-            stands_by=gateway.stores.ledger.is_shared,
-        )
-    )
 
 
 async def _trim(bus: LogBus, keep_s: int) -> None:

@@ -83,6 +83,7 @@ PURE = {
     "app/domain/",
     "app/ledger/partitions.py",
     "app/failover/policy.py",
+    "app/failover/prechecks.py",
     "app/failover/sights.py",
     "app/failover/watch.py",
     "app/intake/checks.py",
@@ -117,7 +118,7 @@ LINES_PER_MODULE_MAX = 300
 LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
-    "app/ports.py": (680, "every seam on one page, and most of it is contracts in prose"),
+    "app/ports.py": (700, "every seam on one page, and most of it is contracts in prose"),
     "app/wiring.py": (420, "the only place that constructs anything, for every role"),
     "app/dispatch/circuit.py": (
         330,
@@ -137,6 +138,7 @@ CONTRACTS = {
     "DispatchStore": "tests/contracts/test_ledger.py",
     "FailoverStore": "tests/contracts/test_failovers.py",
     "Floor": "one room's own door, handed to web: its room's tests hold it",
+    "Helm": "one room's own door, handed to web: its room's tests hold it",
     "OrderStore": "tests/contracts/test_ledger.py",
     "RuleStore": "tests/contracts/test_anomaly_store.py",
     "Rulebook": "one room's own door, handed to web: its room's tests hold it",

@@ -26,6 +26,8 @@ NOUNS: Final = {
     "order": "Orders: send, look up, cancel.",
     "session": "Trading sessions: when they open, what waits for them.",
     "broker": "Brokers: their rate, breaker and dispatch.",
+    "route": "Routes: where they lead, who may move them.",
+    "failover": "Failovers: plan, run, end and read them.",
     "halt": "Halts: stop new sends, and start them again.",
     "doubt": "Orders in doubt: ask the broker, or settle by evidence.",
     "anomaly": "Anomalies: what goes on, who has seen it; raise one.",

@@ -153,6 +153,15 @@ class Failover(NamedTuple):
         return after._replace(**facts)
 
 
+class Precheck(NamedTuple):
+    """One question asked before a person's switch, and what was found."""
+
+    name: str
+    passed: bool
+    required: bool  # else it is a warning
+    detail: str
+
+
 def told(failover: Failover) -> dict[str, object]:
     """Return what events show of it, as plain JSON values."""
     return {

@@ -16,7 +16,9 @@ from app.ports import (
     Bus,
     ControlStore,
     Desk,
+    FailoverStore,
     Floor,
+    Helm,
     OrderStore,
     Quotas,
     Rulebook,
@@ -50,6 +52,8 @@ class House:
     orders: OrderStore
     control: ControlStore
     trouble: TroubleStore
+    courses: FailoverStore
+    helm: Helm
     floor: Floor
     accounts: AccountBook
     bus: Bus

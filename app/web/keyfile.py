@@ -21,7 +21,7 @@ from app.clock import Clock
 
 SCOPES: Final = frozenset(
     {"orders:read", "orders:write", "audit:read", "admin:read", "admin:tune", "admin:halt"}
-    | {"admin:resume", "admin:settle", "admin:keys"}
+    | {"admin:resume", "admin:settle", "admin:keys", "admin:failover"}
 )
 OURS_ALONE: Final = 0o600
 OTHERS: Final = 0o077

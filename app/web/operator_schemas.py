@@ -84,6 +84,51 @@ class HaltChange(Asked):
     reason: Reason
 
 
+BrokerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class PolicyChange(Asked):
+    """A merge patch: what is absent stays as it is."""
+
+    automation: Literal["off", "advise", "auto"] | None = None
+    candidates: list[BrokerName] | None = Field(
+        None, max_length=16, description="Who may take the route's orders; the first is its home."
+    )
+    confirm_s: int | None = Field(None, ge=2, le=300, description="Bad for so long.")
+    cooldown_s: int | None = Field(None, ge=10, le=86_400, description="Between two switches.")
+    failback: Literal["manual", "auto"] | None = None
+    trust_external: bool | None = Field(
+        None, description="A critical alert of another system is a witness."
+    )
+    reason: Reason
+
+
+class RouteLocked(Asked):
+    """Nothing but a forced failover moves the route for so long."""
+
+    ttl_s: Ttl
+    reason: Reason
+
+
+Epoch = Annotated[int, Field(ge=1, description="The route's epoch, as you saw it.")]
+
+
+class FailoverWanted(Asked):
+    """Where to, and whether in spite of everything."""
+
+    to: BrokerName
+    kind: Literal["planned", "forced"] = "planned"
+    expected_epoch: Epoch
+    reason: Reason
+
+
+class FailbackWanted(Asked):
+    """The way home."""
+
+    expected_epoch: Epoch
+    reason: Reason
+
+
 class Resolution(Asked):
     """A person's word on a doubt, and what it rests on."""
 
@@ -163,6 +208,13 @@ class AnomaliesAsked(_Query):
     state: AnomalyState | None = None
     cursor: str | None = None
     limit: int = Field(100, ge=1, le=1_000)
+
+
+class FailoversAsked(_Query):
+    """What began since then, and whatever goes on."""
+
+    route_id: str | None = Field(None, max_length=64)
+    hours: int = Field(24, ge=1, le=24 * 400)
 
 
 class AuditAsked(_Query):

@@ -18,12 +18,15 @@ from pydantic import SecretStr
 
 from app import codec
 from app.accounts.sqlite import SqliteAccountBook
+from app.domain.anomaly import Anomaly
 from app.domain.instruments import Instrument
 from app.domain.messages import (
     Unknown,
 )
 from app.domain.records import Fence, Settlement
 from app.domain.session import Calendar
+from app.failover.helm import FailoverHelm
+from app.failover.switch import Grounds
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.store import Ledger
@@ -91,6 +94,7 @@ class Gateway:
     bus: ShortBus
     key_file: Path
     overridden: list[int] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
 
     def key(
         self,
@@ -129,14 +133,18 @@ def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) 
     database = Database(None)
     database.write_now(create)
     ledger = Ledger(database, clock)
-    ledger.declare({"nova": 500}, {"XNYS": "nova"})
+    ledger.declare({"nova": 500, "sol": 200}, {"XNYS": "nova"})
     reference = Reference(CALENDAR, {("XNYS", "AA"): AA})
     desk, floor, bus = DirectDesk(ledger, clock, reference), StillFloor(), ShortBus()
     key_file = folder / "keys.json"
     overridden: list[int] = []
+    moved: list[int] = []
 
     async def on_override() -> None:
         overridden.append(clock.now())
+
+    async def nothing() -> list[Anomaly]:
+        return []
 
     async def rebuilt() -> int:
         return 3
@@ -149,6 +157,18 @@ def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) 
         orders=ledger,
         control=ledger,
         trouble=AnomalyLedger(database, clock, lambda: reference.calendar),
+        courses=ledger,
+        helm=FailoverHelm(
+            Grounds(
+                record=ledger,
+                anomalies=nothing,
+                floor=floor,
+                clock=clock,
+                calendar=lambda: CALENDAR,
+                on_moved=lambda: moved.append(clock.now()),
+                stands_by=False,
+            )
+        ),
         floor=floor,
         accounts=SqliteAccountBook(Database(None)),
         bus=bus,
@@ -166,7 +186,7 @@ def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) 
         hooks=dict(HOOKS),
     )
     client = TestClient(create_app(house))
-    return Gateway(client, house, ledger, clock, desk, floor, bus, key_file, overridden)
+    return Gateway(client, house, ledger, clock, desk, floor, bus, key_file, overridden, moved)
 
 
 def an_order(**changes: object) -> dict[str, object]:

@@ -101,6 +101,7 @@ class StillFloor:
         self.acts = True
         self.halts_seen = 0
         self.probed: list[str] = []
+        self.others: list[LaneStatus] = []
 
     def lanes(self) -> list[LaneStatus]:
         lane = LaneStatus(
@@ -120,7 +121,7 @@ class StillFloor:
             next_trial_s=None,
             tps_contract=1000,
         )
-        return [lane]
+        return [lane, *self.others]
 
     async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:
         return self.acts

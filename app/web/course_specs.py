@@ -1,0 +1,141 @@
+"""The doors of routes and failovers: what each reads, asks, answers and refuses."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.domain.errors import Code
+from app.web.courses import MOVE, SEE, Courses
+from app.web.house import House
+from app.web.operator_schemas import (
+    FailbackWanted,
+    FailoversAsked,
+    FailoverWanted,
+    PolicyChange,
+    Preview,
+    Reasoned,
+    RouteLocked,
+)
+from app.web.spec import Spec, json_of
+
+ROUTES: Final = "/admin/v1/routes"
+ROUTE: Final = f"{ROUTES}/{{route_id}}"
+FAILOVERS: Final = "/admin/v1/failovers"
+FAILOVER: Final = f"{FAILOVERS}/{{failover_id}}"
+CHANGED: Final = (
+    Code.MALFORMED_REQUEST,
+    Code.NOT_FOUND,
+    Code.STALE_VERSION,
+    Code.VALIDATION_FAILED,
+    Code.IF_MATCH_REQUIRED,
+)
+MOVED: Final = (
+    Code.MALFORMED_REQUEST,
+    Code.NOT_FOUND,
+    Code.FAILOVER_RUNNING,
+    Code.STALE_EPOCH,
+    Code.STALE_VERSION,
+    Code.PRECHECKS_FAILED,
+    Code.VALIDATION_FAILED,
+)
+SAID: Final = (
+    Code.MALFORMED_REQUEST,
+    Code.NOT_FOUND,
+    Code.FAILOVER_FENCED,
+    Code.STALE_VERSION,
+    Code.VALIDATION_FAILED,
+)
+
+
+def course_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    courses = Courses(house)
+    return (*_shown(courses), *_allowed(courses), *_moved(courses), *_said(courses))
+
+
+def _shown(courses: Courses) -> Sequence[Spec[Any, Any]]:
+    return [
+        Spec(
+            method="GET",
+            path=path,
+            name=name,
+            scope=SEE,
+            handler=handler,
+            asks=asks,
+            answers={200: None},
+            refuses=refuses,
+        )
+        for path, name, handler, asks, refuses in (
+            (ROUTES, "list_routes", courses.routes, None, ()),
+            (ROUTE, "get_route", courses.route, None, (Code.NOT_FOUND,)),
+            (
+                FAILOVERS,
+                "list_failovers",
+                courses.failovers,
+                FailoversAsked,
+                (Code.VALIDATION_FAILED,),
+            ),
+            (FAILOVER, "get_failover", courses.failover, None, (Code.NOT_FOUND,)),
+        )
+    ]
+
+
+def _allowed(courses: Courses) -> Sequence[Spec[Any, Any]]:
+    return [
+        Spec(
+            method=method,
+            path=f"{ROUTE}/{part}",
+            name=name,
+            scope=MOVE,
+            handler=handler,
+            reads=json_of(model),
+            answers={200: None},
+            refuses=CHANGED,
+            if_match="required",
+            audited=True,
+        )
+        for method, part, name, handler, model in (
+            ("PATCH", "policy", "set_route_policy", courses.policy, PolicyChange),
+            ("PUT", "lock", "lock_route", courses.lock, RouteLocked),
+            ("DELETE", "lock", "unlock_route", courses.unlock, Reasoned),
+        )
+    ]
+
+
+def _moved(courses: Courses) -> Sequence[Spec[Any, Any]]:
+    return [
+        Spec(
+            method="POST",
+            path=f"{ROUTE}/{part}",
+            name=name,
+            scope=MOVE,
+            handler=handler,
+            reads=json_of(model),
+            asks=Preview,
+            answers={200: None, 202: None},
+            refuses=MOVED,
+            audited=True,
+        )
+        for part, name, handler, model in (
+            ("failover", "fail_over", courses.switch, FailoverWanted),
+            ("failback", "fail_back", courses.failback, FailbackWanted),
+        )
+    ]
+
+
+def _said(courses: Courses) -> Sequence[Spec[Any, Any]]:
+    return [
+        Spec(
+            method="POST",
+            path=f"{FAILOVER}/{part}",
+            name=name,
+            scope=MOVE,
+            handler=handler,
+            reads=json_of(Reasoned),
+            answers={200: None},
+            refuses=SAID,
+            audited=True,
+        )
+        for part, name, handler in (
+            ("abort", "abort_failover", courses.abort),
+            ("ack", "acknowledge_failover", courses.acknowledge),
+        )
+    ]
