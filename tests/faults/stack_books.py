@@ -66,6 +66,11 @@ class Books:
     def outbox(self) -> int:
         return int(self.sql("SELECT count(*) FROM outbox")[0][0])
 
+    def quiet_s(self) -> float:
+        """Return how long ago anything changed, by the server's clock."""
+        ago = "extract(epoch FROM clock_timestamp()) - max(at) / 1000.0"
+        return float(self.sql(f"SELECT {ago} FROM order_events")[0][0])
+
     def versions(self) -> dict[str, int]:
         return {row[0]: row[1] for row in self.sql("SELECT order_id, version FROM orders")}
 

@@ -120,9 +120,8 @@ class Crowd:
                 file.writelines(kept(order) for order in self._insisted(client, some))
                 self.enough.wait(self._pause_s * die.uniform(0.5, 1.5))
 
-    def place(self, client: Client, number: int) -> None:
+    def place(self, client: Client, name: str, number: int) -> None:
         """Place some more, afterwards."""
-        name = "afterwards"
         self._insisted(client, list(islice(self._orders(name, random.Random(name)), number)))
 
     def _orders(self, name: str, die: random.Random) -> Iterator[Order]:

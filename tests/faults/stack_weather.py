@@ -30,7 +30,7 @@ from tests.servers.proxy import Proxy
 from tests.servers.server import Server
 
 # The projector's group waits ten seconds for a dead member; a store may be away meanwhile.
-BACK_S_MAX: Final = 180.0
+BACK_S_MAX: Final = 240.0
 RELAY_POINTS: Final = ("relay.after_publish", "relay.after_publish", "relay.before_publish", LIVED)
 # A relay that is to die anywhere publishes for a third of its time.
 ANYWHERE_S: Final = 1.0
@@ -107,6 +107,7 @@ class Weather:
     ) -> None:
         def reached() -> bool:
             assert not self._over.is_set(), f"another front has failed, before: {what}"
+            assert not self._crowd.errors, self._crowd.errors[0]
             return bool(condition())
 
         try:

@@ -6,7 +6,9 @@
 Two sizes from one code: the small one is the suite's, the other has 100,000 orders and stops of
 half a minute, takes some twenty minutes and is run by hand:
 
-    OPENBELL_TEST_STORM=full pytest tests/faults/test_stack_storm.py -s
+    OPENBELL_TEST_STORM=full timeout -s INT 3600 pytest tests/faults/test_stack_storm.py -s
+
+(Interrupted, not terminated: pytest ends what it has started.)
 
 The night is judged by what lies in the stores and in the brokers' own files, once it is quiet:
 nothing lost, nothing invented, nothing twice, nothing out of order, and the view can be made anew
@@ -82,12 +84,12 @@ BROKERS: Final = ("--fills", "partial", "--fill-delay-ms", "700", "--cancel-dela
 PARTITIONS: Final = 4
 VIEW_S_MAX: Final = 10.0
 NIGHT_S_MAX: Final = 3_600.0
-CAUGHT_UP: Final = 1_000  # events: a second or two of them
 REBUILD_S_MAX: Final = 600.0
 # Where a question is a connection or a scan, twenty a second are no help.
 EVERY_S: Final = 0.2
-BACK_S_MAX: Final = 60.0
-AFTERWARDS: Final = 50  # orders placed when the topic and the view are new
+BACK_S_MAX: Final = 240.0
+LAST: Final = 100  # orders placed when all is calm: how long after them is the view complete?
+AFTERWARDS: Final = 50  # and when the topic and the view are new
 SHOWN_MAX: Final = 5
 READERS: Final = ("relay", "projector", "projector-2")  # of what the topics and the view hold
 # A role may end because a store is away, never because it broke a law of its own.
@@ -170,7 +172,7 @@ def test_whatever_store_falls_nothing_is_lost_doubled_or_out_of_order(site: Site
 
     assert night.crowd.errors == []
     assert night.wrong == []
-    assert night.took["view"] <= VIEW_S_MAX
+    assert night.took["the view after quiet"] <= VIEW_S_MAX
     assert night.rebuilt == night.view
     assert set(night.statuses.values()) == {0}
     assert len(night.view) >= SIZE.orders
@@ -195,12 +197,12 @@ def play(site: Site) -> Played:
     site.books.trace_the_outbox()
     site.stage.raise_curtain()
     crowd, weather = _night(site)
-    took = weather.took | {"view": _until_the_view_follows(site)}
+    took = weather.took | {"the view after quiet": _placed(site, crowd, "last", LAST)}
     told = {topic: site.topics.read(topic) for topic in site.books.traced()}
     wrong = _wrong_in_the_topics(site, told) + _differences(site)
     view = site.books.view()
     took["rebuild"], rebuilt = _rebuilt(site)
-    _place_more(site, crowd)
+    _placed(site, crowd, "afterwards", AFTERWARDS)
     wrong += _differences(site)
     statuses = site.stage.stop_all()
     wrong += _wrong_in_the_ledger(site, crowd)
@@ -229,13 +231,11 @@ def _night(site: Site) -> tuple[Crowd, Weather]:
         raise
     finally:
         crowd.finish()
-    began = perf_counter()
     stage.faults({"*": None})
-    # What an outage of the view's own store has left undone is no part of the quiet.
-    until(lambda: _behind(site) < CAUGHT_UP, "the view catches up", size.end_s_max, EVERY_S)
-    weather.took["catching up"] = perf_counter() - began
     _until_the_end(site)
-    weather.took["end"] = perf_counter() - began
+    # What the outages have left undone is no part of the quiet: where the machine is slow, so is
+    # what stands in for MongoDB.
+    weather.took["catching up"] = _until_the_view_follows(site)
     return crowd, weather
 
 
@@ -256,12 +256,18 @@ def _until_the_end(site: Site) -> None:
         site.stage.ask_broker(name, "/sim/flush", {"timeout_s": 30})
 
 
-def _until_the_view_follows(site: Site) -> float:
-    """Return how long after the last change the projector had nothing left to do."""
-    began = perf_counter()
+def _placed(site: Site, crowd: Crowd, name: str, number: int) -> float:
+    """Place some more; return how long after the last change of them the view was complete."""
+    with site.stage.calling("client") as client:
+        crowd.place(client, name, number)
+    _until_the_end(site)
+    return _until_the_view_follows(site)
 
+
+def _until_the_view_follows(site: Site) -> float:
+    """Return how long after the ledger's last change the projector had nothing left to do."""
     until(lambda: not _behind(site), "the view has seen every event", REBUILD_S_MAX, EVERY_S)
-    return perf_counter() - began
+    return site.books.quiet_s()
 
 
 def _behind(site: Site) -> int:
@@ -288,14 +294,6 @@ def _rebuilt(site: Site) -> tuple[float, dict[str, bytes]]:
         stage.replay(trade_date)
     _until_the_view_follows(site)
     return perf_counter() - began, site.books.view()
-
-
-def _place_more(site: Site, crowd: Crowd) -> None:
-    """Show that events flow through the new topic into the new view."""
-    with site.stage.calling("client") as client:
-        crowd.place(client, AFTERWARDS)
-    _until_the_end(site)
-    _until_the_view_follows(site)
 
 
 def _differences(site: Site) -> list[str]:
