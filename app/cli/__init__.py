@@ -28,6 +28,7 @@ NOUNS: Final = {
     "broker": "Brokers: their rate, breaker and dispatch.",
     "route": "Routes: where they lead, who may move them.",
     "failover": "Failovers: plan, run, end and read them.",
+    "drill": "Drills: rehearse a broker's death, and measure it.",
     "halt": "Halts: stop new sends, and start them again.",
     "doubt": "Orders in doubt: ask the broker, or settle by evidence.",
     "anomaly": "Anomalies: what goes on, who has seen it; raise one.",

@@ -20,7 +20,7 @@ TPS_TURNED: Final = 1_000
 CONTRACT: Final = 1_200
 ORDERS: Final = 200_000
 PLAIN_EVERY_S: Final = 5.0
-ACTS: Final = (0.15, 0.35, 0.60)
+ACTS: Final = (0.15, 0.30, 0.45, 0.60)
 
 
 def demo(
@@ -30,7 +30,7 @@ def demo(
     *,
     stack: Annotated[
         bool,
-        typer.Option("--stack", help="In four processes, on the stores of the environment."),
+        typer.Option("--stack", help="In five processes, on the stores of the environment."),
     ] = False,
 ) -> None:
     r"""Play an opening bell on this machine.
@@ -64,20 +64,50 @@ def play(directory: Path, orders: int, tps: int, *, stack: bool = False) -> bool
         show = shower()
         night = Night(stage, orders, show, say)
         night.load(loader(orders))
+        night.allow()
         night.ring()
         dial = partial(night.turn_the_dial, "north", turned)
         swallow = partial(night.swallow, "north")
-        acts: list[Callable[[], None]] = [dial, swallow, night.kill]
+        acts: list[Callable[[], None]] = [dial, swallow, night.kill, night.dies]
         night.drain(list(zip(ACTS, acts, strict=True)))
+        night.mends()
         night.settle()
         differences = night.view_differs()
         stage.stop()
         ledger, audits = kept_files(stage)
         report = check(ledger, audits, night.history, night.rates)
+        switched = second_act(night, ledger, audits, stage.log)
     finally:
         stage.close()
     account(night, report, differences)
-    return report.balanced and not differences and report.orders == orders
+    return switched and report.balanced and not differences and report.orders == orders
+
+
+def second_act(night: Any, ledger: Path, audits: dict[str, Path], log: Path) -> bool:
+    """Print the timeline of the incident; return whether the route was switched at all."""
+    from app.cli.incident import incident
+
+    typer.echo("")
+    failover = night.failover
+    if failover is None or failover["to_broker"] is None:
+        typer.echo(f"{night.dead} died, and nothing was switched")
+        return False
+    told = incident(ledger, audits[failover["to_broker"]], failover, night.died_ms)
+    for line in (*told.lines(), *_said_to_people(log, failover["incident_id"])):
+        typer.echo(line)
+    return True
+
+
+def _said_to_people(log: Path, incident_id: str) -> list[str]:
+    """Return the last that the alarms said of it, as it would stand in Slack."""
+    import json
+
+    said = []
+    for line in log.read_text().splitlines() if log.exists() else []:
+        if line.startswith('{"event":"alarm"') and incident_id in line:
+            told = json.loads(line)
+            said = [f"alarm: {told['title']}", f"    {told['did']}", f"    {told['left']}"]
+    return said
 
 
 def _stage(directory: Path, tps: int, contract: int, *, stack: bool) -> Any:

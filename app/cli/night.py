@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, time_ns
 from typing import Any, Final
 
 from app.cli.book import reserved_book
@@ -30,6 +30,8 @@ BELL_IN_S: Final = 2
 SWALLOW_S: Final = 4
 # After the last send: fills are told, doubts wait for their broker's visibility window.
 QUIET_S_MAX: Final = 120.0
+# Connections end without a word, whatever is asked: only its control plane hears us still.
+DEAD: Final = {"close_before_read": {"on": ["orders", "cancels", "lookups", "ping"]}}
 ENDED: Final = ("filled", "canceled", "expired", "rejected", "denied")
 
 
@@ -91,6 +93,8 @@ class Night:
         self.load_s = 0.0
         self.drain_s = 0.0
         self.recovery_s = 0.0
+        self.dead, self.died_ms = "", 0.0
+        self.failover: dict[str, Any] | None = None
 
     def _say(self, text: str) -> None:
         self.log.append(Told(monotonic() - self._began, text))
@@ -160,6 +164,33 @@ class Night:
         self._show(Progress(self._elapsed(), self._orders, reachable=False))
         self.recovery_s = self._stage.open()
         self._say(f"started again, ready after {self.recovery_s:.2f} s")
+
+    def allow(self) -> None:
+        """Say who may take whose orders: without a person's word no route ever moves."""
+        for route in self._operator.get("/admin/v1/routes")["data"]:
+            seen = f"/admin/v1/routes/{route['route_id']}"
+            home = route["active_broker"]
+            others = [name for name in self._stage.brokers if name != home]
+            body = {"candidates": [home, *others], "reason": "both have the same accounts"}
+            self._operator.change("PATCH", f"{seen}/policy", body, seen=seen)
+        self._say("each route may go to the other broker, by itself")
+
+    def dies(self) -> None:
+        """Let the broker that most orders wait for die, for good."""
+        waiting = self._operator.get("/admin/v1/overview")["backlog"]["ready"]
+        routes = self._operator.get("/admin/v1/routes")["data"]
+        route_id = max((r["route_id"] for r in routes), key=lambda name: waiting.get(name, 0))
+        route = self._operator.get(f"/admin/v1/routes/{route_id}")
+        self.dead, self.died_ms = route["active_broker"], time_ns() / 1e6
+        self._stage.ask_broker(self.dead, "/sim/faults", DEAD)
+        self._say(f"{self.dead} is dead, with {waiting.get(route_id, 0):,} orders waiting for it")
+
+    def mends(self) -> None:
+        """Let the dead broker's people answer questions again, once all has been said and done."""
+        found = self._operator.get("/admin/v1/failovers")["data"]
+        self.failover = next((f for f in found if f["from_broker"] == self.dead), None)
+        self._stage.ask_broker(self.dead, "/sim/faults", {"*": None})
+        self._say(f"{self.dead} answers questions again; its doubts can be settled")
 
     # --- watching -----------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from app.cli.output import Ends, Failure
 from app.cli.stage import STOP_S_MAX, Stage
 
 # The doors first: whoever comes after them finds callbacks answered.
-ROLES: Final = ("api", "dispatcher", "relay", "projector")
+ROLES: Final = ("api", "dispatcher", "relay", "projector", "failover")
 SHARED: Final = ("OPENBELL_LEDGER_URL", "OPENBELL_KAFKA", "OPENBELL_MONGO", "OPENBELL_REDIS_URL")
 TABLES: Final = ("orders", "order_events", "attempts", "executions", "audit")
 
@@ -35,7 +35,7 @@ def shared_settings() -> dict[str, str]:
 
 
 class RoleStage(Stage):
-    """A gateway in four processes, and its brokers."""
+    """A gateway in five processes, and its brokers."""
 
     def __init__(
         self,

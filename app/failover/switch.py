@@ -205,7 +205,8 @@ class Switch:
         moved = standing.moved or self._moved.get(standing.failover_id)
         if moved is None:  # the leader who fenced is gone, and with him what he counted
             moved = (await self._record.backlog()).ready.get(standing.route_id, 0)
-        return after._replace(moved=moved, pinned=open_ + doubts)
+        # Those that were settled since then stayed where they were as well.
+        return after._replace(moved=moved, pinned=max(standing.pinned, open_ + doubts))
 
 
 def _is_news(standing: Failover, move: Move) -> bool:

@@ -1,0 +1,78 @@
+"""Drills: a fault on simulated brokers, and how long each step took until orders flowed again.
+
+It starts its own gateway and touches no other: the trap is a rehearsal in the theatre of the
+evening. The exit status is 1 if it took longer than it may, or if anything does not balance.
+"""
+
+import json
+import shutil
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Drills: rehearse a broker's death, and measure it.")
+
+# What issue and design promise with the default confirmation of 8 s.
+SECONDS_MAX: Final = 15.0
+RATE: Final = 100
+
+
+class Fault(StrEnum):
+    """What the broker does from one moment on."""
+
+    DIES = "dies"
+    REFUSES = "refuses"
+    HANGS = "hangs"
+    SWALLOWS = "swallows"
+    ERRS = "errs"
+
+
+@app.callback()
+def _root() -> None:
+    """Rehearse a broker's death, and measure it."""
+
+
+@app.command(
+    "failover",
+    epilog="\b\nExamples:\n  openbell drill failover\n"
+    "  openbell drill failover --fault hangs --json",
+)
+def failover(
+    fault: Annotated[Fault, typer.Option(help="What the broker does.")] = Fault.DIES,
+    rate: Annotated[int, typer.Option(min=10, help="Each broker's rate.")] = RATE,
+    keep: Annotated[Path | None, typer.Option(help="Keep all files in this directory.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Let a simulated broker die under load, and time how openbell leaves it."""
+    from app.cli.rehearsal import Rehearsal
+
+    directory = keep or Path(tempfile.mkdtemp(prefix="openbell-drill-"))
+    try:
+        told = Rehearsal(directory, fault.value, rate, _say).play()
+    finally:
+        if keep is None:
+            shutil.rmtree(directory, ignore_errors=True)
+    if as_json:
+        typer.echo(json.dumps(told.shown()))
+    else:
+        _print(told)
+    good = told.incident.times.first_accepted <= SECONDS_MAX and told.report.balanced
+    raise typer.Exit(0 if good else 1)
+
+
+def _say(text: str) -> None:
+    typer.echo(f"· {text}", err=True)
+
+
+def _print(told: Any) -> None:
+    out = typer.echo
+    for line in told.incident.lines():
+        out(line)
+    out(f"orders live twice, by the brokers' own files: {told.live_twice}")
+    for invariant, examples in told.report.shown().items():
+        out(f"VIOLATED {invariant}: {'; '.join(examples)}")
+    out("everything balances" if told.report.balanced else "DOES NOT BALANCE")

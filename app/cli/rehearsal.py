@@ -1,0 +1,173 @@
+"""A broker's death, rehearsed: two simulated brokers, a gateway, a fault, and what time it took.
+
+    reserve ─► bell ─► the fault ─► [openbell switches by itself] ─► the fault ends ─► check
+
+Nobody touches the route: the drill only names who may take its orders, as an operator must. The
+times come from files that were written meanwhile, the ledger's and the other broker's own record.
+The trap is a drill that measures itself: what it polls, and when, is in none of the figures.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from app.cli.book import reserved_book
+from app.cli.checker import Report, check
+from app.cli.incident import Incident, incident
+from app.cli.stage import Stage
+
+ROUTE: Final = "XNYS"
+OLD, NEW = "north", "south"
+CONTRACT: Final = 1_000
+# A target must have been well for ten seconds before anybody goes there.
+WARM_S: Final = 12.0
+OVER_S_MAX: Final = 90.0
+ASK_S: Final = 0.2
+LIVE_TWICE: Final = "P3 live at one broker at most"
+EVERYTHING: Final = ("orders", "cancels", "lookups", "ping")
+# How long each lasts; afterwards the old broker can be asked what became of its orders.
+FAULT_S: Final = 30.0
+FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "dies": {"close_before_read": {"for_s": FAULT_S, "on": EVERYTHING}},
+    "refuses": {"refuse_conn": {"for_s": FAULT_S}},
+    "hangs": {"timeout_before_accept": {"d": 60.0, "for_s": FAULT_S, "on": EVERYTHING}},
+    "swallows": {
+        "accept_drop_reply": {"for_s": FAULT_S},
+        "close_before_read": {"for_s": FAULT_S, "on": EVERYTHING[1:]},
+    },
+    "errs": {"http_503": {"for_s": FAULT_S, "on": EVERYTHING}},
+}
+Say = Callable[[str], None]
+
+
+class Rehearsed(NamedTuple):
+    """What a drill came to."""
+
+    fault: str
+    incident: Incident
+    report: Report
+
+    @property
+    def live_twice(self) -> int:
+        return len(self.report.violations.get(LIVE_TWICE, []))
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        names = ("failover_id", "from_broker", "to_broker", "epoch", "reason", "moved", "pinned")
+        told = self.incident
+        return {
+            "fault": self.fault,
+            "first_failing_answer_s": round(told.failed_after, 3),
+            **{f"{name}_s": round(at, 3) for name, at in told.times._asdict().items()},
+            **{name: told.failover[name] for name in names},
+            "live_twice": self.live_twice,
+            "balanced": self.report.balanced,
+        }
+
+
+class Rehearsal:
+    """One gateway, two brokers, one fault."""
+
+    def __init__(self, directory: Path, fault: str, rate: int, say: Say) -> None:
+        self._fault, self._rate, self._say = fault, rate, say
+        self._stage = Stage(
+            directory,
+            rates={OLD: rate, NEW: rate},
+            contract=max(CONTRACT, rate),
+            arguments=("--fills", "partial"),
+        )
+
+    def play(self) -> Rehearsed:
+        """Play it to its end; whatever happens, every process of it ends."""
+        stage = self._stage
+        try:
+            ready_s = stage.open()
+            self._say(f"gateway ready in {ready_s:.2f} s; {ROUTE} goes to {OLD}, may go to {NEW}")
+            began = time.monotonic()
+            self._allow()
+            self._load()
+            time.sleep(max(0.0, began + WARM_S - time.monotonic()))
+            injected = time.time_ns()
+            stage.ask_broker(OLD, "/sim/faults", self._faults())
+            self._say(f"{OLD} {self._fault}")
+            failover = self._watch()
+            self._settle()
+            stage.stop()
+        finally:
+            stage.close()
+        return self._told(injected, failover)
+
+    def _faults(self) -> dict[str, Any]:
+        return {name: dict(switch) for name, switch in FAULTS[self._fault].items()}
+
+    def _allow(self) -> None:
+        seen = f"/admin/v1/routes/{ROUTE}"
+        body = {"candidates": [OLD, NEW], "reason": "a drill: both have the same accounts"}
+        with closing(self._stage.client("operator")) as operator:
+            operator.change("PATCH", f"{seen}/policy", body, seen=seen)
+
+    def _load(self) -> None:
+        """Reserve what would keep the old broker busy far beyond the fault, and ring."""
+        with closing(self._stage.client("client")) as client:
+            listed = client.get("/v1/sessions")["data"]
+            upcoming = [s for s in reversed(listed) if s["state"] == "upcoming"]
+            sessions = {s["market"]: s["trading_session_id"] for s in upcoming}
+            count = round(self._rate * WARM_S * 2.5)
+            book = (o for o in reserved_book(count * 8, sessions) if o["market"] == ROUTE)
+            while batch := list(islice(book, min(1_000, count))):
+                client.insist("/v1/orders/batch", json.dumps({"orders": batch}).encode())
+                count -= len(batch)
+        opens = datetime.now(UTC) + timedelta(seconds=1)
+        bells = {
+            "opens_at": opens.isoformat(),
+            "closes_at": (opens + timedelta(hours=6)).isoformat(),
+            "reason": "a drill rings its own bell",
+        }
+        with closing(self._stage.client("operator")) as operator:
+            path = f"/admin/v1/sessions/{sessions[ROUTE]}/override"
+            operator.call("PUT", path, bells, {"If-Match": "*"})
+
+    def _watch(self) -> dict[str, Any]:
+        """Wait until the course is steady at the other broker."""
+        with closing(self._stage.client("operator")) as operator:
+            state, until = "", time.monotonic() + OVER_S_MAX
+            while True:
+                found = operator.get("/admin/v1/failovers")["data"]
+                if found and found[0]["state"] != state:
+                    state = found[0]["state"]
+                    held = ", ".join(found[0]["held_by"])
+                    self._say(f"{state}{': ' + held if held else ''}")
+                if state == "done":
+                    return dict(found[0])
+                if time.monotonic() > until:
+                    raise TimeoutError(f"no switch within {OVER_S_MAX:.0f} s: {state or 'nothing'}")
+                time.sleep(ASK_S)
+
+    def _settle(self) -> None:
+        """Let the old broker answer questions again, until no order is in doubt."""
+        self._stage.ask_broker(OLD, "/sim/faults", {"*": None})
+        until = time.monotonic() + OVER_S_MAX
+        with closing(self._stage.client("operator")) as operator:
+            while time.monotonic() < until:
+                waiting = operator.get("/admin/v1/overview")["backlog"]
+                if not sum(waiting["in_doubt"].values()) and not sum(waiting["ready"].values()):
+                    break
+                time.sleep(ASK_S)
+        for name in self._stage.brokers:
+            self._stage.ask_broker(name, "/sim/flush", {"timeout_s": 30})
+
+    def _told(self, injected_ns: int, failover: dict[str, Any]) -> Rehearsed:
+        stage = self._stage
+        audits = {name: broker.process.audit for name, broker in stage.brokers.items()}
+        limits = {name: broker.rate for name, broker in stage.brokers.items()}
+        ledger = stage.ledger_file()
+        return Rehearsed(
+            fault=self._fault,
+            incident=incident(ledger, audits[NEW], failover, injected_ns / 1e6),
+            report=check(ledger, audits, None, limits),
+        )
