@@ -42,8 +42,12 @@ ACCOUNTS: Final = ("ann", "bob", "Ann", "zo\N{LATIN SMALL LETTER E WITH DIAERESI
 WEIGHTED: Final = (*ACCOUNTS, *["ann"] * 5)  # so that twins meet
 SYMBOLS: Final = ("AAPL", "MSFT", "BRK/B")
 ANSWERS: Final[tuple[Answer, ...]] = (
-    *(Accepted("N-1"), Accepted("N-\N{PILE OF POO}"), Rejected("no", "for\0ever"), NotSent("no")),
-    *(Throttled(), *[Unknown("?")] * 4),
+    Accepted("N-1"),
+    Accepted("N-\N{PILE OF POO}"),
+    Rejected("no", "for\0ever"),
+    NotSent("no"),
+    Throttled(),
+    *[Unknown("?")] * 4,
 )
 PEOPLE: Final = (Actor("kim", "because", "r-1"), Actor("lee", 'it\'s "so"', "r-2"))
 TTL_MS: Final = 3_600_000
