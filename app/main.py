@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
+from app.diagnostics.rulebook import RulesAsShipped
 from app.failover.helm import FailoverHelm
 from app.settings import Settings
 from app.web.app import create_app
@@ -45,6 +46,11 @@ def furnish(gateway: Gateway) -> House:
     """Hand the doors what they need of the house."""
     settings = gateway.settings
     health = Health(not_ready=gateway.not_ready)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    watching = gateway.watching
+    if watching is not None:
+        registry.register(watching.meters)
     return House(
         desk=gateway.desk,
         orders=gateway.ledger,
@@ -52,6 +58,7 @@ def furnish(gateway: Gateway) -> House:
         trouble=gateway.anomalies,
         courses=gateway.ledger,
         helm=FailoverHelm(gateway.grounds),
+        rulebook=RulesAsShipped(gateway.clock, watching.watch if watching else None),
         floor=gateway.floor,
         accounts=gateway.book,
         bus=gateway.bus,
@@ -63,7 +70,7 @@ def furnish(gateway: Gateway) -> House:
         keyring=Keyring(settings.keys, gateway.clock),
         clock=gateway.clock,
         health=health,
-        registry=CollectorRegistry(),
+        registry=registry,
         docs=settings.docs,
         days_kept=gateway.days_kept,
         alarms=lambda: gateway.alarms.counts,

@@ -47,6 +47,7 @@ from app.domain.records import (
     Settlement,
     Taken,
     Taking,
+    Vitals,
 )
 from app.domain.request import OrderRequest
 from app.domain.values import CancelOrigin
@@ -263,8 +264,14 @@ class Floor(Protocol):
 class Witness(Protocol):
     """Hears what lanes send and what comes back. It never raises, waits or decides."""
 
+    def sending(self, broker_id: str) -> None:
+        """One request is about to leave; `answered` follows, whatever becomes of it."""
+
     def answered(self, broker_id: str, answers: Sequence[Answer], took_ns: int) -> None:
-        """One request came back so long after its first byte; all `NotSent`: it never left."""
+        """One request came back so long after its first byte; all `NotSent`: it never left.
+
+        No answers: nobody waits for them any more, which says nothing of the broker.
+        """
 
     def reported(self, reports: Sequence[ExecutionReport]) -> None:
         """Hear what a broker said of its own accord."""
@@ -609,3 +616,6 @@ class ControlStore(Protocol):
 
     async def by_status(self, trading_session_id: str, trade_date: date) -> dict[str, int]:
         """Count the orders of one session, which is of that date."""
+
+    async def vitals(self) -> Vitals:
+        """Return what the watch looks at each second; raise `StoreAway` at once, do not wait."""

@@ -23,6 +23,7 @@ from app.alarms.opening import open_alarms
 from app.brokers.registry import load
 from app.bus.log import LogBus
 from app.clock import Clock, SystemClock
+from app.diagnostics.health import HealthWitness
 from app.dispatch.adviser import Adviser
 from app.dispatch.bell import Bell
 from app.dispatch.board import Board
@@ -48,18 +49,19 @@ from app.ports import AccountBook, Broker, Bus, Floor, Recheck
 from app.reference import Reference, load_reference
 from app.settings import Settings
 from app.stores import Stores, drop_gate, open_stores
+from app.watching import Kept, Sent, Watching, watch_over
 
 Loop = Callable[[], Awaitable[None]]
 # What each role of `serve` runs. A part that stands in no other role is in `all`.
 PARTS: Final[dict[str, frozenset[str]]] = {
     "api": frozenset({"intake"}),
-    "dispatcher": frozenset({"dispatch", "partitions"}),
+    "dispatcher": frozenset({"dispatch", "watch", "partitions"}),
     "relay": frozenset({"relay"}),
     "projector": frozenset({"projector"}),
     "failover": frozenset({"failover"}),
     "throttle": frozenset({"throttle"}),
     "alarms": frozenset({"alarms"}),
-    "all": frozenset({"intake", "dispatch", "partitions", "relay", "projector"})
+    "all": frozenset({"intake", "dispatch", "watch", "partitions", "relay", "projector"})
     | {"failover", "throttle", "alarms"},
 }
 TRIM_EVERY_S: Final = 5.0
@@ -89,6 +91,7 @@ class Gateway:
     partitions: PartitionJob
     alarms: Alarms
     forever: list[Loop]
+    watching: Watching | None = None  # where lanes run
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -263,7 +266,7 @@ async def furnish(
         brokers=brokers,
         lanes=sending.lanes,
         bell=_bell(on, sending),
-        reports=Reports(stores.bus, ledger),
+        reports=Reports(stores.bus, ledger, sending.witness),
         relay=Relay(stores.outbox, stores.bus),
         partitions=_partitions(settings, clock, stores, board),
         alarms=open_alarms(settings, stores.bus, clock),
@@ -282,6 +285,15 @@ def _bell(on: "_Desks", sending: "_Dispatch") -> Bell:
         recheck=on.recheck,
         on_released=sending.wake,
     )
+
+
+def _watching(gateway: Gateway, sending: "_Dispatch") -> list[Loop]:
+    if "watch" not in PARTS[gateway.settings.role]:
+        return []
+    kept = Kept(gateway.ledger, gateway.anomalies, gateway.stores)
+    sent = Sent(sending.witness, gateway.board, sending.floor, gateway.reports, sending.gates)
+    gateway.watching = watch_over(kept, sent, gateway.clock, view=gateway.settings.view)
+    return [gateway.watching.watch.run]
 
 
 def _partitions(settings: Settings, clock: Clock, stores: Stores, board: Board) -> PartitionJob:
@@ -307,6 +319,7 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     loops += [Switch(gateway.grounds).run] if "failover" in parts else []
     if loops:
         loops.insert(0, gateway.board.run)
+    loops += _watching(gateway, sending)
     adviser = Adviser(stores.bus, gateway.ledger, gateway.floor, gateway.clock)
     view = {
         "relay": gateway.relay.run,
@@ -345,6 +358,8 @@ class _Dispatch(NamedTuple):
     lanes: list[Lane]
     asking: list[Loop]
     floor: DispatchFloor
+    gates: dict[str, GatedBroker]
+    witness: HealthWitness
 
     def wake(self) -> None:
         for lane in self.lanes:
@@ -352,7 +367,8 @@ class _Dispatch(NamedTuple):
 
 
 def _dispatch(on: _Desks, brokers: dict[str, Broker], *, shared: bool) -> _Dispatch:
-    gates = {name: GatedBroker(broker, on.clock) for name, broker in brokers.items()}
+    witness = HealthWitness(on.clock, brokers)
+    gates = {n: GatedBroker(b, on.clock, witness=witness) for n, b in brokers.items()}
     holder = f"{on.clock.random_bits(64):016x}"
     lanes = {
         name: Lane(
@@ -384,7 +400,8 @@ def _dispatch(on: _Desks, brokers: dict[str, Broker], *, shared: bool) -> _Dispa
     ]
     asking: list[Loop] = [r.run for r in reconcilers.values()]
     asking += [c.run for c in cancels]
-    return _Dispatch(list(lanes.values()), asking, DispatchFloor(on.board, lanes, reconcilers))
+    floor = DispatchFloor(on.board, lanes, reconcilers, witness)
+    return _Dispatch(list(lanes.values()), asking, floor, gates, witness)
 
 
 def _owns(lane: Lane, *, shared: bool) -> bool:

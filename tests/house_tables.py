@@ -14,6 +14,7 @@ FLOORS = (
     {"intake", "dispatch", "failover", "diagnostics", "quotes"}
     | {"ledger", "bus", "accounts", "brokers", "alarms", "webhooks"},
     {"stores"},
+    {"watching"},
     {"wiring"},
     {"web"},
     {"main"},
@@ -75,6 +76,11 @@ PURE = {
     "app/accounts/history/totals.py",
     "app/accounts/history/zone.py",
     "app/accounts/sharding.py",
+    "app/diagnostics/baselines.py",
+    "app/diagnostics/rules.py",
+    "app/diagnostics/shipped.py",
+    "app/diagnostics/signals.py",
+    "app/diagnostics/tally.py",
     "app/diagnostics/tripwires.py",
     "app/dispatch/adaptive.py",
     "app/dispatch/pacer.py",
@@ -120,6 +126,7 @@ LINES_PER_FUNCTION_MAX = 60
 LONGER = {
     "app/ports.py": (700, "every seam on one page, and most of it is contracts in prose"),
     "app/wiring.py": (420, "the only place that constructs anything, for every role"),
+    "tests/scenarios/floor.py": (310, "the verbs of every story, found by their names"),
     "app/dispatch/circuit.py": (
         330,
         "one state machine: split, its edges would stand in two places",
@@ -142,6 +149,7 @@ CONTRACTS = {
     "OrderStore": "tests/contracts/test_ledger.py",
     "RuleStore": "tests/contracts/test_anomaly_store.py",
     "Rulebook": "one room's own door, handed to web: its room's tests hold it",
+    "Witness": "its room's tests hold the one that counts; the other one does nothing",
 }
 
 CHANGELOG_SECTIONS = ["Safety", "Added", "Changed", "Fixed"]

@@ -4,6 +4,7 @@ No engine and no cluster is asked. The trap of such files is that nothing reads 
 of the roll-out: a setting that was renamed, a path that is gone, a grace shorter than the drain.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +13,15 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from prometheus_client import CollectorRegistry
 
 from app.brokers.registry import load
 from app.brokers.sim.service import OPEN_PATHS
 from app.clock import SystemClock
-from app.main import GRACE_S
-from app.settings import Settings
+from app.main import GRACE_S, furnish
+from app.settings import BrokerSettings, Settings
 from app.web.gauges import Gauges
 from app.web.metrics import Meters
-from app.wiring import FLUSH_S_MAX, PARTS
+from app.wiring import FLUSH_S_MAX, PARTS, open_gateway
 from tests.deployment import (
     BASE,
     BROKERS,
@@ -418,20 +418,30 @@ def test_kustomize_names_every_file() -> None:
 # --- what is watched ------------------------------------------------------------------------
 
 
-def test_alerts_and_dashboards_name_metrics_that_we_show() -> None:
-    registry = CollectorRegistry()
-    Meters(registry)
-    Gauges(registry)
-    shown = set()
-    for family in registry.collect():
-        shown |= {family.name, f"{family.name}_total"}
+async def _shown(folder: Path) -> set[str]:
+    """Return the names of all that a whole gateway shows once its watch has looked."""
+    north = BrokerSettings(options={"url": "http://127.0.0.1:9", "secret": "x" * 16})
+    settings = Settings(data_dir=folder, brokers={"north": north}, routes={"XNAS": "north"})
+    gateway = await open_gateway(settings)
+    try:
+        house = furnish(gateway)
+        Meters(house.registry)
+        await Gauges(house.registry).read(house)
+        assert gateway.watching is not None
+        await gateway.watching.watch.distance.step()
+        return {name for it in house.registry.collect() for name in (it.name, f"{it.name}_total")}
+    finally:
+        await gateway.close()
+
+
+def test_alerts_and_dashboards_name_metrics_that_we_show(tmp_path: Path) -> None:
+    shown = asyncio.run(_shown(tmp_path))
     watched = K8S / "observability"
     files = [watched / "rules.yml", *(watched / "dashboards").glob("*.json")]
-    found = {
-        name for file in files for name in re.findall(r"\bopenbell_[a-z_]+\b", file.read_text())
-    }
+    named = r"\b(?:openbell|process)_[a-z0-9_]+\b"
+    found = {name for file in files for name in re.findall(named, file.read_text())}
 
-    assert len(found) > 10
+    assert len(found) > 30
     assert found <= shown
 
 

@@ -7,8 +7,10 @@ from typing import Final
 from app.dispatch.board import Board
 from app.dispatch.lane import Lane
 from app.dispatch.reconciler import Reconciler
+from app.dispatch.unwitnessed import NOBODY
 from app.dispatch.verdict import AtBroker, NeverReceived, StillInDoubt
 from app.domain.records import LaneStatus
+from app.ports import Witness
 
 UNLIMITED: Final = 0
 
@@ -17,11 +19,16 @@ class DispatchFloor:
     """Every lane of this process, by broker."""
 
     def __init__(
-        self, board: Board, lanes: Mapping[str, Lane], reconcilers: Mapping[str, Reconciler]
+        self,
+        board: Board,
+        lanes: Mapping[str, Lane],
+        reconcilers: Mapping[str, Reconciler],
+        witness: Witness = NOBODY,
     ) -> None:
         self._board = board
         self._lanes = lanes
         self._reconcilers = reconcilers
+        self._witness = witness
 
     def lanes(self) -> list[LaneStatus]:
         return [self._status(lane) for lane in self._lanes.values()]
@@ -29,6 +36,10 @@ class DispatchFloor:
     def owned(self) -> list[LaneStatus]:
         """Return the lanes whose broker this process owns."""
         return [self._status(lane) for lane in self._lanes.values() if lane.epoch]
+
+    def owns(self, broker_id: str) -> bool:
+        """Whether this process owns the broker."""
+        return bool(self._lanes[broker_id].epoch)
 
     def follows(self, broker_order_key: str) -> bool:
         """Whether a reconciler here asks about this doubt."""
@@ -57,6 +68,7 @@ class DispatchFloor:
             tps_source=lane.pace.source,
             tps_advised=lane.pace.advised,
             throttle_wish_s=lane.pace.wish_s,
+            health=self._witness.health(lane.broker_id),
         )
 
     async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:

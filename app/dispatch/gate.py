@@ -20,6 +20,7 @@ from app.dispatch.permission import (
     Permit,
     Refusal,
 )
+from app.dispatch.unwitnessed import NOBODY
 from app.domain.messages import (
     Answer,
     Cancellation,
@@ -29,7 +30,7 @@ from app.domain.messages import (
     Submission,
     Unknown,
 )
-from app.ports import Broker
+from app.ports import Broker, Witness
 
 __all__ = [
     "GateSettings",
@@ -54,10 +55,13 @@ class GatedBroker:
         clock: Clock,
         settings: GateSettings | None = None,
         on_transition: Hook | None = None,
+        witness: Witness = NOBODY,
     ) -> None:
         self.name = broker.name
         self.capabilities = broker.capabilities
         self._broker = broker
+        self._clock = clock
+        self._witness = witness
         settings = settings or GateSettings()
         self._circuits = {lane: Circuit(lane, settings, clock, on_transition) for lane in Lane}
 
@@ -68,7 +72,18 @@ class GatedBroker:
         admitted = await self._admit(Lane.SUBMIT, permit)
         if isinstance(admitted, Refusal):
             return [NotSent(f"circuit open: {admitted.reason}") for _ in batch]
-        return await self._pass(admitted, self._broker.submit(batch))
+        # What the gate itself keeps back says nothing of the broker, so it is not heard.
+        self._witness.sending(self.name)
+        answers: Sequence[Answer] = [Unknown("the adapter raised")]
+        try:
+            answers = result = await self._pass(admitted, self._broker.submit(batch))
+        except asyncio.CancelledError:
+            answers = []
+            raise
+        finally:
+            took_ns = self._clock.monotonic_ns() - admitted.since_ns
+            self._witness.answered(self.name, answers, took_ns)
+        return result
 
     async def cancel(
         self, batch: Sequence[Cancellation], *, permit: Permit | None = None

@@ -13,14 +13,16 @@ or a ledger that is away is nobody's fault: the batch stays in hand, and goes ag
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from app import codec, crash
+from app.dispatch.unwitnessed import NOBODY
 from app.domain.messages import ExecutionReport
 from app.domain.records import Applied
 from app.letters import parked
-from app.ports import Bus, DispatchStore, Event, Record
+from app.ports import Bus, DispatchStore, Event, Record, Witness
 
 TOPIC: Final = "openbell.broker-reports.v1"
 GROUP: Final = "openbell.dispatch"
@@ -37,15 +39,17 @@ _UNREADABLE: Final = (codec.Malformed, UnicodeDecodeError, RecursionError)
 class Reports:
     """The consumer of `openbell.broker-reports.v1`."""
 
-    def __init__(self, bus: Bus, store: DispatchStore) -> None:
+    def __init__(self, bus: Bus, store: DispatchStore, witness: Witness = NOBODY) -> None:
         self._bus = bus
         self._store = store
+        self._witness = witness
         # Polled and not yet committed: a poll moves on, so a batch that failed is kept here.
         self._in_hand: list[Record] = []
         self.applied = 0
         self.known = 0
         self.quarantined = 0
         self.parked = 0
+        self.strays: Counter[str] = Counter()  # by broker: words on attempts that were settled
         self.trouble: str | None = None  # why it pauses, None while all is well
 
     async def run(self) -> None:
@@ -74,6 +78,7 @@ class Reports:
         crash.point("report.after_poll")
         reports, letters = _sorted_out(records)
         if reports:
+            self._witness.reported(reports)
             self._count(await self._store.apply(reports, "report"))
         crash.point("report.after_apply")
         await self._bus.publish(letters)
@@ -86,6 +91,7 @@ class Reports:
         self.applied += done.applied
         self.known += done.known
         self.quarantined += done.quarantined
+        self.strays.update(done.strays)
 
 
 def _sorted_out(records: Sequence[Record]) -> tuple[list[ExecutionReport], list[Event]]:

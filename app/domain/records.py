@@ -135,6 +135,7 @@ class Applied(NamedTuple):
     applied: int
     known: int
     quarantined: int
+    strays: tuple[str, ...] = ()  # whose words changed an order by a settled attempt, one each
 
 
 class PendingCancel(NamedTuple):
@@ -198,6 +199,19 @@ class Backlog:
     ready: dict[str, int]
     in_doubt: dict[str, int]
     outbox: int
+
+
+class Vitals(NamedTuple):
+    """What the ledger alone can say of how we do, at one moment."""
+
+    at: int  # by the ledger's clock, which is its server's where it has one
+    ready: dict[str, int]  # orders that wait for a permit, by route
+    routes: list[Route]
+    owned: frozenset[str]  # brokers whose lease stands
+    doubts: dict[str, tuple[int, int]]  # by broker: how many, and since when the oldest
+    outbox_first: int  # ids that only rise; 0: nothing waits
+    outbox_last: int
+    unbalanced: int  # open attempts whose order is not out
 
 
 class DaysKept(NamedTuple):

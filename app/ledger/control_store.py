@@ -19,10 +19,12 @@ from app.domain.records import (
     LaneStatus,
     Route,
     SessionOverride,
+    Vitals,
 )
 from app.ledger import audit, control, showing, verdicts
 from app.ledger.audit import Anchor
 from app.ledger.edge import Edge
+from app.ledger.vitals import vitals
 
 
 class ControlLedger(Edge):
@@ -124,3 +126,7 @@ class ControlLedger(Edge):
 
     async def by_status(self, trading_session_id: str, trade_date: date) -> dict[str, int]:
         return await self._read(lambda c: control.by_status(c, trading_session_id, trade_date))
+
+    async def vitals(self) -> Vitals:
+        now = self._clock.now()
+        return await self._database.read(lambda c: vitals(c, now))

@@ -102,7 +102,8 @@ def apply(connection: Connection, arrived: Sequence[ExecutionReport], by: str, n
         _DROP_COPY.run(connection, rows=codec.text(fold.copies))
     if fold.apart:
         _QUARANTINE.run(connection, rows=codec.text(fold.apart), now=now)
-    return Applied(fold.counts["applied"], fold.counts["known"], fold.counts["quarantined"])
+    counts = fold.counts
+    return Applied(counts["applied"], counts["known"], counts["quarantined"], tuple(fold.strays))
 
 
 def _legible(report: ExecutionReport) -> ExecutionReport:
@@ -164,6 +165,7 @@ class _Fold:
         self.kept: list[tuple[Any, ...]] = []
         self.copies: list[tuple[object, ...]] = []
         self.apart: list[tuple[object, ...]] = []
+        self.strays: list[str] = []
         self.counts: Counter[str] = Counter()
 
     def apply(self, attempt: Attempt, report: ExecutionReport) -> None:
@@ -181,6 +183,8 @@ class _Fold:
             self.quarantine(report, str(e))
             return
         self.counts["applied" if steps or report.execution_type in TRADES else "known"] += 1
+        if steps and stray:
+            self.strays.append(report.broker_id)
         if steps:
             self.steps.setdefault(order.order_id, []).extend(steps)
             self.orders[order.order_id] = steps[-1]

@@ -142,3 +142,25 @@ def test_the_backlog_is_what_waits(shop: Shop) -> None:
     backlog = shop.run(shop.store.backlog())
     assert backlog.reserved == {SESSION.trading_session_id: 1}
     assert (backlog.ready, backlog.in_doubt, backlog.outbox) == ({"XNAS": 1}, {}, 2)
+
+
+def test_the_vitals_say_what_waits_who_owns_and_what_is_in_doubt(shop: Shop) -> None:
+    quiet = shop.run(shop.store.vitals())
+    claimed = shop.sending("c-1")
+    shop.take("c-2")
+    shop.run(shop.store.settle([Settlement(claimed.broker_order_key, Unknown("?"), 5)]))
+    since = shop.get(claimed.order.order_id).updated_at
+    vitals = shop.run(shop.store.vitals())
+
+    assert not quiet.ready
+    assert not quiet.owned
+    assert not quiet.doubts
+    assert quiet.outbox_first == 0
+    assert vitals.ready == {"XNAS": 1}
+    assert vitals.owned == {"north"}
+    assert vitals.doubts == {"north": (1, since)}
+    assert [(r.route_id, r.active_broker) for r in vitals.routes] == [("XNAS", "north")]
+    assert 0 < vitals.outbox_first < vitals.outbox_last
+    assert vitals.unbalanced == 0
+    shop.passes(10_001)
+    assert shop.run(shop.store.vitals()).owned == set()

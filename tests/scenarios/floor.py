@@ -56,8 +56,10 @@ class Floor:
         tps: int = 50,
         capabilities: Capabilities = PLAIN,
         delay: Delay = promptly,
+        watched: bool = False,
     ) -> None:
         self.virtual, self.clock = virtual, virtual.clock
+        self.watched = watched  # two looks a second are most of the work of a long quiet story
         self.world = World(virtual.loop, seed)
         self.brokers = {n: BrokerWorld(n, self.world, capabilities) for n in ("north", "south")}
         self.north, self.south = self.brokers["north"], self.brokers["south"]
@@ -141,6 +143,9 @@ class Floor:
         lines = embedded(ledger, bus, book, self.clock)
         brokers: dict[str, Broker] = {n: BrokerLine(b, life) for n, b in self.brokers.items()}
         self.gateway = await furnish(self._settings, self.clock, lines, brokers, REFERENCE)
+        if not self.watched:
+            assert self.gateway.watching is not None
+            self.gateway.forever.remove(self.gateway.watching.watch.run)
         self._note_rates()
         self.gateway.board.on_refresh(self._note_rates)
         self._process = self.virtual.loop.create_task(self.gateway.run())
