@@ -28,6 +28,7 @@ CONTRACT: Final = 1_000
 WARM_S: Final = 12.0
 OVER_S_MAX: Final = 90.0
 ASK_S: Final = 0.2
+GOING_ON: Final = ("reserved", "queued", "sending", "in_doubt", "new", "partially_filled")
 LIVE_TWICE: Final = "P3 live at one broker at most"
 EVERYTHING: Final = ("orders", "cancels", "lookups", "ping")
 # How long each lasts; afterwards the old broker can be asked what became of its orders.
@@ -75,6 +76,7 @@ class Rehearsal:
 
     def __init__(self, directory: Path, fault: str, rate: int, say: Say) -> None:
         self._fault, self._rate, self._say = fault, rate, say
+        self._session = ""
         self._stage = Stage(
             directory,
             rates={OLD: rate, NEW: rate},
@@ -117,6 +119,7 @@ class Rehearsal:
             listed = client.get("/v1/sessions")["data"]
             upcoming = [s for s in reversed(listed) if s["state"] == "upcoming"]
             sessions = {s["market"]: s["trading_session_id"] for s in upcoming}
+            self._session = sessions[ROUTE]
             count = round(self._rate * WARM_S * 2.5)
             book = (o for o in reserved_book(count * 8, sessions) if o["market"] == ROUTE)
             while batch := list(islice(book, min(1_000, count))):
@@ -149,13 +152,14 @@ class Rehearsal:
                 time.sleep(ASK_S)
 
     def _settle(self) -> None:
-        """Let the old broker answer questions again, until no order is in doubt."""
+        """Let the old broker answer questions again, until every order has its end."""
         self._stage.ask_broker(OLD, "/sim/faults", {"*": None})
         until = time.monotonic() + OVER_S_MAX
+        plan = f"/admin/v1/sessions/{self._session}/plan"
         with closing(self._stage.client("operator")) as operator:
             while time.monotonic() < until:
-                waiting = operator.get("/admin/v1/overview")["backlog"]
-                if not sum(waiting["in_doubt"].values()) and not sum(waiting["ready"].values()):
+                by_status = operator.get(plan)["conservation"]["by_status"]
+                if not any(by_status.get(status) for status in GOING_ON):
                     break
                 time.sleep(ASK_S)
         for name in self._stage.brokers:

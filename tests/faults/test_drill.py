@@ -1,0 +1,23 @@
+"""A broker dies under load, and nobody touches anything: how long until orders flow again."""
+
+from pathlib import Path
+
+import pytest
+
+from app.cli.drill import SECONDS_MAX
+from app.cli.rehearsal import Rehearsal
+from tests.faults.storm_stage import say
+
+pytestmark = pytest.mark.storm
+
+
+def test_a_dead_broker_is_left_within_fifteen_seconds_of_its_first_failing_answer(
+    tmp_path: Path,
+) -> None:
+    told = Rehearsal(tmp_path, "dies", 100, say).play()
+    say("\n".join(told.incident.lines()))
+
+    assert told.incident.times.first_accepted <= SECONDS_MAX
+    assert told.incident.failover["pinned"] > 0
+    assert told.live_twice == 0
+    assert told.report.balanced, told.report.shown()
