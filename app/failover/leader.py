@@ -12,7 +12,7 @@ from typing import Final
 from app.clock import Clock
 from app.domain.failover import LEADER, Leader
 from app.domain.records import FenceLost
-from app.ports import DispatchStore
+from app.ports import DispatchStore, StoreAway
 
 MS_NS: Final = 1_000_000
 LEASE_TTL_MS: Final = 10_000
@@ -20,6 +20,8 @@ RENEW_S: Final = 3.0
 STAND_BY_S: Final = 1.0
 # What is begun in the last seconds of a lease would only be refused.
 MARGIN_MS: Final = 2_000
+# A stop does not wait for a ledger that is away: the lease runs out by itself.
+LEAVE_S_MAX: Final = 1.0
 
 
 class Leadership:
@@ -59,3 +61,11 @@ class Leadership:
         elif not await self._leases.renew_lease(LEADER, self._holder, self._epoch, LEASE_TTL_MS):
             self._epoch, self._lost = None, True
         self._until_ms = asked + LEASE_TTL_MS
+
+    async def leave(self) -> None:
+        """Let the next one lead at once, if the ledger can be told; else he waits for the lease."""
+        if self._epoch is not None:
+            with suppress(TimeoutError, StoreAway):
+                async with asyncio.timeout(LEAVE_S_MAX):
+                    await self._leases.drop_lease(LEADER, self._holder, self._epoch)
+        self._epoch = None

@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from app.domain.records import Actor, Change
+from app.domain.values import legible
 from app.ledger import audit
 from app.ledger.audit import GENESIS, Anchor, AuditRow
 from tests.ledger.books import ME, Books
@@ -167,4 +168,4 @@ def test_whatever_a_person_writes_is_sealed(books: Books) -> None:
     books.run(books.ledger.note(Change("did", "thing", {"a": None}, [1, "\N{SNOWMAN}"]), by))
 
     assert broken_at(books) is None
-    assert books.run(books.ledger.audit(0, 1))[0]["reason"] == by.reason
+    assert books.run(books.ledger.audit(0, 1))[0]["reason"] == legible(by.reason)
