@@ -91,6 +91,7 @@ class Gateway:
     partitions: PartitionJob
     alarms: Alarms
     forever: list[Loop]
+    farewells: list[Loop] = field(default_factory=list)  # what a clean stop says, at its end
     watching: Watching | None = None  # where lanes run
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -137,6 +138,8 @@ class Gateway:
             for task in eternal:
                 task.cancel()
             await self._flush()
+            for farewell in self.farewells:
+                await farewell()
 
     def _does(self, part: str) -> bool:
         return part in PARTS[self.settings.role]
@@ -316,7 +319,10 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     # Whoever lets people lead a route, leads it, or advises, sees the lanes of all processes.
     if gateway.seen is shown and parts & {"intake", "throttle", "failover"}:
         loops.append(shown.run)
-    loops += [Switch(gateway.grounds).run] if "failover" in parts else []
+    if "failover" in parts:
+        switch = Switch(gateway.grounds)
+        loops.append(switch.run)
+        gateway.farewells.append(switch.leadership.leave)
     if loops:
         loops.insert(0, gateway.board.run)
     loops += _watching(gateway, sending)

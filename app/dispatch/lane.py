@@ -233,7 +233,7 @@ class Lane:
                 return
             left.set_result(granted)
             batch = batch[:granted]
-            sent_ns = self._clock.monotonic_ns()
+            sent_ns = self.permits.leaving()
             crash.point("send.before_write")
             answers = await self._submitted(batch, admitted)
         finally:

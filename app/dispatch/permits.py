@@ -111,6 +111,16 @@ class Permits:
             self._note(granted, now)
         return granted, wait
 
+    def leaving(self) -> int:
+        """Return the instant at which what was just granted is written, in monotonic ns.
+
+        The window counts from it: a process that was put aside between the permit and the write
+        would else let one more follow within a second of the bytes.
+        """
+        now = self._clock.monotonic_ns()
+        self._window.delay(now)
+        return now
+
     async def take(self, want: int, *, cancels: bool = False) -> int:
         """Wait for at least one permit; return how many were spent."""
         with self._waiting(cancels=cancels):

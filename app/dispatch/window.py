@@ -106,6 +106,12 @@ class SendLog(Storage, MovingWindowSupport):
             rows.append([at, amount])
         self._sums[key] = self._sums.get(key, 0) + amount
 
+    def delay(self, key: str, at: int) -> None:
+        """Count the sends that were logged last from this instant on."""
+        rows = self._rows.get(key)
+        if rows:
+            rows[-1][0] = max(rows[-1][0], at)
+
     def total(self, key: str, expiry: int, now: int) -> int:
         """Return the sends in the half-open window that ends now; forget older ones."""
         rows = self._rows.get(key)
@@ -194,6 +200,11 @@ class Window:
             # Nothing runs between the look and the hit, so the room is still there.
             assert self._limiter.hit(item, cost=granted), "the window closed under its only user"
         return granted
+
+    def delay(self, at: int) -> None:
+        """Count what was taken last from the instant at which it really left."""
+        for item in self._items(cancels=True):
+            self._log.delay(item.key_for(), at)
 
     def wait_ns(self, *, cancels: bool = False) -> int:
         """Return the nanoseconds until there is room for one; 0 if there is."""

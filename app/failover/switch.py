@@ -65,14 +65,11 @@ class Switch:
 
     async def run(self) -> None:
         """Lead or stand by, and look, for ever."""
-        try:
-            async with asyncio.TaskGroup() as loops:
-                loops.create_task(self.leadership.keep())
-                while True:
-                    await self.look()
-                    await asyncio.sleep(LOOK_S)
-        finally:
-            await self.leadership.leave()
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self.leadership.keep())
+            while True:
+                await self.look()
+                await asyncio.sleep(LOOK_S)
 
     def _now_ms(self) -> int:
         return self._clock.monotonic_ns() // MS_NS

@@ -166,6 +166,19 @@ def test_sends_within_one_second_expire_one_by_one() -> None:
     assert window.room() == 1
 
 
+def test_what_leaves_later_than_it_was_granted_counts_from_then() -> None:
+    clock = HandClock()
+    window = Window(["2/second", "10/minute"], clock, born_full=False)
+    window.take(2)
+    clock.now += 7
+    window.delay(clock.now)
+    clock.now += SECOND_NS - 1
+
+    assert window.room() == 0
+    clock.now += 1
+    assert window.room() == 2
+
+
 def test_sends_of_one_grain_expire_with_the_youngest() -> None:
     clock = HandClock(60 * SECOND_NS)  # a grain begins
     window = Window(["10/minute"], clock, born_full=False, cancel_percent=0)
