@@ -92,8 +92,11 @@ def second_act(night: Any, ledger: Path, audits: dict[str, Path], log: Path) -> 
     if failover is None or failover["to_broker"] is None:
         typer.echo(f"{night.dead} died, and nothing was switched")
         return False
-    told = incident(ledger, audits[failover["to_broker"]], failover, night.died_ms)
-    for line in (*told.lines(), *_said_to_people(log, failover["incident_id"])):
+    try:
+        told = incident(ledger, audits[failover["to_broker"]], failover, night.died_ms).lines()
+    except ValueError as e:  # a small book has left before the broker dies
+        told = [f"{night.dead} died, and the route was switched; {e}, so nothing is timed"]
+    for line in (*told, *_said_to_people(log, failover["incident_id"])):
         typer.echo(line)
     return True
 
