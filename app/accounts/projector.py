@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import codec, crash
 from app.accounts.fold import NotAnOrder, fold, newest
+from app.consuming import Consumer
 from app.letters import parked
 from app.ports import EVERYTHING, AccountBook, AccountDocument, Bus, Event, Record, Span, Unstorable
 
@@ -35,9 +36,6 @@ PAGE: Final = 500
 # Most accounts are one page, and most of a page's time is the way there and back.
 ACCOUNTS_AT_ONCE: Final = 8
 HISTORY: Final = 0  # the version of what was loaded from elsewhere, and never was in the ledger
-IDLE_S: Final = 1.0
-RETRY_S_MIN: Final = 0.1
-RETRY_S_MAX: Final = 5.0
 DIGEST_BYTES: Final = 16
 
 AWAY: Final[tuple[type[Exception], ...]] = (OSError, SQLAlchemyError)
@@ -59,7 +57,7 @@ class _Refused(NamedTuple):
     cause: str
 
 
-class Projector:
+class Projector(Consumer):
     """One consumer of the order events, for one book.
 
     `away` names what a book or bus raises while it cannot be reached; everything else is a bug
@@ -74,42 +72,12 @@ class Projector:
         away: tuple[type[Exception], ...] = AWAY,
         topic: str = TOPIC,
     ) -> None:
-        self._bus = bus
+        super().__init__(bus, topic, GROUP, BATCH_MAX, away)
         self._book = book
-        self._away = away
-        self._topic = topic
-        # Polled and not yet committed: a poll moves on, so a batch that failed is kept here.
-        self._in_hand: list[Record] = []
         self.stored = 0
         self.stale = 0
-        self.parked = 0
-        self.trouble: str | None = None  # why it pauses, None while all is well
 
-    async def run(self) -> None:
-        """Project for ever."""
-        pause_s = RETRY_S_MIN
-        while True:
-            try:
-                carried = await self.step()
-                if not carried:
-                    await self._bus.wait(self._topic, GROUP, IDLE_S)
-            except self._away as e:
-                self.trouble = f"{type(e).__name__}: {e}"
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_S_MAX)
-            else:
-                self.trouble = None
-                pause_s = RETRY_S_MIN
-                if 0 < carried < BATCH_MAX:
-                    await asyncio.sleep(GATHER_S)
-
-    async def step(self) -> int:
-        """Apply one batch and return how many records it had; on an exception it is kept."""
-        if not self._in_hand:
-            self._in_hand = await self._bus.poll(self._topic, GROUP, BATCH_MAX)
-        records = self._in_hand
-        if not records:
-            return 0
+    async def _apply(self, records: list[Record]) -> list[Event]:
         read, letters = await self._folded(latest(records))
         if letters:  # what it superseded may be good
             read, letters = await self._folded(records)
@@ -117,12 +85,14 @@ class Projector:
         if refused:
             whole, _ = await self._folded(records)
             letters += await self._step_back(refused, whole)
-        await self._bus.publish(letters)
+        return letters
+
+    def _before_commit(self) -> None:
         crash.point("projector.after_apply")
-        await self._bus.commit(self._topic, GROUP, records)
-        self._in_hand = []
-        self.parked += len(letters)
-        return len(records)
+
+    async def _rest(self, done: int) -> None:
+        if 0 < done < BATCH_MAX:
+            await asyncio.sleep(GATHER_S)
 
     async def _folded(self, records: list[Record]) -> tuple[list[_Read], list[Event]]:
         read, letters = [], []

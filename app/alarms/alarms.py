@@ -17,6 +17,7 @@ is to hold up whoever raised it: nothing here is awaited by anybody.
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import Final
 
 from app.alarms.alarm import Alarm, Later, Never, Told
@@ -27,6 +28,7 @@ from app.alarms.message import Message, compose, compose_many
 from app.alarms.news import ANOMALIES, AUDIT, NotNews, read
 from app.alarms.waiting import Mark, Ticket, Waiting
 from app.clock import Clock
+from app.consuming import persistently
 from app.domain.records import AlarmCounts
 from app.letters import parked
 from app.ports import Bus, Event, Record
@@ -39,8 +41,6 @@ BATCH_MAX: Final = 200
 IN_HAND_MAX: Final = 5_000
 IDLE_S: Final = 5.0
 FULL_S: Final = 1.0
-AWAY_S_MIN: Final = 0.1
-AWAY_S_MAX: Final = 5.0
 # Twice as long each time: 1, 2, 4 … s. After a minute, a channel that is back is noticed late.
 RETRY_S_MIN: Final = 1.0
 RETRY_S_MAX: Final = 60.0
@@ -98,17 +98,14 @@ class Alarms:
     # --- from the bus -------------------------------------------------------------------
 
     async def _reads(self, topic: str) -> None:
-        pause_s = AWAY_S_MIN
         while True:
-            try:
-                heard = await self._step(topic)
-                if not heard:
-                    await self._bus.wait(topic, GROUPS[topic], IDLE_S)
-            except OSError:
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, AWAY_S_MAX)
-            else:
-                pause_s = AWAY_S_MIN
+            await persistently(partial(self._turn, topic))
+
+    async def _turn(self, topic: str) -> int:
+        heard = await self._step(topic)
+        if not heard:
+            await self._bus.wait(topic, GROUPS[topic], IDLE_S)
+        return heard
 
     async def _step(self, topic: str) -> int:
         """Hear one batch; return its size. Whatever fails here comes again."""

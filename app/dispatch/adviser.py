@@ -10,11 +10,11 @@ second would have to write the operator's row, which only people write. The trap
 event: its row is written once, whoever reads it again.
 """
 
-import asyncio
 from typing import Any, Final, NamedTuple
 
 from app import codec
 from app.clock import Clock
+from app.consuming import Consumer
 from app.dispatch.adaptive import CUT
 from app.domain.records import Actor, Change
 from app.domain.tuning import Mode, bounds_of, tuning_of
@@ -27,9 +27,6 @@ GROUP: Final = "throttle"
 TYPES: Final = frozenset({f"io.openbell.anomaly.{step}.v1" for step in ("opened", "escalated")})
 RULES: Final = frozenset({"broker.throttled", "broker.ack_latency"})
 BATCH_MAX: Final = 100
-IDLE_S: Final = 1.0
-RETRY_S_MIN: Final = 0.1
-RETRY_S_MAX: Final = 5.0
 # What a stranger's bytes can do to their reader.
 _UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
@@ -43,42 +40,17 @@ class _Told(NamedTuple):
     valid_until: str  # RFC 3339 in UTC: later is greater
 
 
-class Adviser:
+class Adviser(Consumer):
     """The consumer of anomalies that would have a rate lowered."""
 
     def __init__(self, bus: Bus, control: ControlStore, floor: Floor, clock: Clock) -> None:
-        self._bus = bus
+        super().__init__(bus, TOPIC, GROUP, BATCH_MAX)
         self._control = control
         self._floor = floor
         self._clock = clock
-        # Polled and not yet committed: a poll moves on, so a batch that failed is kept here.
-        self._in_hand: list[Record] = []
         self.advised = 0
-        self.parked = 0
-        self.trouble: str | None = None  # why it pauses, None while all is well
 
-    async def run(self) -> None:
-        """Listen for ever."""
-        pause_s = RETRY_S_MIN
-        while True:
-            try:
-                if not await self.step():
-                    await self._bus.wait(TOPIC, GROUP, IDLE_S)
-            except OSError as e:
-                self.trouble = f"{type(e).__name__}: {e}"
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_S_MAX)
-            else:
-                self.trouble = None
-                pause_s = RETRY_S_MIN
-
-    async def step(self) -> int:
-        """Hear one batch and return its size; on an exception it is kept."""
-        if not self._in_hand:
-            self._in_hand = await self._bus.poll(TOPIC, GROUP, BATCH_MAX)
-        records = self._in_hand
-        if not records:
-            return 0
+    async def _apply(self, records: list[Record]) -> list[Event]:
         letters = []
         for record in records:
             try:
@@ -88,11 +60,7 @@ class Adviser:
                 continue
             if told is not None and told.valid_until > rfc3339(self._clock.now()):
                 await self._advise(told, record.event.event_id)
-        await self._bus.publish(letters)
-        await self._bus.commit(TOPIC, GROUP, records)
-        self._in_hand = []
-        self.parked += len(letters)
-        return len(records)
+        return letters
 
     async def _advise(self, told: _Told, event_id: str) -> None:
         control = (await self._control.controls()).get(told.broker_id)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app import codec, crash
+from app.consuming import Consumer
 from app.dispatch.unwitnessed import NOBODY
 from app.domain.messages import ExecutionReport
 from app.domain.records import Applied
@@ -29,63 +30,34 @@ GROUP: Final = "openbell.dispatch"
 BATCH_MAX: Final = 1_000
 # A batch is a commit in the ledger and one on the bus: let some reports gather for it.
 GATHER_S: Final = 0.02
-IDLE_S: Final = 1.0
-RETRY_S_MIN: Final = 0.1
-RETRY_S_MAX: Final = 5.0
 # What bytes can do to their reader: be no JSON, no text, or nested deeper than any stack.
 _UNREADABLE: Final = (codec.Malformed, UnicodeDecodeError, RecursionError)
 
 
-class Reports:
+class Reports(Consumer):
     """The consumer of `openbell.broker-reports.v1`."""
 
     def __init__(self, bus: Bus, store: DispatchStore, witness: Witness = NOBODY) -> None:
-        self._bus = bus
+        super().__init__(bus, TOPIC, GROUP, BATCH_MAX)
         self._store = store
         self._witness = witness
-        # Polled and not yet committed: a poll moves on, so a batch that failed is kept here.
-        self._in_hand: list[Record] = []
         self.applied = 0
         self.known = 0
         self.quarantined = 0
-        self.parked = 0
         self.strays: Counter[str] = Counter()  # by broker: words on attempts that were settled
-        self.trouble: str | None = None  # why it pauses, None while all is well
 
-    async def run(self) -> None:
-        """Apply reports for ever."""
-        pause_s = RETRY_S_MIN
-        while True:
-            try:
-                if not await self.step():
-                    await self._bus.wait(TOPIC, GROUP, IDLE_S)
-                    await asyncio.sleep(GATHER_S)
-            except OSError as e:
-                self.trouble = f"{type(e).__name__}: {e}"
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_S_MAX)
-            else:
-                self.trouble = None
-                pause_s = RETRY_S_MIN
-
-    async def step(self) -> int:
-        """Apply one batch and return its size; on an exception it is kept."""
-        if not self._in_hand:
-            self._in_hand = await self._bus.poll(TOPIC, GROUP, BATCH_MAX)
-        records = self._in_hand
-        if not records:
-            return 0
+    async def _apply(self, records: list[Record]) -> list[Event]:
         crash.point("report.after_poll")
         reports, letters = _sorted_out(records)
         if reports:
             self._witness.reported(reports)
             self._count(await self._store.apply(reports, "report"))
         crash.point("report.after_apply")
-        await self._bus.publish(letters)
-        await self._bus.commit(TOPIC, GROUP, records)
-        self._in_hand = []
-        self.parked += len(letters)
-        return len(records)
+        return letters
+
+    async def _rest(self, done: int) -> None:
+        if not done:
+            await asyncio.sleep(GATHER_S)
 
     def _count(self, done: Applied) -> None:
         self.applied += done.applied

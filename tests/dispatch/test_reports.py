@@ -8,7 +8,8 @@ import pytest
 
 from app import codec, letters
 from app.bus.log import LogBus
-from app.dispatch.reports import GROUP, RETRY_S_MAX, TOPIC, Reports
+from app.consuming import RETRY_S_MAX
+from app.dispatch.reports import GROUP, TOPIC, Reports
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.values import Status
 from app.ports import Event, Record, StoreAway
