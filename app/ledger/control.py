@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from app import codec
 from app.domain.errors import Code, Refused
+from app.domain.failover import RoutePolicy
 from app.domain.halts import SCOPES, Halts
 from app.domain.records import (
     Actor,
@@ -100,6 +101,16 @@ def declare(
         )
 
 
+def must_be_seen(standing: BrokerControl | RoutePolicy, version: int) -> None:
+    """Raise `Refused` unless this is the version that an operator saw; say who changed it."""
+    if standing.version != version:
+        raise Refused(
+            Code.STALE_VERSION,
+            f"{standing.changed_by} changed this: the version is {standing.version}",
+            current=standing._asdict(),
+        )
+
+
 def set_control(
     connection: Connection, wanted: BrokerControl, expected: int, by: Actor, now: int
 ) -> BrokerControl:
@@ -108,12 +119,7 @@ def set_control(
     before = controls(connection).get(wanted.broker_id)
     if before is None:
         raise Refused(Code.NOT_FOUND, f"no broker {wanted.broker_id}")
-    if before.version != expected:
-        raise Refused(
-            Code.STALE_VERSION,
-            f"{before.changed_by} changed this: the version is {before.version}",
-            current=before._asdict(),
-        )
+    must_be_seen(before, expected)
     after = wanted._replace(
         version=expected + 1, changed_by=by.name, changed_at=now, reason=by.reason
     )

@@ -91,12 +91,7 @@ def set_policy(
     before = policies(connection).get(wanted.route_id)
     if before is None:
         raise Refused(Code.NOT_FOUND, f"no route {wanted.route_id}")
-    if before.version != expected:
-        raise Refused(
-            Code.STALE_VERSION,
-            f"{before.changed_by} changed this: the version is {before.version}",
-            current=before._asdict(),
-        )
+    control.must_be_seen(before, expected)
     after = wanted._replace(
         version=expected + 1, changed_by=by.name, changed_at=now, reason=by.reason
     )
