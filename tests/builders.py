@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.domain.anomaly import Finding, Observed, Recommended, Severity, Subject, Threshold
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.order import Order
-from app.domain.records import Taking
+from app.domain.records import LaneStatus, Taking
 from app.domain.request import OrderRequest, request_hash
 from app.domain.session import TradingSession
 from app.domain.values import (
@@ -155,3 +155,25 @@ def a_finding(
         evidence={"by_answer": {"unknown": 71}},
     )
     return finding._replace(**facts)
+
+
+def a_lane(broker_id: str, **facts: Any) -> LaneStatus:
+    """Return a lane that is owned, runs, and has sent nothing."""
+    lane = LaneStatus(
+        broker_id=broker_id,
+        owner_epoch=1,
+        running=True,
+        why_not=None,
+        tps_configured=100,
+        tps_effective=100,
+        applied_version=1,
+        in_flight=0,
+        sent_total=0,
+        sent_last_second=0,
+        answers={},
+        circuit="closed",
+        circuit_reason="",
+        next_trial_s=None,
+        tps_contract=100,
+    )
+    return lane._replace(**facts)

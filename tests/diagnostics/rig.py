@@ -22,12 +22,17 @@ from app.ledger.store import Ledger
 from app.ports import Broker, StoreAway
 from app.reference import load_reference
 from app.sqlite import Database
+from tests.builders import a_lane
 from tests.dispatch.rig import ScriptedBroker
 from tests.virtual import Virtual
 
 KIM: Final = Actor("kim", "because")
 CALENDAR: Final = load_reference().calendar
 OPEN: Final = {"circuit": "open", "circuit_reason": "20 failures in a row"}
+
+
+# Slow enough that a backlog of some hundreds is one.
+SLOW: Final = {"tps_configured": 10, "tps_effective": 10}
 
 
 class Pinged(ScriptedBroker):
@@ -132,26 +137,4 @@ class Watched:
         return self.behind
 
     def _lane(self, name: str) -> LaneStatus:
-        return a_lane(name, health=self.witness.health(name), **self.lanes[name])
-
-
-def a_lane(name: str, **facts: Any) -> LaneStatus:
-    """Return a lane that is owned, runs, and has sent nothing."""
-    lane = LaneStatus(
-        broker_id=name,
-        owner_epoch=1,
-        running=True,
-        why_not=None,
-        tps_configured=10,
-        tps_effective=10,
-        applied_version=1,
-        in_flight=0,
-        sent_total=0,
-        sent_last_second=0,
-        answers={},
-        circuit="closed",
-        circuit_reason="",
-        next_trial_s=None,
-        tps_contract=100,
-    )
-    return lane._replace(**facts)
+        return a_lane(name, health=self.witness.health(name), **SLOW | self.lanes[name])

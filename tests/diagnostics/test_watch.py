@@ -12,7 +12,8 @@ from app.diagnostics.tripwires import RULE_FAILED
 from app.domain.anomaly import Severity
 from app.domain.messages import Accepted, Answer, Rejected
 from app.domain.records import Health
-from tests.diagnostics.rig import OPEN, Watched, a_lane
+from tests.builders import a_lane
+from tests.diagnostics.rig import OPEN, Watched
 from tests.virtual import Virtual
 
 BELL_MS = 60_000  # after the start of every virtual day

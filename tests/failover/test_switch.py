@@ -20,6 +20,7 @@ from app.domain.failover import Failover
 from app.domain.records import Actor, LaneStatus
 from app.failover.switch import Grounds, Switch
 from app.ledger.store import Ledger
+from tests.builders import a_lane
 from tests.failover.course import health
 from tests.scenarios.builders import REFERENCE
 from tests.scenarios.world import Life, Store, StoreLine, World, a_ledger
@@ -41,24 +42,7 @@ class Lanes:
 
     def _lane(self, name: str) -> LaneStatus:
         seen = health(name, self._clock.now(), None if name in self.dead else 0.0)
-        return LaneStatus(
-            broker_id=name,
-            owner_epoch=1,
-            running=True,
-            why_not=None,
-            tps_configured=100,
-            tps_effective=100,
-            applied_version=1,
-            in_flight=0,
-            sent_total=0,
-            sent_last_second=0,
-            answers={},
-            circuit="closed",
-            circuit_reason="",
-            next_trial_s=None,
-            tps_contract=100,
-            health=seen,
-        )
+        return a_lane(name, health=seen)
 
     async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:
         raise NotImplementedError

@@ -21,6 +21,7 @@ from app.intake.checks import admit
 from app.ledger.store import Ledger
 from app.ports import BadCallback, Event, Record, Rehearsed
 from app.reference import Reference
+from tests.builders import a_lane
 
 
 class SteadyClock:
@@ -104,22 +105,8 @@ class StillFloor:
         self.others: list[LaneStatus] = []
 
     def lanes(self) -> list[LaneStatus]:
-        lane = LaneStatus(
-            broker_id="nova",
-            owner_epoch=7,
-            running=True,
-            why_not=None,
-            tps_configured=500,
-            tps_effective=480,
-            applied_version=1,
-            in_flight=0,
-            sent_total=0,
-            sent_last_second=0,
-            answers={},
-            circuit="closed",
-            circuit_reason="",
-            next_trial_s=None,
-            tps_contract=1000,
+        lane = a_lane(
+            "nova", owner_epoch=7, tps_configured=500, tps_effective=480, tps_contract=1000
         )
         return [lane, *self.others]
 
