@@ -14,14 +14,22 @@
                                 ▼
                          account book ─► web/reads          in doubt ─► dispatch/reconciler
 
+      lanes, backlog, clocks ─► diagnostics/watch ─► ledger/anomalies ─► bus ─► alarms ─► people
+                                                          ▼
+                                    failover/switch ─► ledger/failovers: the route's epoch
+
 Follow one order from left to right: `web/orders.py`, `intake/desk.py`, `intake/writer.py`,
 `ledger/booking.py`, `dispatch/bell.py`, `ledger/queues.py`, `dispatch/lane.py`,
 `brokers/http.py`, `ledger/outcomes.py`, `dispatch/reports.py`, `ledger/relay.py`,
-`accounts/projector.py`. The words and laws that all of them use stand in `domain/`.
+`accounts/projector.py`. Follow one fault: `diagnostics/health.py`, `diagnostics/tripwires.py`,
+`ledger/anomalies.py`, `failover/policy.py`, `ledger/failovers.py`, `alarms/alarms.py`. The words
+and laws that all of them use stand in `domain/`.
 
 Rooms stand on floors and import only downwards: `__main__` · `cli` · `main` · `web` · `wiring` ·
-the rooms `intake`, `dispatch`, `ledger`, `bus`, `accounts`, `brokers` · `ports`, `settings`,
-`reference`, `codec`, `sqlite` · `domain`, `clock`, `crash`. Neighbours meet in `wiring.py`.
+`stores`, `watching` · the rooms `intake`, `dispatch`, `failover`, `diagnostics`, `ledger`, `bus`,
+`accounts`, `brokers`, `alarms` · `consuming`, `letters`, `postgres`, `sqlite` · `ports`,
+`settings`, `reference`, `codec`, `sql` · `domain`, `clock`, `crash`. Neighbours meet in
+`wiring.py`.
 Each room's `__init__.py` is its door plate: one promise, and the trap that it avoids.
 """
 
