@@ -118,6 +118,30 @@ outside_alerts = declared(
     integer("seen_at"),
 )
 
+fix_sessions = declared(
+    "fix_sessions",  # the next number each way; a reset begins a new numbering
+    text("session_id", key=True),
+    text("broker_id"),
+    integer("numbering"),
+    integer("next_out"),
+    integer("next_in"),
+    integer("changed_at"),
+    text("reason"),
+)
+
+fix_messages = declared(
+    "fix_messages",  # what was numbered, before its bytes left
+    text("session_id", key=True),
+    integer("numbering", key=True),
+    integer("number", key=True),
+    text("type"),
+    text("broker_order_key", null=True),
+    text("body"),
+    integer("written_at"),
+    integer("lacked"),  # 1: the broker has shown that it never got this number
+)
+Index("fix_messages_by_key", fix_messages.c.broker_order_key)
+
 halts = declared(
     "halts",
     text("scope", key=True),
