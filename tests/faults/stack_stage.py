@@ -22,6 +22,7 @@ from threading import Event, Lock, Thread, Timer
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
+from app.cli.bench_machine import memory_mb
 from app.cli.client import Client
 from app.cli.stage_roles import ROLES, RoleStage
 from tests.faults.storm_night import LIVED, Arm
@@ -59,6 +60,7 @@ class Kept:
         self.arm: Arm | None = None
         self.ready_since = 0.0
         self.ends: list[End] = []
+        self.peak_mb: float | None = None  # of the life that was asked to stop
         self._child: subprocess.Popen[str] | None = None
         self._lock = Lock()
         self._enough = Event()
@@ -88,6 +90,7 @@ class Kept:
         with self._lock:
             self._enough.set()
             if self._child is not None:
+                self.peak_mb = memory_mb(self._child.pid)
                 self._child.send_signal(signal.SIGTERM)
         self._thread.join(END_S_MAX)
         if self._thread.is_alive():

@@ -359,5 +359,7 @@ def _tell(site: Site, night: Played) -> None:
     say(f"weather: {dict(weather.seen)}; taken while away: {weather.taken_during}")
     say(f"relay killed at {dict(killed_at(kept['relay']))}")
     say(f"lives ended, killed, by themselves: {ends}; {night.repeated} events told twice")
+    peaks = ", ".join(f"{name} {k.peak_mb:.0f}" for name, k in kept.items() if k.peak_mb)
+    say(f"most memory of each last life, MB: {peaks}")
     took = ", ".join(f"{name} {seconds:.1f}" for name, seconds in night.took.items())
     say(f"seconds: {took}\n")
