@@ -97,9 +97,7 @@ class Alarm(NamedTuple):
     words: str
 
 
-Command = (
-    Send | Fill | Deliver | Advance | Lacking | ResetNumbers | Disconnect | LoggedOn | Alarm
-)
+Command = Send | Fill | Deliver | Advance | Lacking | ResetNumbers | Disconnect | LoggedOn | Alarm
 
 
 class Message(NamedTuple):
