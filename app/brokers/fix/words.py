@@ -28,8 +28,10 @@ assert set(TIMES_IN_FORCE) == set(TimeInForce)
 AUTOMATED: Final = "1"
 NO_BIDDING: Final = "3"
 ALL_ORDERS: Final = "7"
-# A C and six letters: a day has fewer milliseconds than 32**6.
-_CANCEL_ID: Final = re.compile(rf"(.+)C[{CROCKFORD}]{{6}}", re.ASCII)
+# Crockford's alphabet has no U. Six letters after it: a day has fewer milliseconds than 32**6.
+CANCELS: Final = "U"
+assert CANCELS not in CROCKFORD
+_CANCEL_ID: Final = re.compile(rf"([{CROCKFORD}]+){CANCELS}[{CROCKFORD}]{{6}}", re.ASCII)
 
 _Fields = tuple[tuple[int, str], ...]
 
@@ -49,7 +51,9 @@ class Dialect(NamedTuple):
 def cancel_id(key: str, now_ms: int) -> str:
     """Return the ClOrdID (11) of one request to cancel what left under this key."""
     number = now_ms % DAY_MS
-    return key + "C" + "".join(CROCKFORD[number >> shift & 31] for shift in range(25, -1, -5))
+    return f"{key}{CANCELS}" + "".join(
+        CROCKFORD[number >> shift & 31] for shift in range(25, -1, -5)
+    )
 
 
 def order_key_in(client_order_id: str) -> str:
