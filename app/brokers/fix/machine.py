@@ -133,8 +133,10 @@ class Session:
     def _done(self, commands: list[Command], at: Instant) -> list[Command]:
         if any(isinstance(command, Send | Fill) for command in commands):
             self._wrote_ms = at.steady_ms
-        if any(isinstance(command, Disconnect) for command in commands):
-            self._standing.enter(State.OFF, at)
+        for place, command in enumerate(commands, start=1):
+            if isinstance(command, Disconnect):  # nothing is done after it
+                self._standing.enter(State.OFF, at)
+                return commands[:place]
         return commands
 
     def _first(self, message: Message, at: Instant) -> list[Command]:

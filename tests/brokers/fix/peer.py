@@ -20,6 +20,7 @@ NOW: Final = 1_772_548_200_000
 US: Final = Identity("OPENBELL", "NORTH")
 THEM: Final = Identity("NORTH", "OPENBELL")
 LOGON: Final = ((98, "0"), (108, "30"))
+REPORT: Final = ((37, "N1"), (11, "01JD3Z0K8V6W2Q4T000000000101"), (17, "E1"), (150, "0"))
 SOH: Final = b"\x01"
 
 Fields = Sequence[tuple[int | str, str]]
