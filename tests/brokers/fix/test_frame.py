@@ -10,6 +10,7 @@ import simplefix  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.brokers.fix import stamps
 from app.brokers.fix.commands import Fault, Garbled, Message
 from app.brokers.fix.frame import BODY_MAX, FIELDS_MAX, Frames, Unwritable, write
 from tests.brokers.fix.peer import NOW, SOH, US, framed, raw, read, written_by
@@ -287,6 +288,32 @@ def test_no_stream_at_all_breaks_the_parser_or_hides_the_message_after_it() -> N
         found += frames.feed(WHOLE)
         assert isinstance(found[-1], Message), f"seed {seed}"
         assert found[-1].fields == HEADER, f"seed {seed}"
+
+
+@given(st.integers(0, 4_102_444_800_000))
+def test_an_instant_is_read_as_it_was_written(at: int) -> None:
+    assert stamps.read(stamps.written(at)) == at
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "20260303",
+        "20260303-14:30",
+        "20260303-14:30:00.",
+        "20260303-14:30:00Z",
+        "20260303-24:00:00",
+        "20260303-14:60:00",
+        "20260230-14:30:00",
+        "2026-03-03T14:30:00",
+        "20260303-14:30:00.0000000000000",
+        " 20260303-14:30:00",
+        "2026030\xb2-14:30:00",
+    ],
+)
+def test_what_is_no_time_is_none(text: str) -> None:
+    assert stamps.read(text) is None
 
 
 @given(st.binary(max_size=200))
