@@ -4,7 +4,8 @@
 
 What was polled and not committed stays in hand, because a poll moves on. A bus or a store that is
 away is nobody's fault: the same batch goes again, after a pause that doubles. Whatever else is
-raised is a bug, and goes up.
+raised is a bug, and goes up; a subscriber without whom orders flow as well goes on instead, and
+says so (`mishaps`).
 """
 
 import asyncio
@@ -19,16 +20,17 @@ RETRY_S_MIN: Final = 0.1
 RETRY_S_MAX: Final = 5.0
 Away = tuple[type[Exception], ...]
 AWAY: Final[Away] = (OSError,)
+ANYTHING: Final[Away] = (Exception,)
 
 
-def _silently(_trouble: str | None) -> None:
+def _silently(_trouble: Exception | None) -> None:
     """Tell nobody."""
 
 
 async def persistently(
     step: Callable[[], Awaitable[int]],
     away: Away = AWAY,
-    told: Callable[[str | None], None] = _silently,
+    told: Callable[[Exception | None], None] = _silently,
 ) -> int:
     """Try a step until nothing is away; `told` hears why it pauses, and None when it goes on."""
     pause_s = RETRY_S_MIN
@@ -36,7 +38,7 @@ async def persistently(
         try:
             done = await step()
         except away as e:
-            told(f"{type(e).__name__}: {e}")
+            told(e)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_S_MAX)
         else:
@@ -83,8 +85,8 @@ class Consumer:
             await self._bus.wait(self._topic, self._group, IDLE_S)
         return done
 
-    def _note(self, trouble: str | None) -> None:
-        self.trouble = trouble
+    def _note(self, trouble: Exception | None) -> None:
+        self.trouble = None if trouble is None else f"{type(trouble).__name__}: {trouble}"
 
     async def _apply(self, records: list[Record]) -> list[Event]:
         """Make a batch durable; return the letters of what can never be applied."""

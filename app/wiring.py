@@ -34,6 +34,7 @@ from app.dispatch.lane import Lane
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.reports import Reports
 from app.dispatch.shown import Showing, ShownFloor
+from app.domain.anomaly import Severity
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
@@ -45,6 +46,7 @@ from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.partition_job import PartitionJob
 from app.ledger.relay import Relay
 from app.ledger.store import Ledger
+from app.mishaps import Mishaps
 from app.ports import AccountBook, Broker, Bus, Floor, Recheck
 from app.reference import Reference, load_reference
 from app.settings import Settings
@@ -272,7 +274,7 @@ async def furnish(
         reports=Reports(stores.bus, ledger, sending.witness),
         relay=Relay(stores.outbox, stores.bus),
         partitions=_partitions(settings, clock, stores, board),
-        alarms=open_alarms(settings, stores.bus, clock),
+        alarms=open_alarms(settings, stores.bus, clock, AnomalyLedger(stores.ledger, clock)),
         forever=[],
     )
     gateway.forever += _forever(gateway, sending, shown)
@@ -320,13 +322,16 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     if gateway.seen is shown and parts & {"intake", "throttle", "failover"}:
         loops.append(shown.run)
     if "failover" in parts:
-        switch = Switch(gateway.grounds)
+        # A route that nobody leads away from a dead broker does not wait until the morning.
+        mishaps = Mishaps(gateway.anomalies, "failover", Severity.CRITICAL)
+        switch = Switch(gateway.grounds, mishaps)
         loops.append(switch.run)
         gateway.farewells.append(switch.leadership.leave)
     if loops:
         loops.insert(0, gateway.board.run)
     loops += _watching(gateway, sending)
-    adviser = Adviser(stores.bus, gateway.ledger, gateway.floor, gateway.clock)
+    advice = Mishaps(gateway.anomalies, "throttle")
+    adviser = Adviser(stores.bus, gateway.ledger, gateway.floor, gateway.clock, advice)
     view = {
         "relay": gateway.relay.run,
         "projector": Projector(stores.bus, stores.book).run,

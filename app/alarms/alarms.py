@@ -28,9 +28,10 @@ from app.alarms.message import Message, compose, compose_many
 from app.alarms.news import ANOMALIES, AUDIT, NotNews, read
 from app.alarms.waiting import Mark, Ticket, Waiting
 from app.clock import Clock
-from app.consuming import persistently
+from app.consuming import ANYTHING, persistently
 from app.domain.records import AlarmCounts
 from app.letters import parked
+from app.mishaps import Mishaps
 from app.ports import Bus, Event, Record
 
 _log: Final = logging.getLogger("openbell.alarms")
@@ -55,12 +56,14 @@ class Alarms:
         alarm: Alarm,
         clock: Clock,
         memory: Memory,
+        mishaps: Mishaps,
         console_url: str | None = None,
     ) -> None:
         self._bus = bus
         self._alarm = alarm
         self._clock = clock
         self._memory = memory
+        self._mishaps = mishaps
         self._console_url = console_url
         self._log = LogAlarm()
         self._digest = Digest()
@@ -87,6 +90,7 @@ class Alarms:
             self._digest.recall(known.incident)
             self._note_thread(known)
         async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._mishaps.run())
             for topic in GROUPS:
                 loops.create_task(self._reads(topic))
             loops.create_task(self._tells())
@@ -99,7 +103,7 @@ class Alarms:
 
     async def _reads(self, topic: str) -> None:
         while True:
-            await persistently(partial(self._turn, topic))
+            await persistently(partial(self._turn, topic), ANYTHING, self._mishaps.of("reading"))
 
     async def _turn(self, topic: str) -> int:
         heard = await self._step(topic)
@@ -129,9 +133,11 @@ class Alarms:
             self._letters.append((parked(record, GROUPS[topic], str(e)), [mark]))
             return
         except Exception as e:  # noqa: BLE001 - a bug of ours on one event; orders go on beside us
+            self._mishaps.threw(e, "hearing")
             cause = f"a fault of ours: {type(e).__name__}: {e}"
             self._letters.append((parked(record, GROUPS[topic], cause), [mark]))
             return
+        self._mishaps.worked("hearing")
         if news is None or not isinstance(heard, Edge):
             self._stale += heard is Heard.STALE
             mark.done = True
@@ -167,13 +173,25 @@ class Alarms:
                 await self._until_ready()
                 continue
             self._tells_now = True
-            pause_s = await self._tell(ticket)
+            pause_s = await self._tell_somehow(ticket)
             self._tells_now = False
             try:
                 await self._settle()
-            except OSError:
-                self._heard.set()  # the readers settle as soon as the bus is back
+            except Exception:  # noqa: BLE001 - the readers settle as well, and say what it is
+                self._heard.set()
             await asyncio.sleep(pause_s)
+
+    async def _tell_somehow(self, ticket: Ticket) -> float:
+        """Try one message; one that our own code cannot tell is parked, and stops no other."""
+        try:
+            pause_s = await self._tell(ticket)
+        except Exception as e:  # noqa: BLE001 - a bug of ours on one message; orders go on
+            self._mishaps.threw(e, "telling")
+            cause = f"a fault of ours: {type(e).__name__}: {e}"
+            await self._bury(ticket, self._composed(ticket), cause)
+            return self._alarm.pause_s
+        self._mishaps.worked("telling")
+        return pause_s
 
     async def _until_ready(self) -> None:
         self._heard.clear()
@@ -221,10 +239,13 @@ class Alarms:
         if incident is None:
             return compose_many(ticket)
         try:
-            return compose(incident, ticket, self._console_url)
-        except Exception:  # noqa: BLE001 - a fault of ours in the words: bare lines must do
+            words = compose(incident, ticket, self._console_url)
+        except Exception as e:  # noqa: BLE001 - a fault of ours in the words: bare lines must do
+            self._mishaps.threw(e, "words")
             _log.exception("no words for incident %s", ticket.incident_id)
             return compose_many(ticket)
+        self._mishaps.worked("words")
+        return words
 
     def _thread_of(self, incident: Incident | None) -> str | None:
         """Return where the message of this episode stands; an older one of its name is another."""

@@ -23,6 +23,16 @@ from app.ports import Event
 _log: Final = logging.getLogger("openbell.alarms")
 # A restart takes seconds: who goes on after it is among the last.
 REMEMBERED_MAX: Final = 50
+# What a file can be that somebody else has written.
+_UNREADABLE: Final = (
+    OSError,
+    NotNews,
+    codec.Malformed,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
 
 
 class Known(NamedTuple):
@@ -45,7 +55,7 @@ class Memory:
         try:
             raw = await asyncio.to_thread(self._path.read_bytes)
             return [_known(one) for one in codec.decode(raw)]
-        except (OSError, NotNews, codec.Malformed, LookupError, TypeError, ValueError) as e:
+        except _UNREADABLE as e:
             _log.warning("what people were told is forgotten: %s", type(e).__name__)
             return []
 

@@ -7,13 +7,14 @@ from app.alarms.alarms import Alarms
 from app.alarms.log import LogAlarm
 from app.alarms.memory import Memory
 from app.clock import Clock
-from app.ports import Bus
+from app.mishaps import Mishaps
+from app.ports import AnomalyStore, Bus
 from app.settings import Settings, SlackSettings
 
 MEMORY_FILE: Final = "alarms.json"
 
 
-def open_alarms(settings: Settings, bus: Bus, clock: Clock) -> Alarms:
+def open_alarms(settings: Settings, bus: Bus, clock: Clock, store: AnomalyStore) -> Alarms:
     """Return the subscriber; nothing runs yet, and no connection is open."""
     slack = settings.slack
     return Alarms(
@@ -22,6 +23,7 @@ def open_alarms(settings: Settings, bus: Bus, clock: Clock) -> Alarms:
         clock,
         # A line in the log that is repeated after a crash is worth no file.
         Memory(None if slack is None else settings.data_dir / MEMORY_FILE),
+        Mishaps(store, "alarms"),
         None if slack is None else slack.console_url,
     )
 

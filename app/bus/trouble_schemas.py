@@ -29,6 +29,8 @@ FAILOVER_STATES: Final = (
     "aborted",
     "halted",
 )
+# What a rule may speak of; who alarms from outside may name other kinds.
+SUBJECT_KINDS: Final = ("broker", "route", "gateway", "process", "rule", "subscriber")
 
 
 def _maybe(kind: Schema) -> Schema:
@@ -48,7 +50,7 @@ _RULE: Final[Fields] = {
     "version": (_COUNT, "The version of its numbers."),
 }
 _SUBJECT: Final[Fields] = {
-    "kind": (_word(("broker", "route", "gateway")), "What kind of thing."),
+    "kind": (_word(SUBJECT_KINDS), "What kind of thing."),
     "id": (_TEXT, "Which one."),
     "route": (_maybe(_TEXT), "The route that it is, or served when it opened."),
 }

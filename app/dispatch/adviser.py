@@ -10,16 +10,18 @@ second would have to write the operator's row, which only people write. The trap
 event: its row is written once, whoever reads it again.
 """
 
+import asyncio
 from typing import Any, Final, NamedTuple
 
 from app import codec
 from app.clock import Clock
-from app.consuming import Consumer
+from app.consuming import ANYTHING, Consumer
 from app.dispatch.adaptive import CUT
 from app.domain.records import Actor, Change
 from app.domain.tuning import Mode, bounds_of, tuning_of
 from app.domain.values import rfc3339
 from app.letters import parked
+from app.mishaps import Mishaps
 from app.ports import Bus, ControlStore, Event, Floor, Record
 
 TOPIC: Final = "openbell.anomalies.v1"
@@ -43,12 +45,21 @@ class _Told(NamedTuple):
 class Adviser(Consumer):
     """The consumer of anomalies that would have a rate lowered."""
 
-    def __init__(self, bus: Bus, control: ControlStore, floor: Floor, clock: Clock) -> None:
-        super().__init__(bus, TOPIC, GROUP, BATCH_MAX)
+    def __init__(
+        self, bus: Bus, control: ControlStore, floor: Floor, clock: Clock, mishaps: Mishaps
+    ) -> None:
+        super().__init__(bus, TOPIC, GROUP, BATCH_MAX, ANYTHING)
         self._control = control
         self._floor = floor
         self._clock = clock
+        self._mishaps = mishaps
         self.advised = 0
+
+    async def run(self) -> None:
+        """Advise for ever, whatever throws."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._mishaps.run())
+            await super().run()
 
     async def _apply(self, records: list[Record]) -> list[Event]:
         letters = []
@@ -58,9 +69,21 @@ class Adviser(Consumer):
             except _UNREADABLE as e:
                 letters.append(parked(record, GROUP, f"{type(e).__name__}: {e}"))
                 continue
-            if told is not None and told.valid_until > rfc3339(self._clock.now()):
-                await self._advise(told, record.event.event_id)
+            try:
+                if told is not None and told.valid_until > rfc3339(self._clock.now()):
+                    await self._advise(told, record.event.event_id)
+            except OSError:  # a store that is away: the batch comes again
+                raise
+            except Exception as e:  # noqa: BLE001 - a bug of ours on one event; orders go on
+                self._mishaps.threw(e, "advice")
+                letters.append(parked(record, GROUP, f"a fault of ours: {type(e).__name__}: {e}"))
+            else:
+                self._mishaps.worked("advice")
         return letters
+
+    def _note(self, trouble: Exception | None) -> None:
+        super()._note(trouble)
+        self._mishaps.of("reading")(trouble)
 
     async def _advise(self, told: _Told, event_id: str) -> None:
         control = (await self._control.controls()).get(told.broker_id)

@@ -4,8 +4,10 @@
 
 SQL is the truth: routes, policies and what goes on are read anew at each look, so that a new
 leader goes on where the former stopped, at whatever step, and an event that is lost or late moves
-nothing. Kafka only tells. The trap is the process that was asleep: after a gap between two looks
-it decides nothing for half a minute, and what it saw before the gap is never acted on.
+nothing. Kafka only tells. A look that throws, or a route that makes it throw, is an anomaly and no
+end: the other routes go on, and so do the orders beside us. The trap is the process that was
+asleep: after a gap between two looks it decides nothing for half a minute, and what it saw before
+the gap is never acted on.
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from app.failover.leader import MS_NS, Leadership
 from app.failover.policy import Case, Move, decide
 from app.failover.sights import Scene, has_common_cause, in_force, incident, sights
 from app.failover.watch import Watch, observe
+from app.mishaps import Mishaps
 from app.ports import ControlStore, DispatchStore, FailoverStore, Floor
 
 LOOK_S: Final = 0.5
@@ -54,8 +57,9 @@ class Grounds(NamedTuple):
 class Switch:
     """One candidate for leading; of all that run, one does."""
 
-    def __init__(self, grounds: Grounds) -> None:
+    def __init__(self, grounds: Grounds, mishaps: Mishaps) -> None:
         self._on = grounds
+        self._mishaps = mishaps
         self._record, self._clock = grounds.record, grounds.clock
         self.leadership = Leadership(grounds.record, grounds.clock, stands_by=grounds.stands_by)
         self._watches: dict[str, Watch] = {}
@@ -67,9 +71,21 @@ class Switch:
         """Lead or stand by, and look, for ever."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self.leadership.keep())
+            loops.create_task(self._mishaps.run())
             while True:
-                await self.look()
+                await self._unstopped("look", self.look())
                 await asyncio.sleep(LOOK_S)
+
+    async def _unstopped(self, part: str, work: Awaitable[None]) -> None:
+        """Go on whatever this throws, and say so; a ledger that stays away ends us as everybody."""
+        try:
+            await work
+        except OSError:
+            raise
+        except Exception as e:  # noqa: BLE001 - whoever leads must not stop whoever sends
+            self._mishaps.threw(e, part)
+        else:
+            self._mishaps.worked(part)
 
     def _now_ms(self) -> int:
         return self._clock.monotonic_ns() // MS_NS
@@ -90,11 +106,15 @@ class Switch:
             return
         known = await self._record.failovers(wall - HISTORY_MS)
         for route in scene.routes:
-            case = await self._case(
-                scene, route, [f for f in known if f.route_id == route.route_id]
-            )
-            if self._now_ms() - began > LAG_MS_MAX:
-                return
+            case = self._case(scene, route, [f for f in known if f.route_id == route.route_id])
+            await self._unstopped(route.route_id, self._lead(case, scene, leader, began))
+
+    async def _lead(
+        self, judging: Awaitable[Case], scene: Scene, leader: Leader, began: int
+    ) -> None:
+        """Judge one route, and act on it while what was seen still holds."""
+        case = await judging
+        if self._now_ms() - began <= LAG_MS_MAX:
             await self._act(case, scene, leader)
 
     async def _scene(self) -> Scene:

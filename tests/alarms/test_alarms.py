@@ -17,7 +17,10 @@ from app.alarms.news import read as read_news
 from app.alarms.waiting import TICKETS_MAX
 from app.bus.log import LogBus
 from app.domain.records import AlarmCounts
+from app.ledger.anomaly_store import AnomalyLedger
+from app.ledger.schema import create
 from app.letters import read, topic_of_letters
+from app.mishaps import Mishaps
 from app.ports import Event, Record, StoreAway
 from app.sqlite import Database
 from tests.alarms.words import NOW, anomaly_event, audit_event, failover_event
@@ -68,14 +71,27 @@ class Line(LogBus):
 
 @asynccontextmanager
 async def life(
-    bus: LogBus, desk: Desk, clock: VirtualClock, memory: Path | None = None
+    bus: LogBus,
+    desk: Desk,
+    clock: VirtualClock,
+    memory: Path | None = None,
+    store: AnomalyLedger | None = None,
 ) -> AsyncIterator[Alarms]:
     """Run one process of alarms, and kill it at the end."""
-    alarms = Alarms(bus, desk, clock, Memory(memory), "https://gw.example/console")
+    store = store or a_store(clock)
+    alarms = Alarms(
+        bus, desk, clock, Memory(memory), Mishaps(store, "alarms"), "https://gw.example/console"
+    )
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(alarms.run())
         yield alarms
         running.cancel()
+
+
+def a_store(clock: VirtualClock) -> AnomalyLedger:
+    ledger = Database(None)
+    ledger.write_now(create)
+    return AnomalyLedger(ledger, clock)
 
 
 async def lag(bus: LogBus) -> int:
@@ -269,15 +285,66 @@ def test_a_fault_of_ours_on_one_event_parks_it_and_the_rest_goes_on(
     monkeypatch.setattr(loop_module, "read", fail_once)
 
     async def scenario(clock: VirtualClock) -> None:
-        bus, desk = LogBus(Database(None), clock), Desk()
-        async with life(bus, desk, clock):
+        bus, desk, store = LogBus(Database(None), clock), Desk(), a_store(clock)
+        async with life(bus, desk, clock, None, store):
             await bus.publish([anomaly_event(anomaly_id="an-9"), anomaly_event()])
             await asyncio.sleep(5)
 
+            (anomaly,) = await store.open_anomalies()
+            assert str(anomaly.subject) == "subscriber/alarms"
+            assert list(anomaly.evidence["causes"]) == ["words"]  # type: ignore[call-overload]
             (letter,) = await letters(bus)
             assert "a fault of ours: ZeroDivisionError" in read(letter.event).cause
             assert "broker.error_rate on broker/b1" in desk.told[0][1].news[0]
             assert await lag(bus) == 0
+
+    run_virtual(scenario)
+
+
+def test_a_channel_that_throws_parks_that_message_and_tells_the_next() -> None:
+    def throws_early(now: float) -> Answer:
+        if now < 10:
+            raise ZeroDivisionError
+        return Told("ok")
+
+    async def scenario(clock: VirtualClock) -> None:
+        bus, desk, store = LogBus(Database(None), clock), Desk(throws_early), a_store(clock)
+        async with life(bus, desk, clock, None, store) as alarms:
+            await bus.publish([anomaly_event(), audit_event("halt")])
+            await asyncio.sleep(8)
+            (anomaly,) = await store.open_anomalies()
+            assert anomaly.evidence["causes"] == {"telling": "ZeroDivisionError: "}
+            assert alarms.counts.dead == len(desk.tried) == 2
+            assert await lag(bus) == 0
+
+            await asyncio.sleep(5)
+            await bus.publish([failover_event("halted")])
+            await asyncio.sleep(5)
+            assert len(desk.told) == 1
+            assert await store.open_anomalies() == []
+
+    run_virtual(scenario)
+
+
+def test_a_bus_that_throws_is_read_again_and_the_anomaly_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(clock: VirtualClock) -> None:
+        bus, desk, store = LogBus(Database(None), clock), Desk(), a_store(clock)
+        poll = bus.poll
+
+        async def throws(*_: object) -> list[Record]:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(bus, "poll", throws)
+        async with life(bus, desk, clock, None, store):
+            await bus.publish([anomaly_event()])
+            await asyncio.sleep(5)
+            assert len(await store.open_anomalies()) == 1
+            monkeypatch.setattr(bus, "poll", poll)
+            await asyncio.sleep(10)
+            assert len(desk.told) == 1
+            assert await store.open_anomalies() == []
 
     run_virtual(scenario)
 
@@ -334,7 +401,10 @@ def test_what_was_heard_and_not_told_is_not_remembered_as_told(tmp_path: Path) -
     run_virtual(scenario)
 
 
-@pytest.mark.parametrize("text", ["{", "[{}]", '[{"events": []}]', "\xff"])
+NOT_TEXT = '[{"events": [{"topic": "t", "key": "k", "event_id": "e", "type": "t", "payload": 1}]}]'
+
+
+@pytest.mark.parametrize("text", ["{", "[{}]", '[{"events": []}]', "\xff", NOT_TEXT])
 def test_a_memory_that_cannot_be_read_is_no_reason_to_be_silent(tmp_path: Path, text: str) -> None:
     memory = tmp_path / "alarms.json"
     memory.write_text(text, "latin-1")

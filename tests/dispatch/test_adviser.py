@@ -1,5 +1,6 @@
 """Advice: written once for each event, for brokers in mode advise alone, and for nobody else."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,10 @@ from app.dispatch.shown import ShownFloor
 from app.domain.records import Actor, LaneStatus
 from app.domain.tuning import with_facts
 from app.domain.values import rfc3339
+from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.store import Ledger
 from app.letters import SUFFIX
+from app.mishaps import Mishaps
 from app.ports import Event
 from app.sqlite import Database
 from tests.builders import NOW
@@ -39,7 +42,9 @@ class Desk:
     def starts(self) -> None:
         """Begin as a new process does: after what its group has committed."""
         self.bus = LogBus(self.log, self._virtual.clock)
-        self.adviser = Adviser(self.bus, self.ledger, self.floor, self._virtual.clock)
+        self.mishaps = Mishaps(AnomalyLedger(self.books.database, self.books.clock), GROUP)
+        clock = self._virtual.clock
+        self.adviser = Adviser(self.bus, self.ledger, self.floor, clock, self.mishaps)
 
     def run(self, work: Any) -> Any:
         return self._virtual.run(work)
@@ -144,3 +149,33 @@ def test_what_nobody_can_read_is_parked_and_the_rest_goes_on(desk: Desk) -> None
 
     assert len(desk.hears()) == 1
     assert len(desk.run(desk.bus.poll(TOPIC + SUFFIX, GROUP, 10))) == 3
+
+
+def test_a_fault_of_ours_parks_the_event_says_so_and_stops_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = desk.floor.lanes
+
+    def throws() -> list[LaneStatus]:
+        raise ZeroDivisionError
+
+    async def a_minute() -> None:
+        async with asyncio.TaskGroup() as loops:
+            running = loops.create_task(desk.adviser.run())
+            await asyncio.sleep(60)
+            running.cancel()
+
+    desk.tunes(mode="advise")
+    anomalies = AnomalyLedger(desk.books.database, desk.books.clock)
+    monkeypatch.setattr(desk.floor, "lanes", throws)
+    desk.tells("an_1-1")
+    desk.run(a_minute())
+    (anomaly,) = desk.run(anomalies.open_anomalies())
+    assert str(anomaly.subject) == "subscriber/throttle"
+
+    monkeypatch.setattr(desk.floor, "lanes", lanes)
+    desk.tells("an_1-2", "escalated", valid_until=rfc3339(NOW + 600_000))
+    desk.run(a_minute())
+    assert desk.run(anomalies.open_anomalies()) == []
+    assert len(desk.hears()) == 1
+    assert len(desk.run(desk.bus.poll(TOPIC + SUFFIX, GROUP, 10))) == 1

@@ -18,8 +18,12 @@ from app.domain.anomaly import (
 )
 from app.domain.failover import Failover
 from app.domain.records import Actor, LaneStatus
+from app.failover import switch as switch_module
+from app.failover.policy import Case, Move, decide
 from app.failover.switch import Grounds, Switch
+from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.store import Ledger
+from app.mishaps import Mishaps
 from tests.builders import a_lane
 from tests.failover.course import health
 from tests.scenarios.builders import REFERENCE
@@ -66,6 +70,7 @@ class House:
         self._store = Store(self._world, a_ledger())
         self._tasks: list[asyncio.Task[None]] = []
         self.ledger = self._ledger(Life(self._world))
+        self.trouble = AnomalyLedger(self._store.database, virtual.clock)
         self.ledger.declare({"north": 100, "south": 100}, {MARKET: "north"})
         self.candidates("north", "south")
 
@@ -90,7 +95,8 @@ class House:
                 calendar=lambda: REFERENCE.calendar,
                 on_moved=self._on_moved,
                 stands_by=False,
-            )
+            ),
+            Mishaps(self.trouble, "failover", Severity.CRITICAL),
         )
         self._tasks.append(self.virtual.loop.create_task(switch.run()))
         return switch, life
@@ -282,3 +288,48 @@ def test_a_person_who_was_faster_is_not_overruled(house: House) -> None:
     house.run(house.ledger.note_failover(ended, KIM))
     house.passes(30)
     assert (house.failovers, house.active) == ([ended], "north")
+
+
+def test_a_route_that_makes_it_throw_stops_no_other_and_is_said_aloud(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throws_at_korea(case: Case) -> Move:
+        if case.route.route_id == "XKRX":
+            raise ZeroDivisionError
+        return decide(case)
+
+    house.ledger.declare({"north": 100, "south": 100}, {"XKRX": "south"})
+    monkeypatch.setattr(switch_module, "decide", throws_at_korea)
+    house.starts()
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(15)
+    (anomaly,) = house.run(house.trouble.open_anomalies())
+    assert (str(anomaly.subject), anomaly.severity) == ("subscriber/failover", "critical")
+    assert anomaly.evidence["causes"] == {"XKRX": "ZeroDivisionError: "}
+    routes = {route.route_id: route for route in house.run(house.ledger.routes())}
+    assert (routes[MARKET].active_broker, routes[MARKET].epoch) == ("south", 2)
+
+    monkeypatch.setattr(switch_module, "decide", decide)
+    house.passes(3)
+    assert house.run(house.trouble.open_anomalies()) == []
+
+
+def test_a_look_that_throws_is_followed_by_the_next(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = house.lanes.lanes
+
+    def throws() -> list[LaneStatus]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(house.lanes, "lanes", throws)
+    house.starts()
+    house.passes(5)
+    assert len(house.run(house.trouble.open_anomalies())) == 1
+
+    monkeypatch.setattr(house.lanes, "lanes", lanes)
+    house.passes(15)
+    house.lanes.dead.add("north")
+    house.passes(12)
+    assert (house.active, house.run(house.trouble.open_anomalies())) == ("south", [])
