@@ -1,6 +1,13 @@
 """When a route changes its broker in mid-drain: what was not sent goes the new way, no more."""
 
-from tests.scenarios.floor import Floor
+from collections.abc import Iterator
+
+import pytest
+
+from app.domain.messages import Unknown
+from tests.scenarios.builders import MARKET
+from tests.scenarios.floor import ALICE, Floor
+from tests.virtual import Virtual
 
 NAMES = [f"o-{n}" for n in range(40)]
 
@@ -41,3 +48,38 @@ def test_a_doubt_stays_at_the_broker_that_may_have_it(floor: Floor) -> None:
     floor.north.answers()
     floor.comes_to("new", *NAMES, timeout_s=60)
     assert {key[:-2] for key in floor.south.news()} == at_south
+
+
+@pytest.fixture
+def watched(virtual: Virtual) -> Iterator[Floor]:
+    """Lend a gateway that may lead its route away by itself."""
+    floor = Floor(virtual, tps=5, watched=True)
+    policy = floor.run(floor.gateway.ledger.policies())[MARKET]
+    wanted = policy._replace(candidates=("north", "south"))
+    floor.run(floor.gateway.ledger.set_policy(wanted, policy.version, ALICE))
+    yield floor
+    floor.crash()
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_broker_that_answers_orders_with_errors_is_left_as_a_dead_one(
+    watched: Floor, *, everything: bool
+) -> None:
+    """An error says nothing of the order, but all of them together say enough of the broker."""
+    watched.reserve_all([f"o-{n}" for n in range(150)])
+    watched.bell()
+    watched.passes(12)
+    watched.north.does("new", verdict=Unknown("HTTP 503"))
+    if everything:
+        watched.north.does("query", arrives=False)
+        watched.north.pings = False
+    took = watched.until(lambda: bool(watched.south.news()), timeout_s=15)
+
+    (failover,) = watched.run(watched.gateway.ledger.failovers(0))
+    assert [s.state.value for s in failover.steps][:4] == [
+        *("suspected", "confirmed", "prepared", "fencing")
+    ]
+    assert took < 15
+    assert {"submit", "silence"} <= set(failover.witnesses)
+    live = [key[:-2] for broker in watched.brokers.values() for key in broker.orders]
+    assert len(live) == len(set(live))
