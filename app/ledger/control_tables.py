@@ -72,6 +72,16 @@ failovers = declared(
 )
 Index("failovers_by_route", failovers.c.route_id, failovers.c.started_at)
 
+drills = declared(
+    "drills",  # what was rehearsed; it marks what it causes until its echo is over
+    text("drill_id", key=True),
+    text("route_id"),
+    text("document"),
+    integer("started_at"),
+    integer("marks_until"),
+)
+Index("drills_by_end", drills.c.marks_until)
+
 anomalies = declared(
     "anomalies",  # one raise-to-clear of a rule on a subject
     text("anomaly_id", key=True),
