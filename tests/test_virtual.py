@@ -35,6 +35,15 @@ def test_both_clocks_move_with_the_loop_to_the_nanosecond(virtual: Virtual) -> N
     assert clock.now() == BEFORE_THE_BELL + 60_000
 
 
+def test_a_wait_that_is_shorter_than_a_nanosecond_ends(virtual: Virtual) -> None:
+    async def waits() -> None:
+        async with asyncio.timeout(1e-12):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        virtual.run(waits())
+
+
 def test_a_step_of_the_wall_moves_no_timer(virtual: Virtual) -> None:
     virtual.run(asyncio.sleep(1))
     virtual.clock.set_now(BEFORE_THE_BELL - 3_600_000)

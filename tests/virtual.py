@@ -50,7 +50,8 @@ class _NeverWaits(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise NothingCanEverRun("every task waits, and no timer is set")
-        self.now_ns += max(0, round(timeout * NS_PER_S))
+        # Whoever waits for less than half a nanosecond waits for one: else it would be for ever.
+        self.now_ns += max(timeout > 0, round(timeout * NS_PER_S))
         return []
 
 
