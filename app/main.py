@@ -58,6 +58,7 @@ def furnish(gateway: Gateway) -> House:
         trouble=gateway.anomalies,
         courses=gateway.ledger,
         helm=FailoverHelm(gateway.grounds),
+        drills=gateway.drills,
         rulebook=RulesAsShipped(gateway.clock, watching.watch if watching else None),
         floor=gateway.floor,
         accounts=gateway.book,

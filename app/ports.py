@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Finding
+from app.domain.drill import Drill, Drilled, DrillFault
 from app.domain.errors import Busy, Code, Refused
 from app.domain.failover import Failover, FailoverKind, Leader, Precheck, RoutePolicy
 from app.domain.messages import (
@@ -353,6 +354,49 @@ class FailoverStore(Protocol):
 
     async def left_behind(self, route_id: str, broker_id: str) -> tuple[int, int]:
         """Return how many of a route's attempts at a broker are unanswered, how many in doubt."""
+
+
+class DrillStore(Protocol):
+    """Remembers what was rehearsed. What a drill causes is marked by whoever notes it."""
+
+    async def start_drill(self, drill: Drill, by: Actor) -> None:
+        """Put it down, audited; or raise `Refused(DRILL_RUNNING)`: one a route, one a broker."""
+
+    async def end_drill(self, drill_id: str, by: Actor) -> Drill:
+        """Note that it ends now, audited; one that is over stays as it is."""
+
+    async def drills(self, since: int) -> list[Drill]:
+        """Return those that began since then, the latest first."""
+
+    async def drill(self, drill_id: str) -> Drill | None: ...
+
+    async def drilled(self, drill: Drill) -> Drilled:
+        """Return what the record shows of it: its failover, and the instants that are timed."""
+
+
+class FaultLine(Protocol):
+    """Makes one simulated broker ill. `OSError`: it is not there, or it is no simulator."""
+
+    async def infect(self, fault: DrillFault, fraction: float, for_s: float) -> None:
+        """Let it misbehave; it gets well after `for_s` by itself, whatever becomes of us."""
+
+    async def heal(self) -> None:
+        """Let it be well now."""
+
+
+class Rehearsals(Protocol):
+    """Drills in a person's hand. Every call is checked, audited, and refused by `Refused`."""
+
+    async def start(self, wanted: Drill, by: Actor, *, allow_live: bool) -> Drill:
+        """Make the route's active broker ill; `wanted` names no id, broker or time yet."""
+
+    async def end(self, drill_id: str, by: Actor) -> Drill:
+        """Let the broker be well before the time."""
+
+    async def drills(self, since: int) -> list[Drill]: ...
+
+    async def report(self, drill_id: str) -> tuple[Drill, Drilled]:
+        """Return a drill and what it came to, or raise `Refused(NOT_FOUND)`."""
 
 
 class RuleKept(NamedTuple):

@@ -32,6 +32,11 @@ class BrokerSettings(BaseModel):
     adapter: str = "http"
     orders_per_second: int = Field(default=200, ge=1, description="the number at first start")
     options: dict[str, Any] = {}
+    drill_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+",
+        description="a simulated broker's control address: drills may make it ill",
+    )
 
 
 class KafkaSettings(BaseModel):

@@ -20,6 +20,7 @@ from app import crash
 from app.accounts.projector import Projector, differences, rebuild
 from app.alarms.alarms import Alarms
 from app.alarms.opening import open_alarms
+from app.brokers.fault_line import SimulatorLine
 from app.brokers.registry import load
 from app.bus.log import LogBus
 from app.clock import Clock, SystemClock
@@ -39,6 +40,7 @@ from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
 from app.domain.records import DaysKept
+from app.failover.drills import SimulatedDrills
 from app.failover.switch import Grounds, Switch
 from app.intake.desk import Desk
 from app.intake.writer import Writer
@@ -121,6 +123,17 @@ class Gateway:
             on_moved=self.board.changed,
             stands_by=self.stores.ledger.is_shared,
         )
+
+    @property
+    def drills(self) -> SimulatedDrills | None:
+        """Drills, where the settings name a simulated broker's control address."""
+        lines = {
+            name: SimulatorLine(b.drill_url, str(b.options.get("secret", "")))
+            for name, b in self.settings.brokers.items()
+            if b.drill_url is not None
+        }
+        on = self.grounds
+        return SimulatedDrills(self.ledger, lines, on.clock, on.calendar) if lines else None
 
     async def run(self) -> None:
         """Recover, then run every loop until drained; the first that fails ends all."""

@@ -142,7 +142,7 @@ LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
     "app/ports.py": (700, "every seam on one page, and most of it is contracts in prose"),
-    "app/wiring.py": (420, "the only place that constructs anything, for every role"),
+    "app/wiring.py": (440, "the only place that constructs anything, for every role"),
     "tests/scenarios/floor.py": (310, "the verbs of every story, found by their names"),
     "app/dispatch/circuit.py": (
         330,
@@ -161,9 +161,12 @@ CONTRACTS = {
     "Desk": "one room's own door, handed to web: its room's tests hold it",
     "DispatchStore": "tests/contracts/test_ledger.py",
     "FailoverStore": "tests/contracts/test_failovers.py",
+    "DrillStore": "tests/contracts/test_drills.py",
+    "FaultLine": "tests/brokers/test_fault_line.py",
     "Floor": "one room's own door, handed to web: its room's tests hold it",
     "Helm": "one room's own door, handed to web: its room's tests hold it",
     "OrderStore": "tests/contracts/test_ledger.py",
+    "Rehearsals": "one room's own door, handed to web: its room's tests hold it",
     "RuleStore": "tests/contracts/test_anomaly_store.py",
     "Rulebook": "one room's own door, handed to web: its room's tests hold it",
     "Witness": "its room's tests hold the one that counts; the other one does nothing",

@@ -7,27 +7,18 @@ evening. The exit status is 1 if it took longer than it may, or if anything does
 import json
 import shutil
 import tempfile
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+
+from app.domain.drill import DrillFault
 
 app = typer.Typer(no_args_is_help=True, help="Drills: rehearse a broker's death, and measure it.")
 
 # What issue and design promise with the default confirmation of 8 s.
 SECONDS_MAX: Final = 15.0
 RATE: Final = 100
-
-
-class Fault(StrEnum):
-    """What the broker does from one moment on."""
-
-    DIES = "dies"
-    REFUSES = "refuses"
-    HANGS = "hangs"
-    SWALLOWS = "swallows"
-    ERRS = "errs"
 
 
 @app.callback()
@@ -41,7 +32,7 @@ def _root() -> None:
     "  openbell drill failover --fault hangs --json",
 )
 def failover(
-    fault: Annotated[Fault, typer.Option(help="What the broker does.")] = Fault.DIES,
+    fault: Annotated[DrillFault, typer.Option(help="What the broker does.")] = DrillFault.DIES,
     rate: Annotated[int, typer.Option(min=10, help="Each broker's rate.")] = RATE,
     keep: Annotated[Path | None, typer.Option(help="Keep all files in this directory.")] = None,
     *,

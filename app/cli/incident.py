@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-# Our own reasons to send nothing, once we know: the first failing answer came before them.
-OURS: Final = ("circuit open", "the claim", "claimed under", "the lease", "the route", "halted")
+from app.domain.drill import OURS, TIMED
+
 FIRST_FAILURE: Final = (
     "SELECT at, cause FROM order_events WHERE at >= ? AND (type = 'order.in_doubt'"
     " OR (type = 'order.queued' AND cause LIKE 'not sent: %')) ORDER BY at"
@@ -54,7 +54,7 @@ def incident(ledger: Path, audit: Path, failover: dict[str, Any], injected_ms: f
     failed_ms = _first_failure(ledger, injected_ms)
     steps = {s["state"]: _ms(s["at"]) for s in reversed(failover["steps"])}
     accepted_ms = _first_accepted(audit, failover["route_id"])
-    at = (steps["suspected"], steps["confirmed"], steps["fencing"], accepted_ms)
+    at = (*(steps[state.value] for state in TIMED.values()), accepted_ms)
     times = Times(*((ms - failed_ms) / 1_000 for ms in at))
     return Incident((failed_ms - injected_ms) / 1_000, times, failover)
 

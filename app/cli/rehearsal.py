@@ -9,17 +9,19 @@ The trap is a drill that measures itself: what it polls, and when, is in none of
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from app.brokers.fault_line import switches
 from app.cli.book import reserved_book
 from app.cli.checker import Report, check
 from app.cli.incident import Incident, incident
 from app.cli.stage import Stage
+from app.domain.drill import DrillFault
 
 ROUTE: Final = "XNYS"
 OLD, NEW = "north", "south"
@@ -30,19 +32,8 @@ OVER_S_MAX: Final = 90.0
 ASK_S: Final = 0.2
 GOING_ON: Final = ("reserved", "queued", "sending", "in_doubt", "new", "partially_filled")
 LIVE_TWICE: Final = "P3 live at one broker at most"
-EVERYTHING: Final = ("orders", "cancels", "lookups", "ping")
-# How long each lasts; afterwards the old broker can be asked what became of its orders.
+# Afterwards the old broker can be asked what became of its orders.
 FAULT_S: Final = 30.0
-FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "dies": {"close_before_read": {"for_s": FAULT_S, "on": EVERYTHING}},
-    "refuses": {"refuse_conn": {"for_s": FAULT_S}},
-    "hangs": {"timeout_before_accept": {"d": 60.0, "for_s": FAULT_S, "on": EVERYTHING}},
-    "swallows": {
-        "accept_drop_reply": {"for_s": FAULT_S},
-        "close_before_read": {"for_s": FAULT_S, "on": EVERYTHING[1:]},
-    },
-    "errs": {"http_503": {"for_s": FAULT_S, "on": EVERYTHING}},
-}
 Say = Callable[[str], None]
 
 
@@ -105,7 +96,7 @@ class Rehearsal:
         return self._told(injected, failover)
 
     def _faults(self) -> dict[str, Any]:
-        return {name: dict(switch) for name, switch in FAULTS[self._fault].items()}
+        return switches(DrillFault(self._fault), 1.0, FAULT_S)
 
     def _allow(self) -> None:
         seen = f"/admin/v1/routes/{ROUTE}"

@@ -29,6 +29,7 @@ class Simulated(NamedTuple):
         return {
             "adapter": "http",
             "orders_per_second": self.rate,
+            "drill_url": self.process.url,
             "options": {
                 "url": self.process.url,
                 "secret": self.process.secret,

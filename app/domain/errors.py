@@ -36,6 +36,7 @@ class Code(Enum):
         409,
         "The route leads to the other broker already; only another failover changes that.",
     )
+    DRILL_RUNNING = ("drill-running", 409, "Another drill of this route or broker is not over yet.")
     STALE_EPOCH = ("stale-epoch", 412, "The route has changed its broker since it was looked at.")
     STALE_VERSION = ("stale-version", 412, "If-Match names an older version.")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is larger than the route takes.")
@@ -70,6 +71,11 @@ class Code(Enum):
     )
     TRADING_HALTED = ("trading-halted", 423, "A halt covers this order.")
     PRECHECKS_FAILED = ("prechecks-failed", 422, "The other broker is not fit for this now.")
+    DRILL_REFUSED = (
+        "drill-refused",
+        422,
+        "A drill makes only a simulated broker ill, and in market hours only if it is told to.",
+    )
     IF_MATCH_REQUIRED = ("if-match-required", 428, "This write needs If-Match.")
     QUOTA_EXCEEDED = ("quota-exceeded", 429, "The caller is over its quota.")
     INTERNAL = ("internal-error", 500, "A fault of ours; the request id finds it in the log.")

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, text
 from app import codec
 from app.domain import episode
 from app.domain.anomaly import Anomaly, AnomalyState, AnomalyStep, Finding, Subject, told
+from app.domain.drill import Drill
 from app.domain.episode import Place
 from app.domain.errors import Code, Refused
 from app.domain.records import Actor, Change, Route
 from app.domain.session import Calendar
 from app.domain.values import ulid
-from app.ledger import audit, telling
+from app.ledger import audit, drills, telling
 from app.ledger.control import routes
 from app.ledger.dialect import of
 
@@ -99,13 +100,17 @@ class _Board:
         self._connection = connection
         self._drawn = drawn
         self._routes = routes(connection)
+        self._drills = drills.marking(connection, drawn.now)
         self._standing = {_key(kept.anomaly): kept for kept in standing(connection)}
 
     def note(self, finding: Finding, number: int) -> Anomaly | None:
         key = (finding.rule_id, finding.subject)
         kept = self._standing.get(key)
+        drill = None
+        if kept is None or kept.anomaly.drill:  # what stood open before a drill stays what it is
+            finding, drill = drills.mark_finding(self._drills, finding)
         if kept is None:
-            return None if finding.severity is None else self._open(finding, number)
+            return None if finding.severity is None else self._open(finding, number, drill)
         now = self._drawn.now
         turn = episode.followed(kept.anomaly, finding, kept.told_at, now)
         if turn is None:
@@ -114,10 +119,12 @@ class _Board:
         self._keep(after, turn.step)
         return None if turn.step is None else turn.anomaly
 
-    def _open(self, finding: Finding, number: int) -> Anomaly:
+    def _open(self, finding: Finding, number: int, drill: Drill | None) -> Anomaly:
         now, (one, other) = self._drawn.now, self._drawn.numbers[2 * number : 2 * number + 2]
         going_on = [kept.anomaly for kept in self._standing.values()]
-        incident = episode.incident_of(finding, going_on, self._routes, now)
+        incident = drill and drill.incident_id
+        if incident is None:
+            incident = episode.incident_of(finding, going_on, self._routes, now)
         if incident is None:
             incident = f"in_{ulid(now, other)}"
         place = place_of(finding.subject, self._routes, self._drawn.calendar, now)

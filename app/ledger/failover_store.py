@@ -1,13 +1,17 @@
-"""The record as whoever changes the course sees it: `FailoverStore` of `app/ports.py`.
+"""The record as whoever changes the course sees it, or rehearses that.
 
-It adds the time to `failovers`; each change and the event that tells it are one commit. A fence
-whose answer was lost is read back by the next look at the route, so none is ever asked for twice.
+It is `FailoverStore` and `DrillStore` of `app/ports.py`, and adds the time to `failovers` and
+`drills`; each change and the event that tells it are one commit. A fence whose answer was lost is
+read back by the next look at the route, so none is ever asked for twice.
 """
 
+from sqlalchemy import Connection
+
 from app import crash
+from app.domain.drill import Drill, Drilled
 from app.domain.failover import Failover, Leader, RoutePolicy
 from app.domain.records import Actor
-from app.ledger import failovers
+from app.ledger import drills, failovers
 from app.ledger.edge import Edge
 
 
@@ -52,3 +56,25 @@ class FailoverLedger(Edge):
 
     async def left_behind(self, route_id: str, broker_id: str) -> tuple[int, int]:
         return await self._read(lambda c: failovers.left_behind(c, route_id, broker_id))
+
+    async def start_drill(self, drill: Drill, by: Actor) -> None:
+        now = self._clock.now()
+        await self._write_once(lambda c: drills.start(c, drill, by, now))
+
+    async def end_drill(self, drill_id: str, by: Actor) -> Drill:
+        now = self._clock.now()
+        return await self._write_once(lambda c: drills.end(c, drill_id, by, now))
+
+    async def drills(self, since: int) -> list[Drill]:
+        return await self._read(lambda c: drills.since(c, since))
+
+    async def drill(self, drill_id: str) -> Drill | None:
+        return await self._read(lambda c: drills.one(c, drill_id))
+
+    async def drilled(self, drill: Drill) -> Drilled:
+        def work(connection: Connection) -> Drilled:
+            known = drills.failover_of(connection, drill)
+            failover = None if known is None else failovers.failover(connection, known)
+            return drills.drilled(connection, drill, failover)
+
+        return await self._read(work)

@@ -33,6 +33,7 @@ from app.domain.records import Actor, Change, FenceLost
 from app.domain.values import Outcome
 from app.ledger import attempts, audit, control
 from app.ledger.dialect import Statement
+from app.ledger.drills import mark_failover
 from app.ledger.telling import tell
 
 _POLICIES: Final = text("SELECT document FROM route_policies")
@@ -151,6 +152,8 @@ def note(connection: Connection, after: Failover, authority: Authority, now: int
     control.one_by_one(connection)
     _must_lead(connection, authority, now)
     before = _follows(connection, after)
+    if before is None:
+        after = mark_failover(connection, after, now)
     _put(connection, after)
     _tell(connection, after)
     if isinstance(authority, Actor):
@@ -171,6 +174,8 @@ def fence(
             f"route {route.route_id} is at epoch {route.epoch}, at {route.active_broker}",
             current=route._asdict(),
         )
+    if before is None:
+        after = mark_failover(connection, after, now)
     after = after._replace(epoch=expected + 1)
     _put(connection, after)
     _tell(connection, after)

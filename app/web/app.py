@@ -15,6 +15,7 @@ from app.web.batch import batch_specs
 from app.web.course_specs import course_specs
 from app.web.dials import dial_specs
 from app.web.door import Door
+from app.web.drills import drill_specs
 from app.web.hooks import hook_specs
 from app.web.house import House
 from app.web.metrics import Meters
@@ -79,6 +80,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *alert_hook_specs(house),
         *dial_specs(house),
         *course_specs(house),
+        *drill_specs(house),
         *rate_specs(house),
         *safety_specs(house),
         *anomaly_specs(house),

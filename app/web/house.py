@@ -21,6 +21,7 @@ from app.ports import (
     Helm,
     OrderStore,
     Quotas,
+    Rehearsals,
     Rulebook,
     RuleStore,
 )
@@ -70,5 +71,6 @@ class House:
     days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
     alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
     quotas: Quotas | None = None  # nobody is counted
+    drills: Rehearsals | None = None  # no simulated broker is named
     rulebook: Rulebook | None = None  # nothing is watched here
     hooks: Mapping[str, HookSettings] = field(default_factory=dict)  # by who alarms

@@ -129,6 +129,17 @@ class FailbackWanted(Asked):
     reason: Reason
 
 
+class DrillWanted(Asked):
+    """Whose broker to make ill, how, and for how long."""
+
+    route: BrokerName = Field(description="Its active broker is the one; it must be simulated.")
+    fault: Literal["dies", "refuses", "hangs", "swallows", "errs"] = "dies"
+    fraction: float = Field(1.0, gt=0, le=1, description="The share of requests that meet it.")
+    duration_s: int = Field(30, ge=5, le=600, description="Then the broker is well by itself.")
+    allow_live: bool = Field(False, description="Also while the route's market is open.")
+    reason: Reason
+
+
 class Resolution(Asked):
     """A person's word on a doubt, and what it rests on."""
 
@@ -214,6 +225,12 @@ class FailoversAsked(_Query):
     """What began since then, and whatever goes on."""
 
     route_id: str | None = Field(None, max_length=64)
+    hours: int = Field(24, ge=1, le=24 * 400)
+
+
+class DrillsAsked(_Query):
+    """What began since then."""
+
     hours: int = Field(24, ge=1, le=24 * 400)
 
 

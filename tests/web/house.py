@@ -25,6 +25,7 @@ from app.domain.messages import (
 )
 from app.domain.records import Fence, Settlement
 from app.domain.session import Calendar
+from app.failover.drills import SimulatedDrills
 from app.failover.helm import FailoverHelm
 from app.failover.switch import Grounds
 from app.ledger.anomaly_store import AnomalyLedger
@@ -127,7 +128,21 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) -> Gateway:
+async def nothing() -> list[Anomaly]:
+    return []
+
+
+async def rebuilt() -> int:
+    return 3
+
+
+async def verified() -> list[str]:
+    return []
+
+
+def a_gateway(
+    folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True, drills: bool = True
+) -> Gateway:
     """Build the house one minute before the bell, and open its doors."""
     clock = SteadyClock(now)
     database = Database(None)
@@ -142,15 +157,6 @@ def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) 
 
     async def on_override() -> None:
         overridden.append(clock.now())
-
-    async def nothing() -> list[Anomaly]:
-        return []
-
-    async def rebuilt() -> int:
-        return 3
-
-    async def verified() -> list[str]:
-        return []
 
     house = House(
         desk=desk,
@@ -169,6 +175,7 @@ def a_gateway(folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True) 
                 stands_by=False,
             )
         ),
+        drills=SimulatedDrills(ledger, {}, clock, lambda: CALENDAR) if drills else None,
         floor=floor,
         accounts=SqliteAccountBook(Database(None)),
         bus=bus,
