@@ -586,6 +586,80 @@ class DispatchStore(Protocol):
         """Note that the broker will not cancel these: they go on as they were."""
 
 
+class Session(NamedTuple):
+    """One FIX session in the hands of whoever owns its broker's lane."""
+
+    session_id: str
+    broker_id: str
+    epoch: int  # the lease under which its numbers are written
+
+
+class Numbers(NamedTuple):
+    """The next number each way; every reset begins a new `numbering`."""
+
+    numbering: int
+    next_out: int
+    next_in: int
+
+
+class Outgoing(NamedTuple):
+    """A message that is to be numbered; `broker_order_key` names the order that it would place."""
+
+    type: str
+    broker_order_key: str | None
+    body: str
+
+
+class Placed(NamedTuple):
+    """Under which number an order left, if it left; `lacked`: the broker cannot have that number.
+
+    It has shown so, or the numbering was ended before it got that far.
+    """
+
+    numbering: int
+    number: int
+    lacked: bool
+
+
+class SessionStore(Protocol):
+    """Keeps a session's numbers, and what was numbered, before a byte of it leaves.
+
+    Every change is durable on return and may be asked for again. It names the lease and the
+    numbers that it was made on: who has lost either changes nothing, and raises `FenceLost`.
+    """
+
+    async def open(self, session: Session) -> Numbers:
+        """Return where the session stands; a new one begins at 1 each way."""
+
+    async def append(self, session: Session, at: Numbers, messages: Sequence[Outgoing]) -> Numbers:
+        """Give the messages the numbers from `at.next_out` on, in one commit."""
+
+    async def advance(self, session: Session, at: Numbers, next_in: int) -> Numbers:
+        """Note that everything before `next_in` is dealt with, durably; it never goes back."""
+
+    async def lack(self, session: Session, numbering: int, begin: int, end: int) -> int:
+        """Note that the broker has shown that it lacks these numbers; return how many are new."""
+
+    async def reset(self, session: Session, at: Numbers, to: Numbers, reason: str) -> Numbers:
+        """Begin the next numbering at these numbers, as both sides have agreed."""
+
+    async def reset_by(self, session_id: str, seen: int, by: Actor) -> Numbers:
+        """Begin the next numbering at 1 each way by a person's word, audited.
+
+        `seen` is the numbering that the person saw. Raises `Refused` (not found, stale). Whoever
+        has the session loses it, and opens it anew.
+        """
+
+    async def numbers(self, session_id: str) -> Numbers | None:
+        """Return where a session stands; None if it was never opened."""
+
+    async def placed(self, session_id: str, keys: Sequence[str]) -> dict[str, Placed]:
+        """Return where these orders were numbered last; one that never was has no entry."""
+
+    async def forget(self, session_id: str, before: int, limit: int) -> int:
+        """Drop what was numbered before that instant and is in no doubt; return how many."""
+
+
 class ControlStore(Protocol):
     """The record, as operators see it. Every change is compare-and-set and audited with it."""
 

@@ -37,6 +37,7 @@ class Dialect:
     lock_queue = ""
     is_shared = False  # whether other processes write beside us
     names_parts = True  # whether a day is a table of its own name
+    first_place = 0  # the `place` of the first staged row
 
     def staged(self, parameter: str, columns: Columns) -> str:
         """Return SQL for the rows of a JSON array of arrays; `place` is their order."""
@@ -99,6 +100,7 @@ class _Postgres(Dialect):
     lock_queue = " FOR UPDATE OF d SKIP LOCKED"
     is_shared = True
     names_parts = False
+    first_place = 1
 
     def staged(self, parameter: str, columns: Columns) -> str:
         cells = ", ".join(

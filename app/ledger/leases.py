@@ -34,6 +34,7 @@ _RENEW: Final = Statement(
 )
 _HOLD_LEASE: Final = text("SELECT 1 FROM broker_leases WHERE broker_id = :broker FOR UPDATE")
 _EPOCH: Final = text("SELECT epoch FROM broker_leases WHERE broker_id = :broker")
+_SHARE_EPOCH: Final = text("SELECT epoch FROM broker_leases WHERE broker_id = :broker FOR SHARE")
 _DROP_LEASE: Final = text(
     "UPDATE broker_leases SET expires_at = 0"
     " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
@@ -72,10 +73,15 @@ def hold(connection: Connection, broker_id: str) -> None:
         connection.execute(_HOLD_LEASE, {"broker": broker_id})
 
 
-def must_be(connection: Connection, broker_id: str, epoch: int) -> None:
-    """Raise `FenceLost` unless the broker is at this epoch, which stays so until the commit."""
-    hold(connection, broker_id)
-    if connection.execute(_EPOCH, {"broker": broker_id}).scalar() != epoch:
+def must_be(connection: Connection, broker_id: str, epoch: int, *, shared: bool = False) -> None:
+    """Raise `FenceLost` unless the broker is at this epoch, which stays so until the commit.
+
+    `shared` lets claims of the same owner go on meanwhile.
+    """
+    if not shared:
+        hold(connection, broker_id)
+    found = _SHARE_EPOCH if shared and of(connection).is_shared else _EPOCH
+    if connection.execute(found, {"broker": broker_id}).scalar() != epoch:
         raise FenceLost(f"{broker_id} has another owner than that of epoch {epoch}")
 
 

@@ -1,0 +1,196 @@
+"""The numbers of a FIX session, and what was given one: durable before the bytes leave.
+
+Every change compares the numbers that it was made on and shares the broker's lease until its
+commit, so that of two owners one writes. Asked again after a lost answer it finds its own work and
+leaves it. The trap is the count of a former owner, or of one whose session a person has reset: it
+writes nothing, because two engines on one sequence send two orders under one number.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from app import codec
+from app.domain.errors import Code, Refused
+from app.domain.records import Actor, Change, FenceLost
+from app.ledger import audit, control, leases
+from app.ledger.dialect import Statement
+from app.ports import Numbers, Outgoing, Placed, Session
+
+# A new order, and the one that replaces another: each places an order under its own key.
+_PLACING: Final = "('D', 'G')"
+_BEGIN: Final = text(
+    "INSERT INTO fix_sessions (session_id, broker_id, numbering, next_out, next_in, changed_at,"
+    " reason) VALUES (:session, :broker, 1, 1, 1, :now, 'new') ON CONFLICT DO NOTHING"
+)
+_STANDING: Final = text(
+    "SELECT numbering, next_out, next_in, broker_id FROM fix_sessions WHERE session_id = :session"
+)
+_TAKE: Final = text(
+    "UPDATE fix_sessions SET next_out = :next, changed_at = :now WHERE session_id = :session"
+    " AND numbering = :numbering AND next_out = :first"
+)
+_NEW: Final = {"type": "text", "broker_order_key": "text", "body": "text"}
+_KEEP: Final = Statement(
+    lambda d: (
+        "INSERT INTO fix_messages (session_id, numbering, number, type, broker_order_key, body,"
+        f" written_at, lacked) SELECT {d.given('session', 'text')},"
+        f" {d.given('numbering', 'integer')},"
+        f" {d.given('first', 'integer')} + place - {d.first_place},"
+        f" type, broker_order_key, body, {d.given('now', 'integer')}, 0"
+        f" FROM {d.staged('rows', _NEW)} AS n"
+    )
+)
+_KEPT: Final = text(
+    "SELECT type, broker_order_key, body FROM fix_messages WHERE session_id = :session"
+    " AND numbering = :numbering AND number BETWEEN :first AND :last ORDER BY number"
+)
+_ADVANCE: Final = text(
+    "UPDATE fix_sessions SET next_in = :next, changed_at = :now WHERE session_id = :session"
+    " AND numbering = :numbering AND next_in < :next"
+)
+_LACK: Final = text(
+    "UPDATE fix_messages SET lacked = 1 WHERE session_id = :session AND numbering = :numbering"
+    " AND number BETWEEN :begin AND :end AND lacked = 0"
+)
+_RESET: Final = text(
+    "UPDATE fix_sessions SET numbering = numbering + 1, next_out = :next_out, next_in = :next_in,"
+    " changed_at = :now, reason = :reason WHERE session_id = :session AND numbering = :numbering"
+)
+_PLACED: Final = Statement(
+    lambda d: d.listed(
+        d.array("m.broker_order_key", "m.numbering", "m.number", "m.lacked", "s.numbering"),
+        "(SELECT * FROM fix_messages WHERE session_id = :session"
+        f" AND broker_order_key {d.among('keys')} AND type IN {_PLACING}"
+        " ORDER BY numbering, number) AS m"
+        " JOIN fix_sessions AS s ON s.session_id = m.session_id",
+    )
+)
+_FORGET: Final = text(
+    "DELETE FROM fix_messages WHERE session_id = :session AND (numbering, number) IN"
+    " (SELECT numbering, number FROM fix_messages AS m WHERE session_id = :session"
+    " AND written_at < :before AND NOT EXISTS (SELECT 1 FROM dispatch_inflight AS i"
+    " WHERE i.order_id = substr(m.broker_order_key, 1, 26)"
+    " AND i.broker_order_key = m.broker_order_key)"
+    " ORDER BY numbering, number LIMIT :limit)"
+)
+
+
+def open_session(connection: Connection, session: Session, now: int) -> Numbers:
+    _must_own(connection, session)
+    connection.execute(
+        _BEGIN, {"session": session.session_id, "broker": session.broker_id, "now": now}
+    )
+    standing = connection.execute(_STANDING, {"session": session.session_id}).one()
+    if standing.broker_id != session.broker_id:
+        raise FenceLost(f"session {session.session_id} belongs to broker {standing.broker_id}")
+    return Numbers(*standing[:3])
+
+
+def append(
+    connection: Connection,
+    session: Session,
+    at: Numbers,
+    messages: Sequence[Outgoing],
+    now: int,
+) -> Numbers:
+    """Give them numbers, or find that this very call has done so before."""
+    _must_own(connection, session)
+    after = at._replace(next_out=at.next_out + len(messages))
+    place = {
+        "session": session.session_id,
+        "numbering": at.numbering,
+        "first": at.next_out,
+    }
+    taken = connection.execute(_TAKE, {**place, "next": after.next_out, "now": now})
+    if taken.rowcount == 1:
+        _KEEP.run(connection, **place, rows=codec.text(messages), now=now)
+        return after
+    standing = _standing(connection, session.session_id)
+    kept = connection.execute(_KEPT, {**place, "last": after.next_out - 1})
+    if standing[:2] != after[:2] or [Outgoing(*row) for row in kept] != list(messages):
+        raise FenceLost(f"session {session.session_id} stands at {standing}, not at {at}")
+    return after
+
+
+def advance(
+    connection: Connection, session: Session, at: Numbers, next_in: int, now: int
+) -> Numbers:
+    _must_own(connection, session)
+    values = {"session": session.session_id, "numbering": at.numbering, "next": next_in}
+    if connection.execute(_ADVANCE, {**values, "now": now}).rowcount == 0:
+        standing = _standing(connection, session.session_id)
+        if standing.numbering != at.numbering:
+            raise FenceLost(f"session {session.session_id} stands at {standing}, not at {at}")
+        next_in = standing.next_in
+    return at._replace(next_in=next_in)
+
+
+def lack(connection: Connection, session: Session, numbering: int, begin: int, end: int) -> int:
+    _must_own(connection, session)
+    values = {"session": session.session_id, "numbering": numbering, "begin": begin, "end": end}
+    return connection.execute(_LACK, values).rowcount
+
+
+def reset(
+    connection: Connection, session: Session, at: Numbers, to: Numbers, reason: str, now: int
+) -> Numbers:
+    _must_own(connection, session)
+    after = to._replace(numbering=at.numbering + 1)
+    if not _begin_next(connection, session.session_id, after, reason, now):
+        standing = _standing(connection, session.session_id)
+        if standing != after:
+            raise FenceLost(f"session {session.session_id} stands at {standing}, not at {at}")
+    return after
+
+
+def reset_by(connection: Connection, session_id: str, seen: int, by: Actor, now: int) -> Numbers:
+    control.one_by_one(connection)
+    before = numbers(connection, session_id)
+    if before is None:
+        raise Refused(Code.NOT_FOUND, f"no session {session_id}")
+    after = Numbers(before.numbering + 1, 1, 1)
+    if before.numbering != seen or not _begin_next(connection, session_id, after, by.reason, now):
+        raise Refused(Code.STALE_VERSION, f"expected {seen}, is at numbering {before.numbering}")
+    change = Change("session.reset", f"session/{session_id}", before._asdict(), after._asdict())
+    audit.append(connection, by, change, now)
+    return after
+
+
+def numbers(connection: Connection, session_id: str) -> Numbers | None:
+    found = connection.execute(_STANDING, {"session": session_id}).first()
+    return None if found is None else Numbers(*found[:3])
+
+
+def placed(connection: Connection, session_id: str, keys: Sequence[str]) -> dict[str, Placed]:
+    """Return the last place of each: what is read later stands over what was before."""
+    values: dict[str, Any] = {"session": session_id, "keys": codec.text(keys)}
+    found = codec.decode(_PLACED.run(connection, **values).scalar_one())
+    return {
+        key: Placed(numbering, number, bool(lacked) or numbering < current)
+        for key, numbering, number, lacked, current in sorted(found)
+    }
+
+
+def forget(connection: Connection, session_id: str, before: int, limit: int) -> int:
+    values = {"session": session_id, "before": before, "limit": limit}
+    return connection.execute(_FORGET, values).rowcount
+
+
+def _begin_next(
+    connection: Connection, session_id: str, after: Numbers, reason: str, now: int
+) -> bool:
+    values = after._asdict() | {"numbering": after.numbering - 1, "session": session_id}
+    return connection.execute(_RESET, {**values, "reason": reason, "now": now}).rowcount == 1
+
+
+def _standing(connection: Connection, session_id: str) -> Numbers:
+    found = numbers(connection, session_id)
+    if found is None:
+        raise FenceLost(f"session {session_id} was never opened")
+    return found
+
+
+def _must_own(connection: Connection, session: Session) -> None:
+    leases.must_be(connection, session.broker_id, session.epoch, shared=True)

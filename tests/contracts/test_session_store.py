@@ -1,0 +1,194 @@
+"""What `SessionStore` promises, on every implementation of the record."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import pytest
+
+from app.domain.errors import Code, Refused
+from app.domain.messages import Unknown
+from app.domain.records import FenceLost, Settlement
+from app.ledger.session_store import SessionLedger
+from app.ports import Numbers, Outgoing, Placed, Session, SessionStore
+from tests.builders import NOW
+from tests.contracts.record import KIM, Shop, shop
+
+__all__ = ["shop"]
+
+ID: Final = "FIX.4.4:OPENBELL->NORTH"
+FIRST: Final = Numbers(1, 1, 1)
+HEARTBEAT: Final = Outgoing("0", None, "[]")
+
+
+def store_of(shop: Shop) -> SessionStore:
+    return SessionLedger(shop.store._database, shop.clock)  # type: ignore[attr-defined]
+
+
+def owned(shop: Shop, holder: str = "me", broker_id: str = "north") -> Session:
+    return Session(ID, broker_id, shop.run(shop.store.take_lease(broker_id, holder, 10_000)))
+
+
+def orders(*keys: str) -> list[Outgoing]:
+    return [Outgoing("D", key, f'[[11,"{key}"]]') for key in keys]
+
+
+def keys_of(messages: Sequence[Outgoing]) -> list[str]:
+    return [m.broker_order_key or "" for m in messages]
+
+
+def test_a_new_session_begins_at_one_and_an_old_one_where_it_stood(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    assert shop.run(store.numbers(ID)) is None
+    at = shop.run(store.open(session))
+    shop.run(store.append(session, at, [HEARTBEAT, HEARTBEAT]))
+    shop.run(store.advance(session, at, 5))
+
+    assert at == FIRST
+    assert shop.run(store.open(owned(shop))) == Numbers(1, 3, 5)
+    assert shop.run(store.numbers(ID)) == Numbers(1, 3, 5)
+
+
+def test_a_session_is_of_one_broker(shop: Shop) -> None:
+    store = store_of(shop)
+    shop.run(store.open(owned(shop)))
+    with pytest.raises(FenceLost):
+        shop.run(store.open(owned(shop, broker_id="south")))
+
+
+def test_a_batch_takes_numbers_in_its_order(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    at = shop.run(store.open(session))
+    batch = [HEARTBEAT, *orders(*(f"k-{n:03}" for n in range(250)))]
+    after = shop.run(store.append(session, at, batch))
+    again = shop.run(store.append(session, after, orders("l-1")))
+
+    assert (after, again) == (Numbers(1, 252, 1), Numbers(1, 253, 1))
+    found = shop.run(store.placed(ID, [*keys_of(batch), "l-1"]))
+    assert {key: place.number for key, place in found.items()} == {
+        **{f"k-{n:03}": n + 2 for n in range(250)},
+        "l-1": 252,
+    }
+
+
+def test_asked_again_an_append_finds_its_own_work(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    at = shop.run(store.open(session))
+    once = shop.run(store.append(session, at, orders("a", "b")))
+    twice = shop.run(store.append(session, at, orders("a", "b")))
+    with pytest.raises(FenceLost):
+        shop.run(store.append(session, at, orders("a", "c")))
+    with pytest.raises(FenceLost):
+        shop.run(store.append(session, at, orders("a")))
+
+    assert once == twice == Numbers(1, 3, 1)
+    assert shop.run(store.placed(ID, ["c"])) == {}
+
+
+def test_who_lost_the_lease_writes_no_number(shop: Shop) -> None:
+    store, former = store_of(shop), owned(shop, "former")
+    at = shop.run(store.open(former))
+    shop.passes(20_000)
+    now = owned(shop, "now")
+    for refused in (
+        lambda: store.open(former),
+        lambda: store.append(former, at, orders("a")),
+        lambda: store.advance(former, at, 2),
+        lambda: store.lack(former, 1, 1, 9),
+        lambda: store.reset(former, at, FIRST, "they asked"),
+    ):
+        with pytest.raises(FenceLost):
+            shop.run(refused())
+
+    assert shop.run(store.open(now)) == FIRST
+    assert shop.run(store.append(now, at, orders("a"))) == Numbers(1, 2, 1)
+
+
+def test_what_came_in_never_goes_back(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    at = shop.run(store.open(session))
+    moved = shop.run(store.advance(session, at, 7))
+    late = shop.run(store.advance(session, at, 3))
+
+    assert (moved.next_in, late.next_in) == (7, 7)
+    assert shop.run(store.numbers(ID)) == Numbers(1, 1, 7)
+
+
+def test_a_number_is_lacked_when_the_broker_showed_it(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    at = shop.run(store.open(session))
+    shop.run(store.append(session, at, orders("a", "b", "c")))
+    assert shop.run(store.lack(session, 1, 2, 2)) == 1
+    assert shop.run(store.lack(session, 1, 2, 9)) == 1
+
+    assert shop.run(store.placed(ID, ["a", "b", "c", "d"])) == {
+        "a": Placed(1, 1, lacked=False),
+        "b": Placed(1, 2, lacked=True),
+        "c": Placed(1, 3, lacked=True),
+    }
+
+
+def test_a_reset_ends_every_number_before_it(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    at = shop.run(store.open(session))
+    before = shop.run(store.append(session, at, orders("a")))
+    after = shop.run(store.reset(session, before, FIRST._replace(next_in=2), "they asked"))
+    again = shop.run(store.reset(session, before, FIRST._replace(next_in=2), "they asked"))
+    with pytest.raises(FenceLost):
+        shop.run(store.append(session, before, orders("b")))
+    with pytest.raises(FenceLost):
+        shop.run(store.advance(session, before, 9))
+    shop.run(store.append(session, after, orders("b")))
+
+    assert after == again == Numbers(2, 1, 2)
+    assert shop.run(store.placed(ID, ["a", "b"])) == {
+        "a": Placed(1, 1, lacked=True),
+        "b": Placed(2, 1, lacked=False),
+    }
+    assert shop.run(shop.store.audit(0, 10)) == []
+
+
+def test_a_person_resets_what_he_saw_and_it_is_audited(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    with pytest.raises(Refused) as unknown:
+        shop.run(store.reset_by(ID, 1, KIM))
+    at = shop.run(store.open(session))
+    before = shop.run(store.append(session, at, orders("a")))
+    after = shop.run(store.reset_by(ID, 1, KIM))
+    with pytest.raises(Refused) as stale:
+        shop.run(store.reset_by(ID, 1, KIM))
+    with pytest.raises(FenceLost):
+        shop.run(store.append(session, before, orders("b")))
+
+    assert (unknown.value.code, stale.value.code) == (Code.NOT_FOUND, Code.STALE_VERSION)
+    assert after == shop.run(store.numbers(ID)) == Numbers(2, 1, 1)
+    (row,) = shop.run(shop.store.audit(0, 10))
+    assert (row["actor"], row["action"], row["resource"], row["reason"]) == (
+        "kim",
+        "session.reset",
+        f"session/{ID}",
+        "because",
+    )
+
+
+def test_what_only_asks_or_cancels_places_nothing(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    at = shop.run(store.open(session))
+    shop.run(store.append(session, at, [Outgoing("H", "a", "[]"), Outgoing("F", "a", "[]")]))
+
+    assert shop.run(store.placed(ID, ["a"])) == {}
+
+
+def test_what_is_old_is_dropped_unless_it_is_in_doubt(shop: Shop) -> None:
+    store, doubtful = store_of(shop), shop.sending("c-1")
+    key = doubtful.broker_order_key
+    shop.run(shop.store.settle([Settlement(key, Unknown("?"), 7)]))
+    session = owned(shop)
+    at = shop.run(store.open(session))
+    at = shop.run(store.append(session, at, [*orders("a", key, "b"), HEARTBEAT]))
+    shop.clock.at += 1_000
+    shop.run(store.append(session, at, orders("c")))
+
+    assert shop.run(store.forget(ID, NOW, 10)) == 0
+    assert shop.run(store.forget(ID, NOW + 1_000, 2)) == 2
+    assert shop.run(store.forget(ID, NOW + 1_000, 10)) == 1
+    assert set(shop.run(store.placed(ID, ["a", "b", "c", key]))) == {key, "c"}
