@@ -5,7 +5,7 @@ A room that needs the outside, or a neighbour, names a Protocol here and is hand
 it. The trap it avoids: a double that drifts from the thing it doubles.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -93,6 +93,48 @@ class Broker(Protocol):
 
     async def close(self) -> None:
         """Close idle connections. What is on the wire stays unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatus:
+    """A broker's session in one look. Instants are milliseconds since 1970 UTC."""
+
+    session_id: str
+    state: str  # logged_on, connecting, waiting, refused, closed (no window), standing_by
+    why: str | None
+    host: str | None
+    since: int  # when it came to this state
+    numbering: int
+    next_out: int
+    next_in: int
+    last_out_at: int | None
+    last_in_at: int | None
+    alarm: str | None  # the last thing that a person should have heard of
+
+
+class LiveBroker(Broker, Protocol):
+    """A broker whose orders and reports share one session, run by whoever owns its lane."""
+
+    async def run(self, standing: "Standing") -> None:
+        """Hold the session for ever while the lane is ours; log out when cancelled.
+
+        A report is published before the broker may think that we have it.
+        """
+
+    def session(self) -> SessionStatus | None:
+        """Return how the session stands; None before `run`."""
+
+    async def log_out(self, reason: str) -> None:
+        """End the connection politely; the next one is made as after any loss."""
+
+
+class Standing(NamedTuple):
+    """What a broker's session stands on: its record, the bus, and the lane's lease."""
+
+    sessions: "SessionStore"
+    publish: Callable[[Sequence[ExecutionReport]], Awaitable[None]]  # durable on return
+    epoch: Callable[[], int]  # 0 while another process owns the broker
+    is_sure: Callable[[], bool]  # whether what is written now is written by the owner
 
 
 class Event(NamedTuple):
@@ -586,7 +628,7 @@ class DispatchStore(Protocol):
         """Note that the broker will not cancel these: they go on as they were."""
 
 
-class Session(NamedTuple):
+class SessionOwner(NamedTuple):
     """One FIX session in the hands of whoever owns its broker's lane."""
 
     session_id: str
@@ -628,19 +670,21 @@ class SessionStore(Protocol):
     numbers that it was made on: who has lost either changes nothing, and raises `FenceLost`.
     """
 
-    async def open(self, session: Session) -> Numbers:
+    async def open(self, session: SessionOwner) -> Numbers:
         """Return where the session stands; a new one begins at 1 each way."""
 
-    async def append(self, session: Session, at: Numbers, messages: Sequence[Outgoing]) -> Numbers:
+    async def append(
+        self, session: SessionOwner, at: Numbers, messages: Sequence[Outgoing]
+    ) -> Numbers:
         """Give the messages the numbers from `at.next_out` on, in one commit."""
 
-    async def advance(self, session: Session, at: Numbers, next_in: int) -> Numbers:
+    async def advance(self, session: SessionOwner, at: Numbers, next_in: int) -> Numbers:
         """Note that everything before `next_in` is dealt with, durably; it never goes back."""
 
-    async def lack(self, session: Session, numbering: int, begin: int, end: int) -> int:
+    async def lack(self, session: SessionOwner, numbering: int, begin: int, end: int) -> int:
         """Note that the broker has shown that it lacks these numbers; return how many are new."""
 
-    async def reset(self, session: Session, at: Numbers, to: Numbers, reason: str) -> Numbers:
+    async def reset(self, session: SessionOwner, at: Numbers, to: Numbers, reason: str) -> Numbers:
         """Begin the next numbering at these numbers, as both sides have agreed."""
 
     async def reset_by(self, session_id: str, seen: int, by: Actor) -> Numbers:
@@ -655,6 +699,9 @@ class SessionStore(Protocol):
 
     async def placed(self, session_id: str, keys: Sequence[str]) -> dict[str, Placed]:
         """Return where these orders were numbered last; one that never was has no entry."""
+
+    async def orders(self, keys: Sequence[str]) -> dict[str, Order]:
+        """Return the orders of these attempts: what a question or a cancel has to name."""
 
     async def forget(self, session_id: str, before: int, limit: int) -> int:
         """Drop what was numbered before that instant and is in no doubt; return how many."""

@@ -141,7 +141,7 @@ LINES_PER_MODULE_MAX = 300
 LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
-    "app/ports.py": (720, "every seam on one page, and most of it is contracts in prose"),
+    "app/ports.py": (770, "every seam on one page, and most of it is contracts in prose"),
     "app/wiring.py": (440, "the only place that constructs anything, for every role"),
     "tests/scenarios/floor.py": (310, "the verbs of every story, found by their names"),
     "app/dispatch/circuit.py": (
@@ -165,6 +165,7 @@ CONTRACTS = {
     "FaultLine": "tests/brokers/test_fault_line.py",
     "Floor": "one room's own door, handed to web: its room's tests hold it",
     "Helm": "one room's own door, handed to web: its room's tests hold it",
+    "LiveBroker": "tests/brokers/fix/test_fix_broker.py",
     "OrderStore": "tests/contracts/test_ledger.py",
     "Rehearsals": "one room's own door, handed to web: its room's tests hold it",
     "RuleStore": "tests/contracts/test_anomaly_store.py",

@@ -13,10 +13,12 @@ from sqlalchemy import Connection, text
 
 from app import codec
 from app.domain.errors import Code, Refused
+from app.domain.order import Order
 from app.domain.records import Actor, Change, FenceLost
-from app.ledger import audit, control, leases
+from app.domain.values import order_id_of
+from app.ledger import audit, control, leases, rows
 from app.ledger.dialect import Statement
-from app.ports import Numbers, Outgoing, Placed, Session
+from app.ports import Numbers, Outgoing, Placed, SessionOwner
 
 # A new order, and the one that replaces another: each places an order under its own key.
 _PLACING: Final = "('D', 'G')"
@@ -77,7 +79,7 @@ _FORGET: Final = text(
 )
 
 
-def open_session(connection: Connection, session: Session, now: int) -> Numbers:
+def open_session(connection: Connection, session: SessionOwner, now: int) -> Numbers:
     _must_own(connection, session)
     connection.execute(
         _BEGIN, {"session": session.session_id, "broker": session.broker_id, "now": now}
@@ -90,7 +92,7 @@ def open_session(connection: Connection, session: Session, now: int) -> Numbers:
 
 def append(
     connection: Connection,
-    session: Session,
+    session: SessionOwner,
     at: Numbers,
     messages: Sequence[Outgoing],
     now: int,
@@ -115,7 +117,7 @@ def append(
 
 
 def advance(
-    connection: Connection, session: Session, at: Numbers, next_in: int, now: int
+    connection: Connection, session: SessionOwner, at: Numbers, next_in: int, now: int
 ) -> Numbers:
     _must_own(connection, session)
     values = {"session": session.session_id, "numbering": at.numbering, "next": next_in}
@@ -127,14 +129,16 @@ def advance(
     return at._replace(next_in=next_in)
 
 
-def lack(connection: Connection, session: Session, numbering: int, begin: int, end: int) -> int:
+def lack(
+    connection: Connection, session: SessionOwner, numbering: int, begin: int, end: int
+) -> int:
     _must_own(connection, session)
     values = {"session": session.session_id, "numbering": numbering, "begin": begin, "end": end}
     return connection.execute(_LACK, values).rowcount
 
 
 def reset(
-    connection: Connection, session: Session, at: Numbers, to: Numbers, reason: str, now: int
+    connection: Connection, session: SessionOwner, at: Numbers, to: Numbers, reason: str, now: int
 ) -> Numbers:
     _must_own(connection, session)
     after = to._replace(numbering=at.numbering + 1)
@@ -173,6 +177,12 @@ def placed(connection: Connection, session_id: str, keys: Sequence[str]) -> dict
     }
 
 
+def orders(connection: Connection, keys: Sequence[str]) -> dict[str, Order]:
+    ids = {key: order_id for key in keys if (order_id := order_id_of(key))}
+    found = rows.by_ids(connection, ids.values())
+    return {key: found[order_id] for key, order_id in ids.items() if order_id in found}
+
+
 def forget(connection: Connection, session_id: str, before: int, limit: int) -> int:
     values = {"session": session_id, "before": before, "limit": limit}
     return connection.execute(_FORGET, values).rowcount
@@ -192,5 +202,5 @@ def _standing(connection: Connection, session_id: str) -> Numbers:
     return found
 
 
-def _must_own(connection: Connection, session: Session) -> None:
+def _must_own(connection: Connection, session: SessionOwner) -> None:
     leases.must_be(connection, session.broker_id, session.epoch, shared=True)

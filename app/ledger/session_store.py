@@ -7,20 +7,23 @@ is a pause, and the session's own time-outs decide whether it outlives that.
 from collections.abc import Sequence
 
 from app import crash
+from app.domain.order import Order
 from app.domain.records import Actor
 from app.ledger import fix_sessions
 from app.ledger.edge import Edge
-from app.ports import Numbers, Outgoing, Placed, Session
+from app.ports import Numbers, Outgoing, Placed, SessionOwner
 
 
 class SessionLedger(Edge):
     """Numbers what leaves, and remembers what came."""
 
-    async def open(self, session: Session) -> Numbers:
+    async def open(self, session: SessionOwner) -> Numbers:
         now = self._clock.now()
         return await self._write(lambda c: fix_sessions.open_session(c, session, now))
 
-    async def append(self, session: Session, at: Numbers, messages: Sequence[Outgoing]) -> Numbers:
+    async def append(
+        self, session: SessionOwner, at: Numbers, messages: Sequence[Outgoing]
+    ) -> Numbers:
         now = self._clock.now()
         after = await self._write(
             lambda c: fix_sessions.append(c, session, at, messages, now), "fix.before_number"
@@ -28,7 +31,7 @@ class SessionLedger(Edge):
         crash.point("fix.after_number")
         return after
 
-    async def advance(self, session: Session, at: Numbers, next_in: int) -> Numbers:
+    async def advance(self, session: SessionOwner, at: Numbers, next_in: int) -> Numbers:
         now = self._clock.now()
         after = await self._write(
             lambda c: fix_sessions.advance(c, session, at, next_in, now), "fix.before_advance"
@@ -36,10 +39,10 @@ class SessionLedger(Edge):
         crash.point("fix.after_advance")
         return after
 
-    async def lack(self, session: Session, numbering: int, begin: int, end: int) -> int:
+    async def lack(self, session: SessionOwner, numbering: int, begin: int, end: int) -> int:
         return await self._write(lambda c: fix_sessions.lack(c, session, numbering, begin, end))
 
-    async def reset(self, session: Session, at: Numbers, to: Numbers, reason: str) -> Numbers:
+    async def reset(self, session: SessionOwner, at: Numbers, to: Numbers, reason: str) -> Numbers:
         now = self._clock.now()
         return await self._write(lambda c: fix_sessions.reset(c, session, at, to, reason, now))
 
@@ -52,6 +55,9 @@ class SessionLedger(Edge):
 
     async def placed(self, session_id: str, keys: Sequence[str]) -> dict[str, Placed]:
         return await self._read(lambda c: fix_sessions.placed(c, session_id, keys))
+
+    async def orders(self, keys: Sequence[str]) -> dict[str, Order]:
+        return await self._read(lambda c: fix_sessions.orders(c, keys))
 
     async def forget(self, session_id: str, before: int, limit: int) -> int:
         return await self._write(lambda c: fix_sessions.forget(c, session_id, before, limit))

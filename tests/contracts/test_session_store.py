@@ -9,7 +9,7 @@ from app.domain.errors import Code, Refused
 from app.domain.messages import Unknown
 from app.domain.records import FenceLost, Settlement
 from app.ledger.session_store import SessionLedger
-from app.ports import Numbers, Outgoing, Placed, Session, SessionStore
+from app.ports import Numbers, Outgoing, Placed, SessionOwner, SessionStore
 from tests.builders import NOW
 from tests.contracts.record import KIM, Shop, shop
 
@@ -24,8 +24,8 @@ def store_of(shop: Shop) -> SessionStore:
     return SessionLedger(shop.store._database, shop.clock)  # type: ignore[attr-defined]
 
 
-def owned(shop: Shop, holder: str = "me", broker_id: str = "north") -> Session:
-    return Session(ID, broker_id, shop.run(shop.store.take_lease(broker_id, holder, 10_000)))
+def owned(shop: Shop, holder: str = "me", broker_id: str = "north") -> SessionOwner:
+    return SessionOwner(ID, broker_id, shop.run(shop.store.take_lease(broker_id, holder, 10_000)))
 
 
 def orders(*keys: str) -> list[Outgoing]:
@@ -176,6 +176,15 @@ def test_what_only_asks_or_cancels_places_nothing(shop: Shop) -> None:
     shop.run(store.append(session, at, [Outgoing("H", "a", "[]"), Outgoing("F", "a", "[]")]))
 
     assert shop.run(store.placed(ID, ["a"])) == {}
+
+
+def test_a_key_leads_to_its_order(shop: Shop) -> None:
+    store, claimed = store_of(shop), shop.sending("c-1")
+    key = claimed.broker_order_key
+    found = shop.run(store.orders([key, "no key", f"{'0' * 26}01"]))
+
+    assert list(found) == [key]
+    assert (found[key].symbol, found[key].order_id) == ("AAPL", key[:26])
 
 
 def test_what_is_old_is_dropped_unless_it_is_in_doubt(shop: Shop) -> None:
