@@ -1,0 +1,97 @@
+"""The numbers of a session as one connection has them, and what is noted of what came in.
+
+The inbox works beside the reading, in order: reports are published durably, then the inbound
+number moves durably, for as much as has come meanwhile in one go. A crash between the two makes
+the broker say it again, and applying is idempotent. The trap is the other order: the broker then
+believes that we have a fill which nobody wrote down.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from app import crash
+from app.brokers.fix.commands import Advance, Lacking
+from app.domain.messages import ExecutionReport
+from app.ports import Numbers, Outgoing, SessionOwner, Standing
+
+# Whoever reads waits when so much is not on disk yet: then the broker's own queue holds the rest.
+WAITING_MAX: Final = 10_000
+
+
+class Register:
+    """The next numbers under one lease: each change is durable before it is believed."""
+
+    def __init__(self, standing: Standing, owner: SessionOwner, at: Numbers) -> None:
+        self.standing = standing
+        self.owner = owner
+        self.at = at
+
+    async def number(self, messages: Sequence[Outgoing]) -> None:
+        """Give them the next numbers, in one commit."""
+        after = await self.standing.sessions.append(self.owner, self.at, messages)
+        self.at = self.at._replace(next_out=after.next_out)
+
+    async def advance(self, next_in: int) -> None:
+        after = await self.standing.sessions.advance(self.owner, self.at, next_in)
+        self.at = self.at._replace(next_in=after.next_in)
+
+    async def lack(self, lacking: Lacking) -> None:
+        numbering = self.at.numbering
+        await self.standing.sessions.lack(self.owner, numbering, lacking.begin, lacking.end)
+
+    async def reset(self, reason: str) -> None:
+        first = Numbers(0, 1, 1)
+        self.at = await self.standing.sessions.reset(self.owner, self.at, first, reason)
+
+
+class Inbox:
+    """What was heard and is not on disk yet, in its order."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._heard: list[Sequence[ExecutionReport] | Advance | Lacking] = []
+        self._something = asyncio.Event()
+        self._nothing = asyncio.Event()
+        self._nothing.set()
+
+    def put(self, heard: Sequence[ExecutionReport] | Advance | Lacking) -> None:
+        self._heard.append(heard)
+        self._nothing.clear()
+        self._something.set()
+
+    async def flushed(self) -> None:
+        """Return when everything that was put is on disk."""
+        await self._nothing.wait()
+
+    async def room(self) -> None:
+        """Return when more may be read."""
+        if len(self._heard) >= WAITING_MAX:
+            await self.flushed()
+
+    async def run(self) -> None:
+        """Keep for ever."""
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            taken, self._heard = self._heard, []
+            await self._keep(taken)
+            if not self._heard:
+                self._nothing.set()
+
+    async def _keep(self, taken: Sequence[Sequence[ExecutionReport] | Advance | Lacking]) -> None:
+        reports: list[ExecutionReport] = []
+        next_in = 0
+        for heard in taken:
+            match heard:
+                case Advance():
+                    next_in = heard.next_in
+                case Lacking():
+                    await self._register.lack(heard)
+                case _:
+                    reports += heard
+        if reports:
+            await self._register.standing.publish(reports)
+            crash.point("fix.after_deliver")
+        if next_in:
+            await self._register.advance(next_in)

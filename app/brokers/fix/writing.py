@@ -1,0 +1,187 @@
+"""The one writer of a connection: take all that waits, number it in one commit, write it at once.
+
+Orders gather while a commit runs, so one disk flush carries as many as the line is fast. After
+the commit stand the last checks, and between them and the write nothing is awaited: the lease, the
+session's own law, whether anybody still waits for it, and the broker's contract, counted here as
+bytes leave. The trap is a commit that stalls: what gathered meanwhile would leave in one burst
+above the contract, so the line waits until its own last second has room.
+
+A number that was given and may not leave after all is written as a gap fill in its place.
+"""
+
+import asyncio
+from asyncio import StreamWriter
+from typing import Final, NamedTuple
+
+from app import codec, crash
+from app.brokers.fix import frame, tags
+from app.brokers.fix.commands import Disconnect, Fill, Identity, Instant, ResetNumbers, Send
+from app.brokers.fix.machine import Session
+from app.brokers.fix.options import LineOptions
+from app.brokers.fix.outbox import SECOND_NS, Administrative, LastSecond, Outbox, Post
+from app.brokers.fix.register import Inbox, Register
+from app.clock import Clock
+from app.ports import Outgoing
+
+# A log-on carries these, and what is numbered is kept for days: they are not.
+SECRET: Final = frozenset({tags.USERNAME, tags.PASSWORD})
+# What a limit on new orders and cancels speaks of: whatever may move an order.
+ORDERING: Final = frozenset({"D", "F", "G", "E"})
+
+
+class Over(Exception):
+    """The connection is over; says why."""
+
+
+class Ground(NamedTuple):
+    """What one line stands on, whichever connection it has."""
+
+    identity: Identity
+    options: LineOptions
+    clock: Clock
+    machine: Session
+    outbox: Outbox
+    rate: LastSecond
+
+    def instant(self) -> Instant:
+        return Instant(self.clock.now(), self.clock.monotonic_ns() // 1_000_000)
+
+
+class Writing:
+    """What leaves on one connection, in the order of its numbers."""
+
+    def __init__(
+        self, ground: Ground, register: Register, inbox: Inbox, stream: StreamWriter
+    ) -> None:
+        self._ground = ground
+        self._register = register
+        self._inbox = inbox
+        self._stream = stream
+        self._numbered: list[Post] = []  # and not written yet
+        self._pending = bytearray()
+        self._pending_posts: list[Post] = []
+        self._pending_numbers: list[int | None] = []
+        self._pending_cost = 0
+        self.waiting: dict[int, Post] = {}  # written, by number; nobody has answered yet
+        self.reset = asyncio.Event()
+        self.last_at: int | None = None
+
+    async def run(self) -> None:
+        """Write for ever, until `Over`."""
+        while True:
+            await self._ground.outbox.wait()
+            taken = self._ground.outbox.take(posts=self._ground.machine.may_send)
+            match taken:
+                case []:
+                    continue
+                case [ResetNumbers(reason)]:
+                    await self._inbox.flushed()
+                    await self._register.reset(reason)
+                    self.reset.set()
+                case _:
+                    await self._leave(taken)
+
+    def given_up(self) -> list[Post]:
+        """Return what will never be answered on this connection, written or not."""
+        posts = [*self._numbered, *self.waiting.values()]
+        self._numbered, self.waiting = [], {}
+        return posts
+
+    async def _leave(self, taken: list[Administrative | Post]) -> None:
+        number = self._register.at.next_out
+        messages = [item for item in taken if isinstance(item, Send | Post)]
+        self._numbered = [item for item in messages if isinstance(item, Post)]
+        if messages:
+            await self._register.number([_outgoing(item) for item in messages])
+        for item in taken:
+            match item:
+                case Post():
+                    await self._write_post(item, number)
+                    number += 1
+                case Send():
+                    self._put(item.type, number, item.fields)
+                    number += 1
+                case Fill():
+                    self._fill(item.begin, item.before or number)
+                case Disconnect():
+                    await self._flush()
+                    raise Over(item.reason)
+                case ResetNumbers():
+                    raise AssertionError("a reset is taken alone")
+        await self._flush()
+        self._numbered = []
+
+    async def _write_post(self, post: Post, number: int) -> None:
+        ground = self._ground
+        while wait_ns := ground.rate.wait_ns(ground.clock.monotonic_ns()):
+            await self._flush()
+            await asyncio.sleep(wait_ns / SECOND_NS)
+        standing, owner = self._register.standing, self._register.owner
+        if not standing.is_sure() or standing.epoch() != owner.epoch:
+            raise Over("the lease is running out")
+        if post.withdrawn or not ground.machine.may_send:
+            self._skip(post, number, "it could not leave in time")
+            return
+        try:
+            self._put(post.type, number, post.fields)
+        except frame.Unwritable as e:
+            self._skip(post, number, str(e))
+            return
+        post.number = number
+        self._pending_posts.append(post)
+
+    def _skip(self, post: Post, number: int, why: str) -> None:
+        fields = ((tags.GAP_FILL, "Y"), (tags.NEW_NUMBER, str(number + 1)))
+        self._put(tags.SEQUENCE_RESET, number, fields)
+        self._numbered.remove(post)
+        post.on_lost(post, why)
+
+    def _fill(self, begin: int, before: int) -> None:
+        fields = ((tags.GAP_FILL, "Y"), (tags.NEW_NUMBER, str(before)))
+        now = self._ground.clock.now()
+        identity = self._ground.identity
+        self._pending += frame.write(identity, tags.SEQUENCE_RESET, begin, fields, now, True)
+        self._pending_numbers.append(None)
+        self._count(tags.SEQUENCE_RESET)
+
+    def _put(self, type_: str, number: int, fields: tuple[tuple[int, str], ...]) -> None:
+        now = self._ground.clock.now()
+        self._pending += frame.write(self._ground.identity, type_, number, fields, now)
+        self._pending_numbers.append(number)
+        self._count(type_)
+
+    def _count(self, type_: str) -> None:
+        if self._ground.options.counts_all or type_ in ORDERING:
+            self._ground.rate.left(1, self._ground.clock.monotonic_ns())
+
+    async def _flush(self) -> None:
+        """Write what is pending. From the first line to the write nothing is awaited."""
+        if not self._pending:
+            return
+        if self._stream.is_closing():
+            raise Over("the connection was closed")
+        posts, numbers, data = self._pending_posts, self._pending_numbers, bytes(self._pending)
+        self._pending_posts, self._pending_numbers = [], []
+        self._pending.clear()
+        for post in posts:
+            post.written = True
+            assert post.number is not None
+            self.waiting[post.number] = post
+        self._numbered = [post for post in self._numbered if not post.written]
+        crash.point("fix.before_write")
+        self._stream.write(data)
+        crash.point("fix.after_write")
+        instant = self._ground.instant()
+        self.last_at = instant.wall_ms
+        for number in numbers:
+            self._ground.machine.wrote(instant, number)
+        try:
+            await self._stream.drain()
+        except OSError as e:
+            raise Over(f"{type(e).__name__} while writing") from e
+
+
+def _outgoing(item: Send | Post) -> Outgoing:
+    fields = [field for field in item.fields if field[0] not in SECRET]
+    key = item.key if isinstance(item, Post) else None
+    return Outgoing(item.type, key, codec.text(fields))

@@ -1,0 +1,169 @@
+"""What a plain counterpart remembers, and how it answers orders: one word of a script for each.
+
+`new` `fill` `pending` `silent` `swallow` (the number was taken, the order lost) `drop` (it falls
+over with the order in hand) `new_drop` `fill_drop` `reject` `business` `throttle` `refuse`.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import simplefix  # type: ignore[import-untyped]  # it carries no types
+
+STAMP = "20260302-14:30:00.000"
+
+Fields = Sequence[tuple[int, object]]
+
+
+@dataclass
+class Audited:
+    """One application message as it came."""
+
+    type: str
+    number: int
+    key: str
+    possible_duplicate: bool
+    at: float = 0.0
+
+
+@dataclass
+class Book:
+    """What outlives connections: numbers, orders, and everything that was ever sent."""
+
+    next_in: int = 1
+    next_out: int = 1
+    sent: list[tuple[int, str, Fields]] = field(default_factory=list)
+    orders: dict[str, dict[str, str]] = field(default_factory=dict)
+    audit: list[Audited] = field(default_factory=list)
+    script: list[str] = field(default_factory=list)
+    fills: bool = False
+    logon_words: str | None = None  # refuse a logon with these
+    asks_again: bool = True  # whether it asks for numbers that it lacks
+    logons: int = 0
+    executions: int = 0
+    file: Path | None = None
+
+    def note(self, audited: Audited) -> None:
+        self.audit.append(audited)
+        if self.file is not None:
+            with self.file.open("a") as f:
+                f.write(json.dumps(vars(audited)) + "\n")
+
+    def keys(self, type_: str = "D") -> list[str]:
+        return [a.key for a in self.audit if a.type == type_]
+
+
+class Market:
+    """How one connection's orders are answered."""
+
+    def __init__(self, book: Book, send: Callable[[str, Fields], None]) -> None:
+        self.book = book
+        self.send = send
+
+    def take(self, kind: str, message: simplefix.FixMessage) -> bool:
+        """Answer one application message; return False to fall over."""
+        match kind:
+            case "D":
+                return self._order(message)
+            case "F":
+                self._cancel(message)
+            case "H":
+                self._status(message)
+            case _:
+                pass
+        return True
+
+    def _order(self, message: simplefix.FixMessage) -> bool:
+        book = self.book
+        word = book.script.pop(0) if book.script else "new"
+        if word == "drop":  # it has the order in hand, and falls over
+            return False
+        if word == "swallow":  # it took the number and lost the order
+            return True
+        key, order = text(message, 11), _as_booked(message, len(book.orders) + 1)
+        if not self._refused(word, message, order):
+            book.orders[key] = order
+            self._answer(word, key, order)
+        return not word.endswith("_drop")
+
+    def _refused(self, word: str, message: simplefix.FixMessage, order: dict[str, str]) -> bool:
+        about = [(45, text(message, 34)), (372, "D")]
+        match word:
+            case "reject":
+                more = [(103, 3), (58, "too large")]
+                self.report(text(message, 11), order | {"39": "8"}, "8", more)
+            case "business":
+                self.send("j", [*about, (380, 4), (58, "not now")])
+            case "throttle":
+                self.send("j", [*about, (380, 8), (58, "too fast")])
+            case "refuse":
+                self.send("3", [*about, (373, 5), (58, "bad value")])
+            case _:
+                return False
+        return True
+
+    def _answer(self, word: str, key: str, order: dict[str, str]) -> None:
+        if word == "pending":
+            self.report(key, order | {"39": "A"}, "A", [])
+        if word in {"new", "new_drop"}:
+            self.report(key, order, "0", [])
+        if word in {"fill", "fill_drop"} or self.book.fills:
+            self.fill(key)
+
+    def fill(self, key: str) -> None:
+        order = self.book.orders[key]
+        order |= {"39": "2", "14": order["38"]}
+        self.report(key, order, "F", [(32, order["38"]), (31, order["44"] or "100")])
+
+    def _cancel(self, message: simplefix.FixMessage) -> None:
+        key, own = text(message, 41), text(message, 11)
+        order = self.book.orders.get(key)
+        if order is None or order["39"] != "0":
+            status, reason = ("8", 1) if order is None else (order["39"], 0)
+            fields = [(37, "NONE" if order is None else order["37"]), (11, own), (41, key)]
+            self.send("9", [*fields, (39, status), (434, 1), (102, reason)])
+            return
+        order["39"] = "4"
+        self.report(own, order, "4", [(41, key)])
+
+    def _status(self, message: simplefix.FixMessage) -> None:
+        key = text(message, 11)
+        order = self.book.orders.get(key)
+        asked = [(790, text(message, 790))] if text(message, 790) else []
+        if order is None:
+            nothing = {"37": "NONE", "39": "8", "14": "0", "38": "0", "54": text(message, 54)}
+            nothing |= {"55": text(message, 55)}
+            self.report(key, nothing, "I", [*asked, (103, 5), (58, "unknown order")])
+            return
+        self.report(key, order, "I", asked)
+
+    def report(self, key: str, order: dict[str, str], kind: str, more: Fields) -> None:
+        self.book.executions += 1
+        left = int(order["38"]) - int(order["14"]) if order["39"] in "0A1" else 0
+        fields: list[tuple[int, object]] = [
+            (37, order["37"]),
+            (11, key),
+            (17, f"E{self.book.executions}"),
+            (150, kind),
+            (39, order["39"]),
+            (55, order["55"]),
+            (54, order["54"]),
+            (38, order["38"]),
+            (151, left),
+            (14, order["14"]),
+            (6, order.get("44") or "0"),
+            (60, STAMP),
+            (75, STAMP[:8]),
+        ]
+        self.send("8", [*fields, *more])
+
+
+def _as_booked(message: simplefix.FixMessage, number: int) -> dict[str, str]:
+    order = {tag: text(message, int(tag)) for tag in ("1", "38", "44", "54", "55")}
+    return order | {"37": f"N-{number}", "39": "0", "14": "0"}
+
+
+def text(message: simplefix.FixMessage, tag: int) -> str:
+    value = message.get(tag)
+    return "" if value is None else value.decode("latin-1")

@@ -1,0 +1,298 @@
+"""What the line to a FIX broker promises, against an acceptor that shares no code with it."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+
+from app.ports import Numbers, Outgoing, SessionOwner
+from tests.brokers.fix.counterpart import Book, Counterpart
+from tests.brokers.fix.stage import IDENTITY, Stage, running, staged
+from tests.contracts.record import KIM
+from tests.eventually import eventually
+
+
+def play(story: Callable[[Stage], Coroutine[Any, Any, None]], book: Book | None = None) -> None:
+    async def whole() -> None:
+        async with staged(book) as stage:
+            await story(stage)
+
+    asyncio.run(whole())
+
+
+def sent(stage: Stage, count: int) -> bool:
+    return len(stage.book.audit) == count
+
+
+def test_orders_that_gather_leave_in_one_commit_under_numbers_in_order() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        async with running(line, stage.standing):
+            posts = [stage.order(f"k-{n}") for n in range(50)]
+            line.post(posts)
+            await eventually(lambda: len(stage.book.audit) == 50)
+            placed = await stage.sessions.placed(line.session_id, ["k-0", "k-49"])
+            assert placed["k-49"].number - placed["k-0"].number == 49
+            assert [a.key for a in stage.book.audit] == [f"k-{n}" for n in range(50)]
+            assert [post.number for post in posts] == [a.number for a in stage.book.audit]
+            assert (line.status().state, line.status().host) == (
+                "logged_on",
+                f"127.0.0.1:{stage.counterpart.port}",
+            )
+        # It said goodbye.
+        assert b"5" in [m.get(35) for m in stage.counterpart.peers[0].received]
+
+    play(story)
+
+
+def test_numbers_go_on_where_they_stood() -> None:
+    async def story(stage: Stage) -> None:
+        for run in range(3):
+            line = stage.line()
+            async with running(line, stage.standing):
+                line.post([stage.order(f"k-{run}")])
+                await eventually(partial(sent, stage, run + 1))
+        numbers = await stage.sessions.numbers(line.session_id)
+        assert numbers is not None
+        assert numbers.next_out == stage.book.next_in
+        assert stage.book.keys() == ["k-0", "k-1", "k-2"]
+
+    play(story)
+
+
+def test_without_a_logon_nothing_is_taken() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        line.post([stage.order("before")])
+        assert stage.lost == [("before", False, "not logged on: starting")]
+        stage.book.logon_words = "password expired"
+        async with running(line, stage.standing, up=False):
+            await eventually(lambda: line.refusal)
+            line.post([stage.order("refused")])
+            assert stage.lost[1][:2] == ("refused", False)
+            assert "password expired" in stage.lost[1][2]
+            stage.book.logon_words = None
+            await eventually(lambda: line.is_up)
+            assert line.refusal is None
+        assert stage.book.audit == []
+
+    play(story)
+
+
+def test_what_was_on_the_line_when_it_broke_may_be_there_and_what_comes_later_is_not() -> None:
+    async def story(stage: Stage) -> None:
+        stage.book.script = ["drop"]
+        line = stage.line(back_off_s_min=5, back_off_s_max=5)
+        async with running(line, stage.standing):
+            line.post([stage.order("a")])
+            await eventually(lambda: stage.lost)
+            line.post([stage.order("b")])
+            assert [(key, written) for key, written, _ in stage.lost] == [("a", True), ("b", False)]
+        assert stage.book.keys() == ["a"]
+
+    play(story)
+
+
+def test_a_number_that_the_broker_asks_for_again_is_filled_and_proved_lacking() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        owner = SessionOwner(line.session_id, "north", stage.owner.epoch)
+        at = await stage.sessions.open(owner)
+        # A process numbered these and died before a byte of them had left.
+        await stage.sessions.append(owner, at, [Outgoing("D", "a", "[]"), Outgoing("D", "b", "[]")])
+        async with running(line, stage.standing):
+            placed = await eventually_lacked(stage, line.session_id, "a", "b")
+            assert (placed["a"].lacked, placed["b"].lacked) == (True, True)
+            line.post([stage.order("c")])
+            await eventually(lambda: stage.book.keys() == ["c"])
+            later = await stage.sessions.placed(line.session_id, ["c"])
+            assert not later["c"].lacked
+
+    play(story)
+
+
+async def eventually_lacked(stage: Stage, session_id: str, *keys: str) -> Any:
+    for _ in range(200):
+        placed = await stage.sessions.placed(session_id, keys)
+        if all(place.lacked for place in placed.values()):
+            return placed
+        await asyncio.sleep(0.01)
+    raise AssertionError(placed)
+
+
+def test_a_number_that_the_broker_took_is_never_lacking() -> None:
+    async def story(stage: Stage) -> None:
+        stage.book.script = ["swallow"]
+        line = stage.line()
+        async with running(line, stage.standing):
+            line.post([stage.order("a")])
+            await eventually(lambda: stage.book.keys() == ["a"])
+            stage.counterpart.peer.close()
+            await eventually(lambda: line.logons == 2)
+            placed = await stage.sessions.placed(line.session_id, ["a"])
+            assert not placed["a"].lacked
+        assert stage.book.keys() == ["a"]
+
+    play(story)
+
+
+def test_what_nobody_waits_for_any_more_does_not_leave() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        async with running(line, stage.standing):
+            kept, given_up = stage.order("kept"), stage.order("given up")
+            line.post([given_up, kept])
+            assert given_up.withdraw()
+            await eventually(lambda: stage.book.keys() == ["kept"])
+        assert not given_up.written
+
+    play(story)
+
+
+def test_a_lease_that_runs_out_between_number_and_write_lets_nothing_out() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        async with running(line, stage.standing):
+            stage.owner.sure = False
+            line.post([stage.order("a")])
+            await eventually(lambda: stage.lost)
+            assert stage.lost == [("a", False, "the session was lost")]
+            stage.owner.sure = True
+            await eventually(lambda: line.logons == 2)
+            placed = await stage.sessions.placed(line.session_id, ["a"])
+            assert placed["a"].lacked
+            line.post([stage.order("b")])
+            await eventually(lambda: stage.book.keys() == ["b"])
+
+    play(story)
+
+
+def test_who_lost_the_lease_sends_nothing_and_stands_by() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        async with running(line, stage.standing):
+            await stage.ledger.take_lease("north", "another", 10_000)
+            line.post([stage.order("a")])
+            await eventually(lambda: stage.lost)
+            stage.owner.epoch = 0
+            await eventually(lambda: line.status().state == "standing_by")
+            assert stage.lost[0][:2] == ("a", False)
+        assert stage.book.audit == []
+
+    play(story)
+
+
+def test_a_stall_does_not_bunch_what_leaves_above_the_contract() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line(per_second_max=20)
+        async with running(line, stage.standing):
+            line.post([stage.order(f"k-{n}") for n in range(45)])
+            await eventually(lambda: len(stage.book.audit) == 45)
+        at = [a.at for a in stage.book.audit]
+        # At the broker a second is a little shorter than at our socket.
+        assert max(sum(t <= u < t + 0.95 for u in at) for t in at) <= 20
+
+    play(story)
+
+
+def test_the_next_host_is_tried_when_one_is_away() -> None:
+    async def story(stage: Stage) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            away = f"127.0.0.1:{taken.getsockname()[1]}"
+            here = f"127.0.0.1:{stage.counterpart.port}"
+            line = stage.line(hosts=[away, here])
+            async with running(line, stage.standing):
+                assert line.status().host == here
+
+    play(story)
+
+
+class Door(NamedTuple):
+    """Hours that a test opens and closes."""
+
+    state: dict[str, bool]
+
+    def is_open(self, _now: int) -> bool:
+        return self.state["open"]
+
+
+def test_outside_its_hours_the_line_is_closed_and_says_goodbye_when_they_end() -> None:
+    async def story(stage: Stage) -> None:
+        hours = {"open": False}
+        line = stage.line(hours=(Door(hours),))
+        async with running(line, stage.standing, up=False):
+            await eventually(lambda: line.status().state == "closed")
+            line.post([stage.order("a")])
+            assert stage.lost == [("a", False, "not logged on: outside the session's hours")]
+            hours["open"] = True
+            await eventually(lambda: line.is_up)
+            hours["open"] = False
+            await eventually(lambda: line.status().state == "closed")
+        assert b"5" in [m.get(35) for m in stage.counterpart.peers[0].received]
+
+    play(story)
+
+
+def test_a_ping_is_a_round_trip_over_the_session() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        assert not await line.ping()
+        async with running(line, stage.standing):
+            assert await line.ping()
+            stage.counterpart.peer.silent = True
+            asyncio.get_running_loop().call_later(0.05, stage.counterpart.peer.close)
+            assert not await line.ping()
+
+    play(story)
+
+
+def test_a_numbering_that_a_person_ended_goes_on_at_one() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        async with running(line, stage.standing):
+            line.post([stage.order("a")])
+            await eventually(lambda: stage.book.keys() == ["a"])
+            await stage.sessions.reset_by(line.session_id, 1, KIM)
+            stage.book.next_in = stage.book.next_out = 1
+            stage.book.sent.clear()
+            await eventually(lambda: line.logons == 2)
+            assert line.status().numbering == 2
+            line.post([stage.order("b")])
+            await eventually(lambda: stage.book.keys() == ["a", "b"])
+
+    play(story)
+
+
+def test_every_logon_may_begin_a_new_numbering() -> None:
+    async def story(stage: Stage) -> None:
+        identity = IDENTITY._replace(reset_on_logon=True)
+        for run in (1, 2):
+            line = stage.line(identity=identity)
+            async with running(line, stage.standing):
+                line.post([stage.order(f"k-{run}")])
+                await eventually(partial(sent, stage, run))
+                placed = await stage.sessions.placed(line.session_id, ["k-1"])
+        numbers = await stage.sessions.numbers(line.session_id)
+        assert isinstance(numbers, Numbers)
+        assert numbers.numbering == 3
+        assert placed["k-1"].lacked  # its numbering has ended
+
+    play(story)
+
+
+@pytest.mark.parametrize("words", [{"hosts": "nowhere"}, {"counts": "some"}, {"tls": {"x": 1}}])
+def test_options_that_mean_nothing_are_refused(words: dict[str, object]) -> None:
+    async def story() -> None:
+        async with Counterpart() as counterpart:
+            stage = Stage(counterpart)
+            try:
+                with pytest.raises(ValueError, match="expected"):
+                    stage.line(**words)
+            finally:
+                stage.close()
+
+    asyncio.run(story())
