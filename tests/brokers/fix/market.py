@@ -40,6 +40,7 @@ class Book:
     fills: bool = False
     logon_words: str | None = None  # refuse a logon with these
     asks_again: bool = True  # whether it asks for numbers that it lacks
+    answers_questions: bool = True
     logons: int = 0
     executions: int = 0
     file: Path | None = None
@@ -68,7 +69,7 @@ class Market:
                 return self._order(message)
             case "F":
                 self._cancel(message)
-            case "H":
+            case "H" if self.book.answers_questions:
                 self._status(message)
             case _:
                 pass
@@ -156,7 +157,7 @@ class Market:
             (60, STAMP),
             (75, STAMP[:8]),
         ]
-        self.send("8", [*fields, *more])
+        self.send("8", [(tag, value) for tag, value in (*fields, *more) if value != ""])
 
 
 def _as_booked(message: simplefix.FixMessage, number: int) -> dict[str, str]:

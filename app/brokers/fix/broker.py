@@ -1,0 +1,248 @@
+"""A broker behind a FIX session: five answers to a send, three to a look-up, and no exception.
+
+Before the bytes leave an order is `NotSent`; after that only the broker's word about this very
+order counts, and silence is `Unknown`. Nothing is ever sent a second time under any number.
+
+`Absent` needs two proofs. The broker says that it knows no such order, on a session that was
+logged on after the attempt; and the attempt's number is shown lacking: the broker asked for it
+first thing after a logon, took our gap fill and then answered a TestRequest without asking again,
+or the numbering was ended. The traps are the two halves alone: a broker that fell over with the
+order in hand asks for its number again, and one whose order desk is slow says "unknown".
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from app.brokers.fix import tags, words
+from app.brokers.fix.commands import Identity, Message, Send
+from app.brokers.fix.exchange import CANCELED, SHOWN, SUBMITTED, Exchange, Exchanges
+from app.brokers.fix.hearing import Said, heard
+from app.brokers.fix.line import Line
+from app.brokers.fix.options import LineOptions, read_line
+from app.brokers.fix.words import Dialect
+from app.clock import Clock
+from app.domain.messages import (
+    Absent,
+    Answer,
+    Cancellation,
+    Capabilities,
+    ExecutionReport,
+    Lookup,
+    Rejected,
+    Submission,
+    Throttled,
+    Unknown,
+)
+from app.domain.order import Order
+from app.ports import BadCallback, Placed, SessionStatus, Standing
+
+log: Final = logging.getLogger(__name__)
+
+# A session carries many requests at once; a second of them may wait at a broker of a thousand a
+# second. A cancel has no batch in FIX: these only share one commit.
+DEFAULTS: Final = Capabilities(max_in_flight=1_000, cancel_batch_max=50, find_batch_max=50)
+PENDING_NEW: Final = "A"
+_LINE: Final = {field.name for field in fields(LineOptions)} | {"counts"}
+_ID_BITS: Final = 64
+
+
+class FixBroker:
+    """One broker that speaks FIX 4.4: `LiveBroker` of `app/ports.py`."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        clock: Clock,
+        answer_s: float = 5.0,
+        find_s: float = 3.0,
+        throttle_words: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
+        """Take options by name: of the session, the line, the dialect, the capabilities.
+
+        `throttle_words`: a refusal that carries one of them means that we were too fast.
+        """
+        self.name = name
+        self._clock = clock
+        self._answer_s = answer_s
+        self._find_s = find_s
+        self._throttle_words = tuple(word.lower() for word in throttle_words)
+        identity = Identity(**_taken(options, set(Identity._fields)))
+        dialect = _taken(options, set(Dialect._fields))
+        if "unknown_order_reasons" in dialect:
+            dialect["unknown_order_reasons"] = frozenset(dialect["unknown_order_reasons"])
+        self._dialect = Dialect(**dialect)
+        line = _taken(options, _LINE - {"per_second_max", "counts_all"})
+        self.capabilities = replace(DEFAULTS, **options)  # what is left: an unknown one raises
+        read = read_line(identity, per_second_max=self.capabilities.orders_per_second_max, **line)
+        self._line = Line(name, identity, read, clock, self._hear)
+        self._exchanges = Exchanges()
+        self._asked_ms = 0
+
+    # --- the port -----------------------------------------------------------------------
+
+    async def submit(self, batch: Sequence[Submission]) -> list[Answer]:
+        """Send each as a message of its own, all in one commit."""
+        now = self._clock.now()
+        return await self._answered(
+            [
+                self._exchange(
+                    SUBMITTED,
+                    item.broker_order_key,
+                    words.new_order(self._dialect, item, now),
+                    places=item.broker_order_key,
+                )
+                for item in batch
+            ],
+            self._answer_s,
+        )
+
+    async def cancel(self, batch: Sequence[Cancellation]) -> list[Answer]:
+        """Ask to cancel; each request has an id of its own, so it may be repeated."""
+        orders = await self._orders([item.broker_order_key for item in batch])
+        # A request's id is made of its millisecond, and two about one order may fall into one.
+        now = self._asked_ms = max(self._clock.now(), self._asked_ms + 1)
+        return await self._answered(
+            [
+                self._exchange(
+                    CANCELED,
+                    item.broker_order_key,
+                    words.cancel(item, _as_placed(orders, item.broker_order_key), now),
+                )
+                for item in batch
+            ],
+            self._answer_s,
+        )
+
+    async def find(self, keys: Sequence[str]) -> list[Lookup]:
+        """Ask for each order's status; `Absent` only with the proof of its number."""
+        standing, logon = self._line.standing, self._line.logons
+        if not keys or standing is None or not self._line.is_up:
+            return [Unknown(self._line.why_down)] * len(keys)
+        placed = await standing.sessions.placed(self._line.session_id, keys)
+        orders = await self._orders(keys)
+        asked = []
+        for key in keys:
+            status_id = f"{self._clock.random_bits(_ID_BITS):016x}"
+            question = words.status(key, status_id, _as_placed(orders, key))
+            asked.append(self._exchange(SHOWN, status_id, question))
+        shown: list[Lookup] = await self._answered(asked, self._find_s)
+        if self._line.logons != logon:
+            return [Unknown("the session was lost meanwhile")] * len(keys)
+        return [_weighed(lookup, placed.get(key)) for key, lookup in zip(keys, shown, strict=True)]
+
+    async def ping(self) -> bool:
+        """Return whether a TestRequest comes back on a session that is logged on."""
+        return await self._line.ping()
+
+    def read_callback(self, _headers: Mapping[str, str], _body: bytes) -> list[ExecutionReport]:
+        """Refuse: reports come over the session, so nobody may push any."""
+        raise BadCallback("a FIX broker reports over its session")
+
+    async def close(self) -> None:
+        """Do nothing: the line is closed when `run` is cancelled."""
+
+    # --- the session --------------------------------------------------------------------
+
+    async def run(self, standing: Standing) -> None:
+        """Hold the session while the lane is ours; log out when cancelled."""
+        await self._line.run(standing)
+
+    def session(self) -> SessionStatus | None:
+        return None if self._line.standing is None else self._line.status()
+
+    async def log_out(self, reason: str) -> None:
+        await self._line.log_out(reason)
+
+    # --- within -------------------------------------------------------------------------
+
+    def _exchange(self, kind: str, name: str, send: Send, *, places: str | None = None) -> Exchange:
+        return Exchange(kind, name, send, self._is_refused, places=places)
+
+    def _is_refused(self) -> bool:
+        return self._line.refusal is not None
+
+    async def _answered(self, exchanges: Sequence[Exchange], within_s: float) -> list[Any]:
+        if not exchanges:
+            return []
+        try:
+            return await self._exchanges.answers(exchanges, self._line.post, within_s)
+        finally:
+            for exchange in exchanges:
+                self._line.answered(exchange.post)
+
+    async def _orders(self, keys: Sequence[str]) -> dict[str, Order]:
+        standing = self._line.standing
+        return {} if standing is None else await standing.sessions.orders(keys)
+
+    def _hear(self, message: Message) -> list[ExecutionReport]:
+        """Settle what a message answers; return what it reports."""
+        reports = []
+        for said in heard(self.name, self._dialect, message):
+            if said.trouble is not None:
+                log.warning("broker %s: %s", self.name, said.trouble)
+            read = self._read(said, message)
+            if read is not None and read.report is not None:
+                reports.append(read.report)
+        return reports
+
+    def _read(self, said: Said, message: Message) -> Said | None:
+        """Let what was said reach who waits for it; return what is left to be published."""
+        if self._is_only_pending(said, message):
+            return None
+        said = self._slowed(said)
+        cited = None if said.number is None else self._line.waiting(said.number)
+        settled = self._exchanges.told(said, cited)
+        for exchange in settled:
+            self._line.answered(exchange.post)
+        # Whoever asked gets the status, and applies it; told twice it would be no news.
+        asked = any(exchange.kind == SHOWN for exchange in settled)
+        return said._replace(report=None) if asked else said
+
+    def _is_only_pending(self, said: Said, message: Message) -> bool:
+        """Whether this is no acceptance yet, and the one who waits for that goes on waiting."""
+        pending = message.get(tags.EXECUTION_TYPE) == PENDING_NEW and said.status_id is None
+        return pending and said.key is not None and self._exchanges.waits(SUBMITTED, said.key)
+
+    def _slowed(self, said: Said) -> Said:
+        """Take a refusal for being too fast as that, where the broker's words say so."""
+        answer = said.submitted
+        if not isinstance(answer, Rejected) or not self._throttle_words:
+            return said
+        text = answer.detail.lower()
+        if not any(word in text for word in self._throttle_words):
+            return said
+        return said._replace(submitted=Throttled(), report=None)
+
+
+def _weighed(lookup: Lookup, placed: Placed | None) -> Lookup:
+    """Let "unknown order" stand only where the number proves it too."""
+    if not isinstance(lookup, Absent) or placed is None or placed.lacked:
+        return lookup
+    return Unknown(f"it says unknown order, and has not shown that it lacks {placed.number}")
+
+
+def _as_placed(orders: Mapping[str, Order], key: str) -> Submission | None:
+    order = orders.get(key)
+    if order is None:
+        return None
+    return Submission(
+        key,
+        order.account_id,
+        order.symbol,
+        order.market,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.limit_price,
+        order.currency,
+        order.time_in_force,
+    )
+
+
+def _taken(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Take the options of these names out."""
+    return {name: options.pop(name) for name in sorted(names & options.keys())}

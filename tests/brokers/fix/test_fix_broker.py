@@ -1,0 +1,358 @@
+"""The conformance cases of a FIX broker: ways in which a request can end, and what each proves.
+
+The counterpart shares no code with the adapter, and keeps an audit of whatever came.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import pytest
+
+from app.brokers.fix.broker import FixBroker
+from app.domain.messages import (
+    Absent,
+    Accepted,
+    Answer,
+    ExecutionType,
+    Found,
+    NotSent,
+    Rejected,
+    Throttled,
+    Unknown,
+)
+from app.domain.values import Status
+from app.ports import BadCallback, Outgoing, SessionOwner
+from tests.brokers.builders import a_cancellation, a_key, a_submission
+from tests.brokers.fix.counterpart import SENDER, TARGET, Book
+from tests.brokers.fix.stage import Stage, staged
+from tests.eventually import eventually
+
+SESSION: Final = f"FIX.4.4:{TARGET}->{SENDER}"
+Story = Callable[[FixBroker, Stage], Awaitable[None]]
+
+
+def a_broker(stage: Stage, **options: Any) -> FixBroker:
+    given: dict[str, Any] = {"hosts": f"127.0.0.1:{stage.counterpart.port}", "heartbeat_s": 1}
+    given |= {"back_off_s_min": 0.02, "back_off_s_max": 0.05, "answer_s": 0.5, "find_s": 0.5}
+    given |= {"sender": TARGET, "target": SENDER}
+    return FixBroker(name="north", clock=stage.clock, **(given | options))
+
+
+@asynccontextmanager
+async def serving(broker: FixBroker, stage: Stage, *, up: bool = True) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(broker.run(stage.standing))
+        if up:
+            await eventually(lambda: is_up(broker) or task.done())
+        yield
+        task.cancel()
+
+
+def is_up(broker: FixBroker) -> bool:
+    status = broker.session()
+    return status is not None and status.state == "logged_on"
+
+
+def play(story: Story, *script: str, **options: Any) -> Stage:
+    """Run a story against a counterpart that acts so; return what is left of the stage."""
+
+    async def whole() -> Stage:
+        async with staged(Book(script=list(script))) as stage:
+            broker = a_broker(stage, **options)
+            async with serving(broker, stage):
+                await story(broker, stage)
+            return stage
+
+    return asyncio.run(whole())
+
+
+def submitted(*script: str, **options: Any) -> tuple[Answer, Stage]:
+    """Submit one order to a counterpart that acts so."""
+    answers: list[Answer] = []
+
+    async def story(broker: FixBroker, _stage: Stage) -> None:
+        answers.extend(await broker.submit([a_submission()]))
+
+    stage = play(story, *script, **options)
+    return answers[0], stage
+
+
+# --- answers ----------------------------------------------------------------------------
+
+
+def test_br_01_a_broker_that_is_away_was_sent_nothing() -> None:
+    async def whole() -> None:
+        async with staged() as stage:
+            await stage.counterpart.hang_up()
+            broker = a_broker(stage)
+            assert not await broker.ping()
+            async with serving(broker, stage, up=False):
+                [answer] = await broker.submit([a_submission()])
+                [lookup] = await broker.find([a_key()])
+                assert isinstance(answer, NotSent)
+                assert not answer.credentials
+                assert isinstance(lookup, Unknown)
+                assert not await broker.ping()
+
+    asyncio.run(whole())
+
+
+def test_br_01_a_refused_logon_says_that_we_are_refused_and_not_the_order() -> None:
+    async def whole() -> None:
+        async with staged(Book(logon_words="password expired")) as stage:
+            broker = a_broker(stage)
+            async with serving(broker, stage, up=False):
+                await eventually(lambda: (s := broker.session()) and s.state == "refused")
+                [answer] = await broker.submit([a_submission()])
+                assert answer == NotSent("logon refused: password expired", credentials=True)
+            assert stage.book.audit == []
+
+    asyncio.run(whole())
+
+
+def test_br_02_silence_is_unknown_and_its_number_is_spent_once() -> None:
+    answer, stage = submitted("silent")
+
+    assert answer == Unknown("no answer within 0.5 s")
+    assert len(stage.book.keys()) == 1
+
+
+def test_br_02_a_pending_order_is_not_accepted_yet() -> None:
+    answer, stage = submitted("pending")
+
+    assert answer == Unknown("no answer within 0.5 s")
+    assert stage.published == []
+
+
+@pytest.mark.parametrize("word", ["drop", "swallow"])
+def test_br_03_a_line_that_ends_without_an_answer_is_unknown(word: str) -> None:
+    answer, stage = submitted(word)
+
+    assert isinstance(answer, Unknown)
+    assert len(stage.book.keys()) == 1
+
+
+def test_br_04_new_and_filled_are_accepted_and_reported() -> None:
+    answer, stage = submitted("new")
+    filled, traded = submitted("fill")
+
+    assert answer == filled == Accepted("N-1")
+    assert [r.execution_type for r in stage.published] == [ExecutionType.NEW]
+    assert [r.execution_type for r in traded.published] == [ExecutionType.TRADE]
+
+
+def test_br_05_a_refused_order_is_rejected_and_reported() -> None:
+    answer, stage = submitted("reject")
+
+    assert answer == Rejected("order-exceeds-limit", "too large")
+    assert [r.execution_type for r in stage.published] == [ExecutionType.REJECTED]
+
+
+def test_br_05_a_message_that_nobody_looked_at_is_settled_by_its_number() -> None:
+    business, _ = submitted("business")
+    refused, _ = submitted("refuse")
+
+    assert isinstance(business, NotSent)
+    assert isinstance(refused, Rejected)
+
+
+def test_br_06_too_fast_is_throttled_by_code_or_by_the_broker_s_words() -> None:
+    by_code, _ = submitted("throttle")
+    by_words, stage = submitted("reject", throttle_words=["Too LARGE"])
+
+    assert by_code == by_words == Throttled()
+    assert stage.published == []
+
+
+def test_br_07_each_of_a_batch_has_its_own_answer_in_order() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        batch = [a_submission() for _ in range(4)]
+        answers = await broker.submit(batch)
+        assert [type(a) for a in answers] == [Accepted, Rejected, Unknown, Accepted]
+        assert stage.book.keys() == [s.broker_order_key for s in batch]
+
+    play(story, "new", "reject", "silent", "fill")
+
+
+def test_br_08_a_late_report_is_published_though_nobody_waits() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        order = a_submission()
+        assert isinstance((await broker.submit([order]))[0], Unknown)
+        stage.counterpart.peer.market.fill(order.broker_order_key)
+        await eventually(lambda: stage.published)
+        assert stage.published[0].broker_order_key == order.broker_order_key
+
+    play(story, "silent")
+
+
+def test_br_09_a_callback_is_refused() -> None:
+    async def story(broker: FixBroker, _stage: Stage) -> None:
+        with pytest.raises(BadCallback):
+            broker.read_callback({}, b"{}")
+
+    play(story)
+
+
+# --- cancels ----------------------------------------------------------------------------
+
+
+def test_br_10_a_cancel_wins_or_loses_once() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        order, gone = a_submission(), a_key()
+        await broker.submit([order])
+        first = await broker.cancel([a_cancellation(order.broker_order_key)])
+        again = await broker.cancel([a_cancellation(order.broker_order_key)])
+        unknown = await broker.cancel([a_cancellation(gone)])
+        assert first == [Accepted("N-1")]
+        assert isinstance(again[0], Rejected)
+        assert isinstance(unknown[0], Rejected)
+        assert (again[0].code, unknown[0].code) == ("too-late", "unknown-order")
+        assert [r.execution_type for r in stage.published] == [
+            ExecutionType.NEW,
+            ExecutionType.CANCELED,
+        ]
+        assert {r.broker_order_key for r in stage.published} == {order.broker_order_key}
+        assert len(set(stage.book.keys("F"))) == 3
+
+    play(story)
+
+
+# --- look-ups ---------------------------------------------------------------------------
+
+
+def test_br_11_an_order_that_is_there_is_found() -> None:
+    async def story(broker: FixBroker, _stage: Stage) -> None:
+        working, traded = a_submission(), a_submission()
+        await broker.submit([working, traded])
+        found = await broker.find([working.broker_order_key, traded.broker_order_key])
+        assert [type(f) for f in found] == [Found, Found]
+        assert [f.status for f in found if isinstance(f, Found)] == [Status.NEW, Status.FILLED]
+
+    play(story, "new", "fill")
+
+
+def test_br_12_unknown_order_proves_nothing_while_the_broker_may_have_its_number() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        order = a_submission()
+        key = order.broker_order_key
+        await broker.submit([order])
+        [before] = await broker.find([key])
+        stage.counterpart.peer.close()
+        await eventually(lambda: stage.book.logons == 2 and is_up(broker))
+        [after] = await broker.find([key])
+        assert isinstance(before, Unknown)
+        assert isinstance(after, Unknown)
+        assert "has not shown that it lacks" in after.cause
+        assert stage.book.keys() == [key]
+
+    play(story, "swallow")
+
+
+def test_br_12_a_broker_that_asks_for_a_number_again_may_still_have_the_order() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        order = a_submission()
+        key = order.broker_order_key
+        await broker.submit([order])
+        # It fell over with the order in hand: the number is not noted, the order is.
+        stage.book.next_in -= 1
+        stage.book.orders[key] = {"37": "N-1", "39": "0", "14": "0", "38": "10", "54": "1"}
+        stage.book.orders[key] |= {"55": "AAPL", "44": "1"}
+        await eventually(lambda: stage.book.logons == 2 and is_up(broker))
+        [found] = await broker.find([key])
+        assert isinstance(found, Found)
+        # It asked for the number, and got a gap fill: the order came once.
+        assert stage.book.keys() == [key]
+
+    play(story, "drop")
+
+
+def test_br_12_a_number_that_is_lacking_and_an_unknown_order_are_absence() -> None:
+    async def whole() -> None:
+        async with staged() as stage:
+            broker, key = a_broker(stage), a_key()
+            owner = SessionOwner(SESSION, "north", stage.owner.epoch)
+            at = await stage.sessions.open(owner)
+            await stage.sessions.append(owner, at, [Outgoing("D", key, "[]")])
+            async with serving(broker, stage):
+                found = await broker.find([key, a_key()])
+                # The second was never numbered at all: no byte of it can have left.
+                assert found == [Absent(), Absent()]
+            assert stage.book.keys() == []
+
+    asyncio.run(whole())
+
+
+def test_br_12_a_question_without_an_answer_proves_nothing() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        stage.book.answers_questions = False
+        [lookup] = await broker.find([a_key()])
+        assert lookup == Unknown("no answer within 0.5 s")
+
+    play(story)
+
+
+# --- reports ----------------------------------------------------------------------------
+
+
+def test_br_13_what_came_while_we_were_away_is_asked_for_and_heard_once_each() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        order = a_submission()
+        await broker.submit([order])
+        stage.counterpart.peer.close()
+        # It traded while nobody listened.
+        stage.counterpart.peers[0].market.fill(order.broker_order_key)
+        await eventually(lambda: len(stage.published) == 2)
+        assert [r.execution_id for r in stage.published] == ["E1", "E2"]
+        assert [r.possible_duplicate for r in stage.published] == [False, True]
+
+    play(story, "new")
+
+
+def test_br_13_a_report_is_published_before_its_number_moves() -> None:
+    async def whole() -> None:
+        async with staged() as stage:
+            broker, seen = a_broker(stage), list[int]()
+            publish = stage.publish
+
+            async def watched(reports: Any) -> None:
+                numbers = await stage.sessions.numbers(SESSION)
+                assert numbers is not None
+                seen.append(numbers.next_in)
+                await publish(reports)
+
+            stage.publish = watched  # type: ignore[method-assign]
+            async with serving(broker, stage):
+                await broker.submit([a_submission()])
+                await eventually(lambda: stage.published)
+                report = stage.book.next_out - 1
+                assert seen[0] <= report
+
+    asyncio.run(whole())
+
+
+def test_br_14_a_ping_is_a_round_trip() -> None:
+    async def story(broker: FixBroker, _stage: Stage) -> None:
+        assert await broker.ping()
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"heartbeat": 30}, "heartbeat"),
+        ({"orders_per_second": 3}, "orders_per_second"),
+    ],
+)
+def test_br_15_an_option_that_nobody_knows_stops_the_start(
+    options: dict[str, Any], words: str
+) -> None:
+    async def whole() -> None:
+        async with staged() as stage:
+            with pytest.raises(TypeError, match=words):
+                a_broker(stage, **options)
+
+    asyncio.run(whole())
