@@ -32,6 +32,7 @@ from app.dispatch.cancels import Cancels
 from app.dispatch.floor import DispatchFloor
 from app.dispatch.gate import GatedBroker
 from app.dispatch.lane import Lane
+from app.dispatch.live import sessions_of
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.reports import Reports
 from app.dispatch.shown import Showing, ShownFloor
@@ -47,6 +48,7 @@ from app.intake.writer import Writer
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.partition_job import PartitionJob
 from app.ledger.relay import Relay
+from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
 from app.mishaps import Mishaps
 from app.ports import AccountBook, Broker, Bus, Floor, Recheck
@@ -331,6 +333,8 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     if "dispatch" in parts:
         showing = [Showing(sending.floor, gateway.ledger).run] if stores.ledger.is_shared else []
         loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
+        record = SessionLedger(stores.ledger, gateway.clock)
+        loops += sessions_of(gateway.brokers, gateway.lanes, record, stores.bus)
     # Whoever lets people lead a route, leads it, or advises, sees the lanes of all processes.
     if gateway.seen is shown and parts & {"intake", "throttle", "failover"}:
         loops.append(shown.run)

@@ -22,6 +22,7 @@ from app.consuming import Consumer
 from app.dispatch.unwitnessed import NOBODY
 from app.domain.messages import ExecutionReport
 from app.domain.records import Applied
+from app.domain.values import order_id_of
 from app.letters import parked
 from app.ports import Bus, DispatchStore, Event, Record, Witness
 
@@ -64,6 +65,21 @@ class Reports(Consumer):
         self.known += done.known
         self.quarantined += done.quarantined
         self.strays.update(done.strays)
+
+
+def event_of(report: ExecutionReport) -> Event:
+    """Return the event of one report; told twice, it has the same id twice.
+
+    The trade date is part of the id, because brokers number their executions by the day.
+    """
+    name = f"{report.broker_id}-{report.execution_id}-{report.trade_date}"
+    return Event(
+        topic=TOPIC,
+        key=order_id_of(report.broker_order_key) or report.broker_order_key,
+        event_id=name,
+        type=f"io.openbell.broker-report.{report.execution_type}.v1",
+        payload=codec.encode(report),
+    )
 
 
 def _sorted_out(records: Sequence[Record]) -> tuple[list[ExecutionReport], list[Event]]:

@@ -5,20 +5,16 @@ else makes the broker send it again, and an execution is applied once however of
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from app import codec
+from app.dispatch.reports import event_of
 from app.domain.errors import Busy, Code, Refused
-from app.domain.messages import ExecutionReport
-from app.domain.values import order_id_of
 from app.ports import BadCallback, Event
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.spec import BATCH_BYTES_MAX, Call, Reader, Reply, Spec, ok
-
-TOPIC: Final = "openbell.broker-reports.v1"
 
 
 class _AnyShape(BaseModel):
@@ -54,21 +50,6 @@ class Hooks:
             await self._house.bus.publish(events)
         except Exception as e:  # whatever it was, the broker keeps the report and sends it again
             raise Busy(Code.OVERLOADED, 1.0) from e
-
-
-def event_of(report: ExecutionReport) -> Event:
-    """Return the event of one report; told twice, it has the same id twice.
-
-    The trade date is part of the id, because brokers number their executions by the day.
-    """
-    name = f"{report.broker_id}-{report.execution_id}-{report.trade_date}"
-    return Event(
-        topic=TOPIC,
-        key=order_id_of(report.broker_order_key) or report.broker_order_key,
-        event_id=name,
-        type=f"io.openbell.broker-report.{report.execution_type}.v1",
-        payload=codec.encode(report),
-    )
 
 
 def hook_specs(house: House) -> Sequence[Spec[Any, Any]]:

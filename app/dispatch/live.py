@@ -1,0 +1,45 @@
+"""Gives each broker that lives on a session what it stands on: record, bus, and its lane's lease.
+
+The session is where the lane is: one process owns both, under one epoch. The trap is a session
+that outlives its lane, for its reports would be taken by a process that sends nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import cast
+
+from app.consuming import persistently
+from app.dispatch.lane import Lane
+from app.dispatch.ownership import Ownership
+from app.dispatch.reports import event_of
+from app.domain.messages import ExecutionReport
+from app.ports import Broker, Bus, LiveBroker, SessionStore, Standing
+
+
+def live(brokers: Mapping[str, Broker]) -> dict[str, LiveBroker]:
+    """Return the brokers that live on a session: those that can be run."""
+    return {n: cast("LiveBroker", b) for n, b in brokers.items() if hasattr(b, "run")}
+
+
+def sessions_of(
+    brokers: Mapping[str, Broker], lanes: Sequence[Lane], store: SessionStore, bus: Bus
+) -> list[Callable[[], Awaitable[None]]]:
+    """Return the loop of each session whose lane may be ours."""
+    alive = live(brokers)
+    return [
+        partial(alive[lane.broker_id].run, _standing(lane.ownership, store, bus))
+        for lane in lanes
+        if lane.broker_id in alive
+    ]
+
+
+def _standing(ownership: Ownership, store: SessionStore, bus: Bus) -> Standing:
+    async def publish(reports: Sequence[ExecutionReport]) -> None:
+        await persistently(partial(_publish, bus, reports))
+
+    return Standing(store, publish, lambda: ownership.epoch, ownership.is_sure)
+
+
+async def _publish(bus: Bus, reports: Sequence[ExecutionReport]) -> int:
+    await bus.publish([event_of(report) for report in reports])
+    return len(reports)
