@@ -20,12 +20,11 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 
 from tests.servers.container import run_container
 from tests.servers.images import IMAGES
+from tests.servers.prepared import classpath
 from tests.servers.process import Process, Program, ask, free_port
 from tests.servers.remains import Unavailable, scratch
 from tests.servers.server import Server, lifecycle
-from tests.servers.wishes import wish
 
-PREPARED: Final = Path(__file__).parents[2] / ".tools" / "kafka.classpath"
 NO_CLASSPATH: Final = "no Apache Kafka class path (make prepares it where java and mvn are)"
 NO_NOIDA: Final = "no noida-db (the wheel noida-db)"
 # Any 22 characters of base64 are a cluster's name.
@@ -87,25 +86,16 @@ def in_docker() -> Server:
 
 def of_our_own() -> Server:
     java = shutil.which("java")
-    classpath = find_classpath()
-    if not java or not classpath:
+    prepared = classpath("kafka")
+    if not java or not prepared:
         return _noida(NO_CLASSPATH if java else "no java")
     try:
-        return _apache(java, classpath)
+        return _apache(java, prepared)
     except Unavailable as e:  # a Java that is too old, for one
         return _noida(str(e))
 
 
-def find_classpath() -> str | None:
-    """Return the class path, if each of its files is still there."""
-    given = wish("OPENBELL_TEST_KAFKA_CLASSPATH")
-    if not given and PREPARED.exists():
-        given = PREPARED.read_text().strip()
-    files = [Path(file) for file in given.split(os.pathsep) if file and "*" not in file]
-    return given if given and all(file.exists() for file in files) else None
-
-
-def _apache(java: str, classpath: str) -> Server:
+def _apache(java: str, libraries: str) -> Server:
     directory = scratch()
     port, behind, told, controller = (free_port() for _ in range(4))
     names = ("PLAINTEXT", "PROXIED", "CONTROLLER")
@@ -120,7 +110,7 @@ def _apache(java: str, classpath: str) -> Server:
     }
     properties = directory / "server.properties"
     properties.write_text("".join(f"{name}={value}\n" for name, value in given.items()))
-    run = [java, *JVM, QUIET, "-cp", classpath]
+    run = [java, *JVM, QUIET, "-cp", libraries]
     where = ["--cluster-id", CLUSTER, "--config", str(properties)]
     made = subprocess.run(  # noqa: S603 - Kafka's own tool, on our directory
         [*run, "kafka.tools.StorageTool", "format", *where],
@@ -141,7 +131,7 @@ def _apache(java: str, classpath: str) -> Server:
             start_s_max=60,
         )
     ).start()
-    found = re.search(r"kafka_[\d.]+-([\d.]+\d)\.jar", classpath)
+    found = re.search(r"kafka_[\d.]+-([\d.]+\d)\.jar", libraries)
     return Server(
         service="kafka",
         url=bootstrap,

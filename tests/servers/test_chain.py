@@ -13,7 +13,8 @@ from typing import Final
 import pytest
 
 from tests.eventually import eventually
-from tests.servers import container, images, kafka
+from tests.servers import container, images
+from tests.servers.prepared import classpath
 from tests.servers.proc import lives
 from tests.servers.process import Process, Program
 from tests.servers.remains import Unavailable, scratch
@@ -179,10 +180,10 @@ def test_a_class_path_with_a_missing_file_is_none(
     there = tmp_path / "a.jar"
     there.touch()
     monkeypatch.setenv("OPENBELL_TEST_KAFKA_CLASSPATH", str(there))
-    assert kafka.find_classpath() == str(there)
+    assert classpath("kafka") == str(there)
 
     monkeypatch.setenv("OPENBELL_TEST_KAFKA_CLASSPATH", f"{there}{os.pathsep}{tmp_path}/b.jar")
-    assert kafka.find_classpath() is None
+    assert classpath("kafka") is None
 
 
 def test_an_engine_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
