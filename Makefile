@@ -6,6 +6,7 @@ ORDERS ?= 200000
 BIN := .venv/bin
 STAMP := .venv/.stamp
 KAFKA := .tools/kafka.classpath
+QUICKFIXJ := .tools/quickfixj.classpath
 
 .DEFAULT_GOAL := help
 .PHONY: help demo stack test check bench install lock clean
@@ -19,7 +20,7 @@ demo: $(STAMP) ## Play an opening bell on this machine: make demo ORDERS=200000
 stack: $(STAMP) $(KAFKA) ## Run PostgreSQL, Kafka, MongoDB and Redis until Ctrl-C, for a gateway to use
 	@$(BIN)/python -m tests.servers.stack $(ARGS)
 
-test: $(STAMP) $(KAFKA) ## Run the tests on two processes: make test ARGS="-k pacer"
+test: $(STAMP) $(KAFKA) $(QUICKFIXJ) ## Run the tests on two processes: make test ARGS="-k pacer"
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Read the code: ruff, its formatter, mypy
@@ -44,13 +45,16 @@ $(STAMP): requirements.lock pyproject.toml .ci/bootstrap.py
 	@$(PYTHON) .ci/bootstrap.py
 	@touch $@
 
-# Apache Kafka itself, for tests and the stack, where Java and Maven are; elsewhere, and where
-# Maven finds no network, a stand-in serves, so this never fails.
+# Apache Kafka itself, for tests and the stack, and QuickFIX/J, for tests, where Java and Maven are;
+# elsewhere, and where Maven finds no network, a stand-in serves or tests are skipped, so this never
+# fails.
 $(KAFKA): tests/servers/java/pom.xml
+$(QUICKFIXJ): tests/servers/java/quickfixj/pom.xml
+$(KAFKA) $(QUICKFIXJ):
 	@mkdir -p $(@D)
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
-	  echo "openbell: fetching Apache Kafka" >&2; \
+	  echo "openbell: fetching $(@F)" >&2; \
 	  mvn -q -B -ntp -Dmaven.repo.local=$(CURDIR)/.tools/m2 -f $< dependency:build-classpath \
-	    -DincludeScope=runtime -Dmdep.outputFile=$(CURDIR)/$@ >.tools/kafka.log 2>&1 && touch $@ \
-	  || echo "openbell: no Apache Kafka (see .tools/kafka.log); a stand-in serves" >&2; \
+	    -DincludeScope=runtime -Dmdep.outputFile=$(CURDIR)/$@ >$(@:.classpath=.log) 2>&1 && touch $@ \
+	  || echo "openbell: no $(@F) (see $(@:.classpath=.log))" >&2; \
 	fi

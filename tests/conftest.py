@@ -6,7 +6,7 @@ import pytest
 
 from tests.virtual import Virtual
 
-# `postgres`, `redis`, `kafka`, `mongo`: started when a test asks, ended with the session.
+# `postgres`, `redis`, `kafka`, `mongo`, FIX acceptors: started when a test asks, ended with it all.
 pytest_plugins = ["tests.servers.plugin"]
 
 

@@ -7,7 +7,7 @@ every reason in one line, with what would help.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from tests.servers import kafka, mongo, postgres, redis
+from tests.servers import fix_quickfix, fix_quickfixj, kafka, mongo, postgres, redis
 from tests.servers.container import why_no_engine
 from tests.servers.remains import Unavailable
 from tests.servers.server import Server
@@ -27,6 +27,8 @@ WAYS: Final = {
     "redis": Ways(redis.named, redis.in_docker, redis.of_our_own),
     "mongo": Ways(mongo.named, mongo.in_docker, mongo.of_our_own),
     "kafka": Ways(kafka.named, kafka.in_docker, kafka.of_our_own),
+    "quickfix": Ways(fix_quickfix.named, fix_quickfix.in_docker, fix_quickfix.of_our_own),
+    "quickfixj": Ways(fix_quickfixj.named, fix_quickfixj.in_docker, fix_quickfixj.of_our_own),
 }
 
 _got: dict[str, Server] = {}

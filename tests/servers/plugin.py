@@ -1,4 +1,6 @@
-"""The fixtures `postgres`, `redis`, `kafka` and `mongo`, and what the run tells about them.
+"""The fixtures of the test servers, and what the run tells about them.
+
+`postgres`, `redis`, `kafka`, `mongo`; `quickfix` and `quickfixj`, and `acceptor` for both in turn.
 
 One server of each for a session, and for a worker of a parallel run; none before a test asks. At
 the end the summary names what each ran on, since a green run on a stand-in and one on the real
@@ -10,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.servers import chain
+from tests.servers import chain, fix
 from tests.servers import postgres as postgres_server
 from tests.servers.postgres import PostgresServer
 from tests.servers.remains import Unavailable, end_all
@@ -70,6 +72,28 @@ def mongo() -> Server:
 @pytest.fixture(scope="session")
 def kafka() -> Server:
     return lent("kafka")
+
+
+@pytest.fixture(scope="session", params=["quickfix", "quickfixj"])
+def acceptor(request: pytest.FixtureRequest) -> fix.Acceptor:
+    """Lend a FIX broker on an engine that is not ours: each test runs against every one."""
+    return _acceptor(request.param)
+
+
+@pytest.fixture(scope="session")
+def quickfix() -> fix.Acceptor:
+    return _acceptor("quickfix")
+
+
+@pytest.fixture(scope="session")
+def quickfixj() -> fix.Acceptor:
+    return _acceptor("quickfixj")
+
+
+def _acceptor(service: str) -> fix.Acceptor:
+    server = lent(service)
+    assert isinstance(server, fix.Acceptor)
+    return server
 
 
 @pytest.hookimpl(trylast=True)

@@ -137,6 +137,11 @@ class Process:
         self.stop()
         remains.remove(self.program.directory)
 
+    def wait_for_end(self) -> None:
+        """Return when it has ended by itself: its sockets close a moment before that."""
+        assert self._running is not None
+        self._running.wait(self.program.end_s_max)
+
     @contextlib.contextmanager
     def freeze(self) -> Iterator[None]:
         """Hold it still: its sockets stay open, and nothing answers. It thaws at the end."""

@@ -1,9 +1,11 @@
 """What the environment asks of the test servers: the one file of the tests that reads it.
 
 OPENBELL_TEST_POSTGRES_URL, _REDIS_URL, _MONGO_URL, _KAFKA_BOOTSTRAP   use that server
+OPENBELL_TEST_QUICKFIX_URL, _QUICKFIXJ_URL   use that acceptor (see fix.py for its shape)
 OPENBELL_TEST_BACKENDS=env,docker,local    look only in these places
 OPENBELL_TEST_POSTGRES_BIN                 a directory with initdb and postgres
 OPENBELL_TEST_KAFKA_CLASSPATH              Apache Kafka's class path
+OPENBELL_TEST_QUICKFIXJ_CLASSPATH          QuickFIX/J's class path
 OPENBELL_REQUIRE=postgres,kafka:session_expiry    what is missing is a failure, not a skip
 """
 
@@ -16,6 +18,8 @@ ADDRESSES: Final = {
     "redis": "OPENBELL_TEST_REDIS_URL",
     "mongo": "OPENBELL_TEST_MONGO_URL",
     "kafka": "OPENBELL_TEST_KAFKA_BOOTSTRAP",
+    "quickfix": "OPENBELL_TEST_QUICKFIX_URL",
+    "quickfixj": "OPENBELL_TEST_QUICKFIXJ_URL",
 }
 
 
