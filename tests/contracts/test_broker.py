@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from app.brokers.http import BODY_BYTES_MAX
+from app.brokers.exchange import BODY_BYTES_MAX
 from app.brokers.sim.process import SimProcess
 from app.domain.messages import (
     Absent,

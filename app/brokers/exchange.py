@@ -1,0 +1,150 @@
+"""One HTTP request, once: what every broker behind HTTP shares, whatever dialect it speaks.
+
+The line is the first byte. Before a connection is in our hands nothing can have left, and the
+order was `NotSent`; after it, only the broker's readable word counts, and all else is
+`Unknown`. What a word means is the dialect's business; here it is only carried, whole or not.
+
+Edges filed off aiohttp: it repeats a GET, a PUT or a DELETE on a stale connection, so on kept
+connections only POST and PATCH go out; it follows redirects, takes any size of body, unpacks
+any compression and keeps connections longer than many servers do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Final
+
+import aiohttp
+
+from app.domain.messages import NotSent, Unknown
+
+BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+# Below the shortest idle time-out that servers are known for (5 s): a connection that the
+# server closes while we write to it makes a doubt out of nothing.
+KEEP_ALIVE_S: Final = 4.0
+FINDS_IN_FLIGHT: Final = 8
+OK: Final = range(200, 300)
+# What aiohttp never repeats by itself, on whatever connection.
+ONCE: Final = frozenset({"POST", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Failure = NotSent | Unknown
+
+
+class Exchange:
+    """The way to one broker: kept connections for orders, and fresh ones for whatever asks."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
+        connect_timeout_s: float,
+        max_in_flight: int,
+    ) -> None:
+        """`timeout_s` holds for one exchange as a whole, getting a connection included."""
+        self._url = url.rstrip("/")
+        # We ask for no compression: a few bytes that unpack to gigabytes are not for us.
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": "openbell", **headers}
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout_s, connect=connect_timeout_s, sock_connect=connect_timeout_s
+        )
+        self._max_in_flight = max_in_flight
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+
+    async def send(self, path: str, body: bytes, *, method: str = "POST") -> Reply | Failure:
+        """Make one request on a kept connection."""
+        assert method in ONCE, f"aiohttp may repeat a {method}"
+        return await self._once(self._kept_session(), method, path, body)
+
+    async def ask(
+        self, path: str, body: bytes | None = None, *, method: str | None = None
+    ) -> Reply | Failure:
+        """Make one request on a connection of its own, opened after this call began."""
+        method = method or ("GET" if body is None else "POST")
+        return await self._once(self._fresh_session(), method, path, body)
+
+    async def close(self) -> None:
+        """Close idle connections; a later call opens new ones."""
+        sessions, self._kept, self._fresh = (self._kept, self._fresh), None, None
+        for session in sessions:
+            if session is not None:
+                await session.close()
+
+    async def _once(
+        self, session: aiohttp.ClientSession, method: str, path: str, body: bytes | None
+    ) -> Reply | Failure:
+        line = SimpleNamespace(open=False)  # set by the trace below
+        try:
+            async with session.request(
+                method,
+                self._url + path,
+                data=body,
+                allow_redirects=False,
+                trace_request_ctx=line,
+            ) as reply:
+                read = await _read(reply)
+                if read is None:
+                    reply.close()
+                    return Unknown("oversized reply")
+                return Reply(reply.status, reply.headers, read)
+        except (aiohttp.ClientError, OSError) as e:
+            cause = f"{type(e).__name__}: {e}"[:200]
+            return Unknown(cause) if line.open else NotSent(cause)
+
+    def _kept_session(self) -> aiohttp.ClientSession:
+        if self._kept is None:
+            connector = aiohttp.TCPConnector(
+                limit=self._max_in_flight, keepalive_timeout=KEEP_ALIVE_S
+            )
+            self._kept = self._session(connector)
+        return self._kept
+
+    def _fresh_session(self) -> aiohttp.ClientSession:
+        if self._fresh is None:
+            self._fresh = self._session(
+                aiohttp.TCPConnector(limit=FINDS_IN_FLIGHT, force_close=True)
+            )
+        return self._fresh
+
+    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(_line_is_open)
+        trace.on_connection_reuseconn.append(_line_is_open)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
+            timeout=self._timeout,
+            trace_configs=[trace],
+            auto_decompress=False,
+        )
+
+
+async def _line_is_open(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object
+) -> None:
+    """Note that a connection is in this request's hands: from here on, bytes may be out."""
+    context.trace_request_ctx.open = True
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes | None:
+    """Read the body, but no more of it than a reply can honestly have."""
+    parts, size = [], 0
+    async for part in reply.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > BODY_BYTES_MAX:
+            return None
+    return b"".join(parts)
