@@ -77,6 +77,8 @@ PURE = {
     "app/accounts/history/totals.py",
     "app/accounts/history/zone.py",
     "app/accounts/sharding.py",
+    "app/brokers/alpaca/shapes.py",
+    "app/brokers/alpaca/words.py",
     "app/brokers/fix/checks.py",
     "app/brokers/fix/commands.py",
     "app/brokers/fix/executions.py",
