@@ -73,7 +73,6 @@ def watch_over(kept: Kept, sent: Sent, clock: Clock, *, view: bool) -> Watching:
         calendar=lambda: board.reference.calendar,
         halted=lambda: board.standing != Halts(),
         strays=lambda: reports.strays,
-        quarantined=lambda: reports.quarantined,
         # Its pod's name, where it has one: the same after a restart, and no other's.
         instance=socket.gethostname(),
     )

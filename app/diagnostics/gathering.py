@@ -41,7 +41,6 @@ class Sources(NamedTuple):
     calendar: Callable[[], Calendar]
     halted: Callable[[], bool]  # whether any halt is in force
     strays: Callable[[], Mapping[str, int]]  # words on attempts that were settled, by broker
-    quarantined: Callable[[], int]
     instance: str  # what this process is called
 
 
@@ -114,8 +113,6 @@ class Gathering:
         self._kept.add(subject)
 
     def _count(self, subject: Subject) -> int:
-        if subject == REPORTS:
-            return self._on.quarantined()
         return self._on.strays().get(subject.id, 0)
 
     def _unseen(self, subject: Subject) -> float:
@@ -152,6 +149,7 @@ class Gathering:
         """Say what is one for all processes: whoever leads says it."""
         distance = self._on.distance
         gauges[Subject("gateway", "ledger")] = {"unbalanced": float(vitals.unbalanced)}
+        gauges[REPORTS] = {"quarantined": float(vitals.quarantined)}
         if distance.outbox_lag_s is not None:
             gauges[Subject("gateway", "outbox")] = {"outbox_lag_s": distance.outbox_lag_s}
         if distance.projector_lag_s is not None:
@@ -168,7 +166,6 @@ class Gathering:
         if self._on.distance.vitals is not None and self._on.distance.age_s <= FRESH_S:
             process["clock_skew_ms"] = self._on.distance.skew_ms
         gauges[Subject("process", self._on.instance)] = process
-        gauges[REPORTS] = {"quarantined": self._unseen(REPORTS)}
 
     def _offset(self, now: int) -> float:
         return self._on.clock.now() - now / 1_000_000

@@ -31,8 +31,9 @@ RING: Final = round(WINDOW_S_MAX / LOOK_EVERY_S) + 1
 MINUTE_S: Final = 60.0
 LATENCY_WINDOW_S: Final = 30.0
 RULES_EVERY_S: Final = 5.0
-# What these say ends with a person's acknowledgement.
-ENDS_WITH_A_WORD: Final = frozenset({"duplicate.execution", "report.quarantined"})
+# What this says ends with a person's acknowledgement. (So does what is in quarantine, but there
+# the record itself counts from that word on.)
+ENDS_WITH_A_WORD: Final = frozenset({"duplicate.execution"})
 
 # What a look itself is called where rules are named, should it throw.
 ITSELF: Final = "watch"

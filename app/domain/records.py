@@ -212,6 +212,7 @@ class Vitals(NamedTuple):
     outbox_first: int  # ids that only rise; 0: nothing waits
     outbox_last: int
     unbalanced: int  # open attempts whose order is not out
+    quarantined: int  # reports that fit no order, since somebody last acknowledged some
 
 
 class DaysKept(NamedTuple):

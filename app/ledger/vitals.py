@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from app import codec
 from app.domain.records import Vitals
 from app.ledger.control import routes
 from app.ledger.dialect import Statement
@@ -30,6 +31,14 @@ _IN_FLIGHT: Final = Statement(
         " FROM dispatch_inflight AS i LEFT JOIN orders@day AS o ON o.order_id = i.order_id"
         " AND o.trade_date = i.trade_date WHERE i.trade_date = @day GROUP BY i.broker_id"
     )
+)
+# Nearly always it is empty, and then nobody asks on.
+_QUARANTINED: Final = text("SELECT count(*) FROM quarantine")
+_SINCE: Final = text("SELECT count(*) FROM quarantine WHERE at > :seen")
+# Two, because the latest may be open still; what was acknowledged before it stays so.
+_TOLD: Final = text(
+    "SELECT document FROM anomalies WHERE rule_id = 'report.quarantined'"
+    " ORDER BY opened_at DESC LIMIT 2"
 )
 
 
@@ -52,7 +61,17 @@ def vitals(connection: Connection, now: int) -> Vitals:
         outbox_first=first,
         outbox_last=last,
         unbalanced=unbalanced,
+        quarantined=_quarantined(connection),
     )
+
+
+def _quarantined(connection: Connection) -> int:
+    """Count what nobody has acknowledged, by the record: no crash and no restart hides it."""
+    if not connection.execute(_QUARANTINED).scalar_one():
+        return 0
+    told = [codec.decode_kept(document)[1] for document in connection.execute(_TOLD).scalars()]
+    seen = max((anomaly.acknowledged_at or 0 for anomaly in told), default=0)
+    return int(connection.execute(_SINCE, {"seen": seen}).scalar_one())
 
 
 def _joined(

@@ -18,13 +18,14 @@ from app.ledger.store import Ledger
 from app.postgres import PostgresDatabase
 from app.sql import Database
 from app.sqlite import Database as SqliteDatabase
-from tests.builders import NOW, SESSION, StillClock, a_finding
+from tests.builders import NOW, SESSION, StillClock, a_finding, a_report
 from tests.contracts.record import KIM, LEE
 from tests.virtual import VirtualLoop
 
 T = TypeVar("T")
 EMPTY: Final = text(
-    "TRUNCATE anomalies, anomaly_subjects, anomaly_rules, outside_alerts, outbox, audit, routes"
+    "TRUNCATE anomalies, anomaly_subjects, anomaly_rules, outside_alerts, outbox, audit, routes,"
+    " quarantine"
 )
 
 WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL
@@ -38,15 +39,15 @@ class Trouble:
         self.database = database
         self.clock = StillClock()
         self.store = AnomalyLedger(database, self.clock)
-        self._control = Ledger(database, self.clock)
-        self._control.declare({"north": 100}, {"XNAS": "north"})
+        self.control = Ledger(database, self.clock)
+        self.control.declare({"north": 100}, {"XNAS": "north"})
         self._runner = runner
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
 
     def audit(self) -> list[dict[str, object]]:
-        return self.run(self._control.audit(0, 10))
+        return self.run(self.control.audit(0, 10))
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +244,29 @@ def test_who_acknowledges_first_stands_and_is_audited(trouble: Trouble) -> None:
     (row,) = trouble.audit()
     assert (row["action"], row["resource"]) == ("anomaly.ack", f"anomaly/{anomaly.anomaly_id}")
     assert steps(trouble) == ["opened", "updated"]
+
+
+def test_what_is_in_quarantine_is_counted_from_the_last_acknowledgement_on(
+    trouble: Trouble,
+) -> None:
+    """By the record: a process that dies before it says so hides nothing."""
+
+    def quarantined(execution_id: str) -> int:
+        trouble.clock.at += 1
+        strange = a_report(execution_id=execution_id, broker_order_key="nobody's")
+        trouble.run(trouble.control.apply([strange], "report"))
+        return trouble.run(trouble.control.vitals()).quarantined
+
+    assert trouble.run(trouble.control.vitals()).quarantined == 0
+    assert [quarantined("e-1"), quarantined("e-1"), quarantined("e-2")] == [1, 1, 2]
+    anomaly = opened(trouble, rule_id="report.quarantined")
+    assert trouble.run(trouble.control.vitals()).quarantined == 2
+    trouble.run(trouble.store.acknowledge(anomaly.anomaly_id, KIM))
+    assert trouble.run(trouble.control.vitals()).quarantined == 0
+    assert [quarantined("e-2"), quarantined("e-3")] == [0, 1]
+    noted(trouble, a_finding(None, rule_id="report.quarantined"))
+    opened(trouble, rule_id="report.quarantined")
+    assert trouble.run(trouble.control.vitals()).quarantined == 1, "the last word still stands"
 
 
 def test_silence_lasts_as_long_as_it_was_asked_for_and_is_audited(trouble: Trouble) -> None:

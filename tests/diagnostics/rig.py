@@ -69,12 +69,12 @@ class Watched:
             outbox_first=0,
             outbox_last=0,
             unbalanced=0,
+            quarantined=0,
         )
         self.away = False
         self.db_ahead_ms = 0
         self.behind = 0
         self.halted = False
-        self.quarantined = 0
         self.operators: list[Mapping[str, object]] = []  # their rules
         self.starts()
 
@@ -92,7 +92,6 @@ class Watched:
             calendar=lambda: CALENDAR,
             halted=lambda: self.halted,
             strays=lambda: self.strays,
-            quarantined=lambda: self.quarantined,
             instance="here",
         )
         pings = Pings(pinged, self.witness, lambda _: True)

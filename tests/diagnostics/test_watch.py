@@ -226,9 +226,8 @@ def test_a_stray_word_stays_until_somebody_has_seen_it_also_over_a_restart(
 ) -> None:
     watched.passes(1)
     watched.strays["north"] = 1
-    watched.quarantined = 3
+    watched.has(quarantined=3)
     watched.passes(2)
-    watched.quarantined = 0
     watched.starts()
     found = watched.passes(15)
     assert sorted(found) == [
@@ -237,6 +236,7 @@ def test_a_stray_word_stays_until_somebody_has_seen_it_also_over_a_restart(
     ]
     for anomaly in found.values():
         watched.acknowledges(anomaly)
+    watched.has(quarantined=0)
     assert watched.passes(12) == {}
     watched.strays["north"] = 1
 
