@@ -128,6 +128,15 @@ class LiveBroker(Broker, Protocol):
         """End the connection politely; the next one is made as after any loss."""
 
 
+class TopicBroker(Broker, Protocol):
+    """A broker that may write its reports to a topic of its own, on the bus that we use."""
+
+    reports_topic: str | None  # None: it does not
+
+    def read_record(self, payload: bytes) -> list[ExecutionReport]:
+        """Verify and read one record of that topic, however old, or raise `BadCallback`."""
+
+
 class Standing(NamedTuple):
     """What a broker's session stands on: its record, the bus, and the lane's lease."""
 

@@ -31,6 +31,7 @@ from app.dispatch.board import Board
 from app.dispatch.cancels import Cancels
 from app.dispatch.floor import DispatchFloor
 from app.dispatch.gate import GatedBroker
+from app.dispatch.inbound import inbound_of
 from app.dispatch.lane import Lane
 from app.dispatch.live import sessions_of
 from app.dispatch.reconciler import Reconciler
@@ -334,6 +335,7 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
         showing = [Showing(sending.floor, gateway.ledger).run] if stores.ledger.is_shared else []
         loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
         record = SessionLedger(stores.ledger, gateway.clock)
+        loops += [inbound.run for inbound in inbound_of(gateway.brokers, stores.bus)]
         loops += sessions_of(gateway.brokers, gateway.lanes, record, stores.bus)
     # Whoever lets people lead a route, leads it, or advises, sees the lanes of all processes.
     if gateway.seen is shown and parts & {"intake", "throttle", "failover"}:

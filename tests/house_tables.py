@@ -172,6 +172,7 @@ CONTRACTS = {
     "Rehearsals": "one room's own door, handed to web: its room's tests hold it",
     "RuleStore": "tests/contracts/test_anomaly_store.py",
     "Rulebook": "one room's own door, handed to web: its room's tests hold it",
+    "TopicBroker": "tests/dispatch/test_inbound.py",
     "Witness": "its room's tests hold the one that counts; the other one does nothing",
 }
 

@@ -7,12 +7,13 @@ one about the order.
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from app.brokers import wire
-from app.brokers.callback import Key, read_callback
+from app.brokers.callback import Key, read_callback, read_record
 from app.brokers.exchange import OK, Exchange, Failure, Reply
 from app.clock import Clock
 from app.domain.messages import (
@@ -29,6 +30,8 @@ from app.domain.messages import (
 
 log: Final = logging.getLogger(__name__)
 
+# A name that Kafka takes, and none of ours: reports that are read and published again for ever.
+TOPIC: Final = re.compile(r"(?!openbell\.)[A-Za-z0-9._-]{1,200}")
 CREDENTIALS: Final = frozenset({401, 403})
 JUDGED: Final = frozenset({400, 422})
 TOO_MANY: Final = 429
@@ -51,9 +54,17 @@ class HttpBroker:
         max_in_flight: int = 64,
         callback_tolerance_s: float = 300.0,
         busy_means_not_accepted: bool = False,
+        reports_topic: str | None = None,
         **capabilities: Any,
     ) -> None:
-        """`busy_means_not_accepted`: the broker's documents say so of its 503."""
+        """`busy_means_not_accepted`: the broker's documents say so of its 503.
+
+        `reports_topic`: where on our bus it writes its reports, each signed like a callback; with
+        as many partitions as our own topics have.
+        """
+        if reports_topic is not None and not TOPIC.fullmatch(reports_topic):
+            raise ValueError(f"reports_topic: expected a topic of its own, was {reports_topic!r}")
+        self.reports_topic = reports_topic
         self.name = name
         self.capabilities = replace(DEFAULTS, max_in_flight=max_in_flight, **capabilities)
         self._exchange = Exchange(
@@ -117,6 +128,10 @@ class HttpBroker:
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> list[ExecutionReport]:
         """Verify and read reports that the broker pushed, or raise `BadCallback`."""
         return read_callback(self._key, headers, body, self._clock.now())
+
+    def read_record(self, payload: bytes) -> list[ExecutionReport]:
+        """Verify and read one record of the broker's topic, or raise `BadCallback`."""
+        return read_record(self._key, payload)
 
     async def close(self) -> None:
         """Close idle connections; a later call opens new ones."""
