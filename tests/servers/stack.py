@@ -71,18 +71,27 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.servers.stack", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--env-file", type=Path, help="where to write the lines to source")
+    parser.add_argument("--needs", default="", help="what Kafka has to show, or there is no stack")
     parser.add_argument("command", nargs="*", help="run this on the stack, and end with it")
     given = parser.parse_args(arguments)
     # As Ctrl-C, from the first moment on: a start that is interrupted ends what it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with running_stack() as stack:
+            _require(stack.servers["kafka"], given.needs.split())
             return _serve(stack, given.env_file, given.command)
     except Unavailable as e:
         say(f"no stack: {e}")
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _require(server: Server, capabilities: Sequence[str]) -> None:
+    """Raise `Unavailable` where a stand-in would only fail later, and look like our fault."""
+    missing = [name for name in capabilities if name not in server.capabilities]
+    if missing:
+        raise Unavailable(f"{server.service}: {server.on} cannot show {', '.join(missing)}")
 
 
 def _serve(stack: Stack, env_file: Path | None, command: Sequence[str]) -> int:
