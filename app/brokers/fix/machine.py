@@ -185,7 +185,9 @@ class Session:
             if not standing.inbound.ask_again(now):
                 return standing.cut("the broker does not fill its gap")
             commands.append(sayings.resend_request(standing.inbound.next_in))
-        if not standing.outbound.tested and now - standing.outbound.test_ms >= patience:
+        # While it resends its night to us, it has no time for tests.
+        is_untested = not standing.outbound.tested and not standing.inbound.is_open
+        if is_untested and now - standing.outbound.test_ms >= patience:
             commands += standing.test(at)
         elif silent >= patience and not self._asked_alive:
             self._asked_alive = True

@@ -67,6 +67,6 @@ class Outbound:
     def proven(self) -> tuple[int, int] | None:
         """Return the numbers of older connections that the peer never got, both included."""
         first = self._first_asked
-        if not self.tested or first is None or first >= self.logon_number:
+        if first is None or first >= self.logon_number:
             return None
         return first, self.logon_number - 1

@@ -103,6 +103,7 @@ def test_it_does_not_matter_in_which_pieces_a_stream_comes(cuts: list[int]) -> N
         (WHOLE.replace(b"34=2", b"34=3"), "checksum"),
         (WHOLE.replace(b"9=5", b"9=4"), "body length"),
         (WHOLE.replace(SOH + b"35=0" + SOH, SOH) + WHOLE, "body length"),
+        (framed(b"35=0\x0134=2"), "body length"),
         (framed(b"34=2\x0135=0\x01"), "third field"),
         (framed(b"35=\x0134=2\x01"), "third field"),
         (b"35=0\x01" + raw(*HEADER), "not the start"),

@@ -280,6 +280,7 @@ def test_an_answer_to_a_question_shows_this(changes: dict[str, str | None], look
     said = hear(changed(AN_ANSWER, **{"t150": "I", "t790": "Q-1", **changes}))
 
     assert (said.status_id, said.shown) == ("Q-1", lookup)
+    assert (said.submitted is None) == isinstance(lookup, Absent)
 
 
 def test_a_question_answered_by_what_cannot_be_read_proves_nothing() -> None:

@@ -110,6 +110,15 @@ def test_the_answer_counts_even_while_something_of_theirs_is_missing() -> None:
     ]
 
 
+def test_asking_after_the_answer_proves_nothing_though_the_session_is_not_up_yet() -> None:
+    peer = Peer(next_out=9, next_in=2)
+    peer.says("A", *LOGON, number=5)
+    peer.says("0", (112, peer.test_id), number=6)
+    assert peer.says("2", (7, "6"), (16, "0"), number=7)[0] == Fill(6, None)
+
+    assert peer.repeats("4", (123, "Y"), (36, "8"), number=2) == [Advance(8), LoggedOn()]
+
+
 def test_a_logon_that_says_what_it_expects_is_filled_at_once_and_is_proof_as_well() -> None:
     peer = Peer(US._replace(next_expected=True), 9, 1)
     commands = peer.says("A", *LOGON, (789, "6"))

@@ -98,6 +98,16 @@ def test_a_line_of_nothing_but_noise_is_given_up() -> None:
     assert isinstance(peer.hears(Garbled("noise", b""))[-1], Disconnect)
 
 
+def test_one_whole_message_makes_up_for_the_noise_before_it() -> None:
+    peer = Peer().logged_on()
+    for _ in range(3):
+        for _ in range(9):
+            peer.hears(Garbled("noise", b""))
+        peer.says("0")
+
+    assert peer.session.may_send
+
+
 def test_a_possible_duplicate_is_taken_in_its_turn_and_never_twice() -> None:
     peer = Peer().logged_on()
     delivered, advanced = peer.repeats("8", *REPORT, number=3)
@@ -325,6 +335,19 @@ def test_a_broker_that_speaks_but_never_answers_the_test_is_left() -> None:
 
     assert sent == ["1", "1", "5"]
     assert isinstance(peer.last[-1], Disconnect)
+
+
+def test_a_broker_that_has_much_to_resend_is_given_the_time() -> None:
+    peer = Peer(next_in=3)
+    peer.says("A", *LOGON, number=900)
+    for number in range(3, 23):
+        peer.repeats("8", *REPORT, number=number)
+        assert types(peer.waits(29)) in {"", "0"}
+
+    peer.repeats("4", (123, "Y"), (36, "901"), number=23)
+    peer.number = 901
+    assert types(peer.waits(1)) == "1"
+    assert peer.answers()[-1] == LoggedOn()
 
 
 # --- resending --------------------------------------------------------------------------------

@@ -135,6 +135,12 @@ def test_every_key_is_its_own_and_every_cancel_leads_back(
     assert words.order_key_in(words.cancel_id(f"{key}R001", now)) == f"{key}R001"
 
 
+def test_a_key_that_looks_like_a_cancel_of_another_is_none() -> None:
+    key = "01JD3Z0K8V6W2Q4T00000C000101"
+
+    assert words.order_key_in(key) == key
+
+
 @given(st.text(CROCKFORD + "UIL-", max_size=50))
 def test_a_strangers_id_is_left_as_it_is_or_led_back(text: str) -> None:
     key = words.order_key_in(text)
