@@ -1,6 +1,6 @@
 """The other end of a FIX session, message by message: valid by default, wrong on purpose."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.brokers.fix.commands import (
@@ -76,10 +76,14 @@ class Peer:
         return self
 
     def says(
-        self, type_: str, *fields: tuple[int | str, str], number: int | None = None, **header: str
+        self,
+        type_: str,
+        *fields: tuple[int | str, str],
+        number: int | None = None,
+        header: Mapping[str, str] | None = None,
     ) -> list[Command]:
         """Say a message under the next number, or under another one on purpose."""
-        return self.hears(self.a_message(type_, *fields, number=number, **header))
+        return self.hears(self.a_message(type_, *fields, number=number, header=header))
 
     def repeats(
         self, type_: str, *fields: tuple[int | str, str], number: int, first: int | None = None
@@ -89,8 +93,13 @@ class Peer:
         return self.says(type_, (43, "Y"), (122, sent), *fields, number=number)
 
     def a_message(
-        self, type_: str, *fields: tuple[int | str, str], number: int | None = None, **header: str
+        self,
+        type_: str,
+        *fields: tuple[int | str, str],
+        number: int | None = None,
+        header: Mapping[str, str] | None = None,
     ) -> Message | Garbled:
+        header = header or {}
         if number is None:
             number, self.number = self.number, self.number + 1
         return read(

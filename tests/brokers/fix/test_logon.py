@@ -74,7 +74,7 @@ A_BAD_LOGON: Final = {
 @pytest.mark.parametrize("header", A_BAD_LOGON.values(), ids=A_BAD_LOGON)
 def test_a_logon_that_is_none_ends_the_connection(header: dict[str, str]) -> None:
     peer = Peer()
-    commands = peer.says("A", *LOGON, **header)
+    commands = peer.says("A", *LOGON, header=header)
 
     assert [type(command) for command in commands] == [Alarm, Disconnect]
     assert peer.says("A", *LOGON) == []  # nothing is heard after it

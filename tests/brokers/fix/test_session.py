@@ -162,7 +162,7 @@ def test_fields_may_come_in_any_order() -> None:
 def test_another_begin_string_ends_the_session() -> None:
     peer = Peer().logged_on()
 
-    assert peer.says("1", (112, "T"), begin="FIX.4.2") == [
+    assert peer.says("1", (112, "T"), header={"begin": "FIX.4.2"}) == [
         Send("5", ((58, "Incorrect BeginString"),))
     ]
     assert not peer.session.may_send
@@ -172,7 +172,7 @@ def test_another_begin_string_ends_the_session() -> None:
 @pytest.mark.parametrize("header", [{"sender": "SOUTH"}, {"target": "SOMEBODY"}])
 def test_a_stranger_is_rejected_and_logged_out(header: dict[str, str]) -> None:
     peer = Peer().logged_on()
-    commands = peer.says("8", *REPORT, **header)
+    commands = peer.says("8", *REPORT, header=header)
 
     assert types(commands) == "3 5"
     assert dict(sends(commands)[0].fields)[373] == "9"
@@ -181,14 +181,14 @@ def test_a_stranger_is_rejected_and_logged_out(header: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("off_ms", [-121_000, 121_000])
 def test_a_clock_that_is_two_minutes_off_is_rejected_and_logged_out(off_ms: int) -> None:
-    commands = Peer().logged_on().says("0", sent=written(NOW + off_ms))
+    commands = Peer().logged_on().says("0", header={"sent": written(NOW + off_ms)})
 
     assert types(commands) == "3 5"
     assert dict(sends(commands)[0].fields)[373] == "10"
 
 
 def test_a_clock_that_is_a_little_off_is_nobodys_business() -> None:
-    assert Peer().logged_on().says("0", sent=written(NOW - 119_000)) == [Advance(4)]
+    assert Peer().logged_on().says("0", header={"sent": written(NOW - 119_000)}) == [Advance(4)]
 
 
 def test_a_type_that_fix_does_not_know_is_rejected() -> None:
@@ -431,6 +431,15 @@ def test_a_new_numbering_in_mid_session_is_followed_and_tested_again() -> None:
     assert sends(commands)[0].fields == (*LOGON, (141, "Y"))
     assert commands[3] == Advance(2)
     assert not peer.session.may_send
+
+
+def test_a_new_numbering_while_logging_out_is_too_late() -> None:
+    peer = Peer().logged_on()
+    peer.session.logout("the session is over", peer.at)
+    commands = peer.says("A", *LOGON, (141, "Y"), number=1)
+
+    assert not [command for command in commands if isinstance(command, ResetNumbers)]
+    assert isinstance(commands[-1], Disconnect)
 
 
 # --- goodbye ----------------------------------------------------------------------------------
