@@ -662,9 +662,10 @@ class Outgoing(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Under which number an order left, if it left; `lacked`: the broker cannot have that number.
+    """Under which number an order left, if it left.
 
-    It has shown so, or the numbering was ended before it got that far.
+    `lacked`: the broker asked for that number first thing after a logon, or its numbering was
+    ended. Once a logon has stood its test after that, the number can never come to it.
     """
 
     numbering: int
@@ -691,7 +692,10 @@ class SessionStore(Protocol):
         """Note that everything before `next_in` is dealt with, durably; it never goes back."""
 
     async def lack(self, session: SessionOwner, numbering: int, begin: int, end: int) -> int:
-        """Note that the broker has shown that it lacks these numbers; return how many are new."""
+        """Note that the broker asked for these, of older connections; return how many are new.
+
+        To be called before they are filled: whoever dies in between is not asked again.
+        """
 
     async def reset(self, session: SessionOwner, at: Numbers, to: Numbers, reason: str) -> Numbers:
         """Begin the next numbering at these numbers, as both sides have agreed."""

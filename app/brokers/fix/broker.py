@@ -4,10 +4,11 @@ Before the bytes leave an order is `NotSent`; after that only the broker's word 
 order counts, and silence is `Unknown`. Nothing is ever sent a second time under any number.
 
 `Absent` needs two proofs. The broker says that it knows no such order, on a session that was
-logged on after the attempt; and the attempt's number is shown lacking: the broker asked for it
-first thing after a logon, took our gap fill and then answered a TestRequest without asking again,
-or the numbering was ended. The traps are the two halves alone: a broker that fell over with the
-order in hand asks for its number again, and one whose order desk is slow says "unknown".
+logged on after the attempt. And the attempt's number is shown lacking: the broker asked for it
+first thing after a logon, and that logon or a later one has stood its test (it took our gap fill
+and answered a TestRequest without asking again); or the numbering was ended. The traps are the
+two halves alone: a broker that fell over with the order in hand asks for its number again, and
+one whose order desk is slow says "unknown".
 """
 
 import logging

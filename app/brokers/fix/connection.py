@@ -67,6 +67,8 @@ class Connection:
         self._turn = asyncio.Lock()
         self._pings: dict[str, asyncio.Future[bool]] = {}
         self._is_leaving = False
+        self._first = register.at.next_out  # of this connection
+        self._asked = False  # whether the broker has asked for what it lacks of older ones
         self.writing = Writing(ground, register, self._inbox, self._stream)
         self.logged_on = False
         self.refused: str | None = None  # what the broker said instead of a logon
@@ -173,19 +175,40 @@ class Connection:
 
     async def _obey(self, command: Command) -> None:
         match command:
-            case Send() | Fill() | Disconnect():
+            case Send() | Disconnect():
                 self._ground.outbox.say(command)
+            case Fill():
+                await self._fill(command)
             case ResetNumbers():
                 self.writing.reset.clear()
                 self._ground.outbox.say(command)
                 await self.writing.reset.wait()
+                self._first = self._register.at.next_out
             case Deliver(message):
                 self._inbox.put(self._hear(message))
-            case Advance() | Lacking():
+            case Advance():
                 self._inbox.put(command)
+            case LoggedOn() | Lacking() | Alarm():
+                self._learn(command)
+
+    async def _fill(self, fill: Fill) -> None:
+        """Fill a gap; the first one that a logon meets shows what the broker lacks.
+
+        That is noted before the fill leaves: a broker that has taken it never asks again, and
+        whoever died in between would be in doubt for ever.
+        """
+        if not self.logged_on and not self._asked:
+            self._asked = True
+            await self._register.lacks_from(fill.begin, self._first)
+        self._ground.outbox.say(fill)
+
+    def _learn(self, news: LoggedOn | Lacking | Alarm) -> None:
+        match news:
             case LoggedOn():
                 self.logged_on, self.refused = True, None
                 self._on_logged_on()
+            case Lacking():
+                pass  # noted when it was asked for; the test that has stood now makes it proof
             case Alarm(words):
                 self.alarm = words
                 log.warning("session %s: %s", self._register.owner.session_id, words)

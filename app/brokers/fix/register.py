@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app import crash
-from app.brokers.fix.commands import Advance, Lacking
+from app.brokers.fix.commands import Advance
 from app.domain.messages import ExecutionReport
 from app.ports import Numbers, Outgoing, SessionOwner, Standing
 
@@ -36,9 +36,11 @@ class Register:
         after = await self.standing.sessions.advance(self.owner, self.at, next_in)
         self.at = self.at._replace(next_in=after.next_in)
 
-    async def lack(self, lacking: Lacking) -> None:
-        numbering = self.at.numbering
-        await self.standing.sessions.lack(self.owner, numbering, lacking.begin, lacking.end)
+    async def lacks_from(self, begin: int, before: int) -> None:
+        """Note that the broker asked for these, of older connections, first thing after a logon."""
+        if begin < before:
+            numbering = self.at.numbering
+            await self.standing.sessions.lack(self.owner, numbering, begin, before - 1)
 
     async def reset(self, reason: str) -> None:
         first = Numbers(0, 1, 1)
@@ -50,12 +52,12 @@ class Inbox:
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        self._heard: list[Sequence[ExecutionReport] | Advance | Lacking] = []
+        self._heard: list[Sequence[ExecutionReport] | Advance] = []
         self._something = asyncio.Event()
         self._nothing = asyncio.Event()
         self._nothing.set()
 
-    def put(self, heard: Sequence[ExecutionReport] | Advance | Lacking) -> None:
+    def put(self, heard: Sequence[ExecutionReport] | Advance) -> None:
         self._heard.append(heard)
         self._nothing.clear()
         self._something.set()
@@ -79,15 +81,13 @@ class Inbox:
             if not self._heard:
                 self._nothing.set()
 
-    async def _keep(self, taken: Sequence[Sequence[ExecutionReport] | Advance | Lacking]) -> None:
+    async def _keep(self, taken: Sequence[Sequence[ExecutionReport] | Advance]) -> None:
         reports: list[ExecutionReport] = []
         next_in = 0
         for heard in taken:
             match heard:
                 case Advance():
                     next_in = heard.next_in
-                case Lacking():
-                    await self._register.lack(heard)
                 case _:
                     reports += heard
         if reports:

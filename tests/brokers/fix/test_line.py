@@ -123,6 +123,29 @@ async def eventually_lacked(stage: Stage, session_id: str, *keys: str) -> Any:
     raise AssertionError(placed)
 
 
+def test_what_was_asked_for_is_noted_before_it_is_filled() -> None:
+    """A broker that has taken the fill never asks again: the next logon would show nothing."""
+
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        owner = SessionOwner(line.session_id, "north", stage.owner.epoch)
+        at = await stage.sessions.open(owner)
+        await stage.sessions.append(owner, at, [Outgoing("D", "a", "[]")])
+        noted: list[int] = []
+        lack = stage.sessions.lack
+
+        async def watched(*numbers: Any) -> int:
+            filled = [m for m in stage.counterpart.peers[0].received if m.get(35) == b"4"]
+            noted.append(len(filled))
+            return await lack(*numbers)
+
+        stage.sessions.lack = watched  # type: ignore[assignment, method-assign]
+        async with running(line, stage.standing):
+            assert noted == [0]
+
+    play(story)
+
+
 def test_a_number_that_the_broker_took_is_never_lacking() -> None:
     async def story(stage: Stage) -> None:
         stage.book.script = ["swallow"]
