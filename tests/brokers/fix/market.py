@@ -18,12 +18,12 @@ Fields = Sequence[tuple[int, object]]
 
 @dataclass
 class Audited:
-    """One application message as it came."""
+    """One application message as it came, or one fill as it was made."""
 
     type: str
     number: int
     key: str
-    possible_duplicate: bool
+    possible_duplicate: bool = False
     at: float = 0.0
 
 
@@ -115,6 +115,7 @@ class Market:
     def fill(self, key: str) -> None:
         order = self.book.orders[key]
         order |= {"39": "2", "14": order["38"]}
+        self.book.note(Audited("fill", self.book.executions + 1, key))
         self.report(key, order, "F", [(32, order["38"]), (31, order["44"] or "100")])
 
     def _cancel(self, message: simplefix.FixMessage) -> None:
