@@ -403,6 +403,9 @@ class FailoverStore(Protocol):
     async def acknowledge_failover(self, failover_id: str, by: Actor) -> Failover:
         """Note that somebody has read it, audited; or raise `Refused(NOT_FOUND)`."""
 
+    async def misfits(self, route_id: str, able: Capabilities) -> dict[str, int]:
+        """Count the waiting orders of a route that such a broker cannot take, by what it lacks."""
+
     async def left_behind(self, route_id: str, broker_id: str) -> tuple[int, int]:
         """Return how many of a route's attempts at a broker are unanswered, how many in doubt."""
 

@@ -40,6 +40,7 @@ from app.dispatch.shown import Showing, ShownFloor
 from app.domain.anomaly import Severity
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
+from app.domain.messages import Capabilities
 from app.domain.order import Order
 from app.domain.records import DaysKept
 from app.failover.drills import SimulatedDrills
@@ -124,6 +125,7 @@ class Gateway:
             clock=self.clock,
             calendar=lambda: self.board.reference.calendar,
             on_moved=self.board.changed,
+            able={name: broker.capabilities for name, broker in self.brokers.items()},
             stands_by=self.stores.ledger.is_shared,
         )
 
@@ -406,7 +408,7 @@ def _dispatch(on: _Desks, brokers: dict[str, Broker], *, shared: bool) -> _Dispa
             store=on.ledger,
             clock=on.clock,
             board=on.board,
-            recheck=on.recheck,
+            recheck=partial(_fits, gate.capabilities, on.recheck),
             holder=holder,
             unlimited=on.settings.unlimited,
             stands_by=shared,
@@ -432,6 +434,12 @@ def _dispatch(on: _Desks, brokers: dict[str, Broker], *, shared: bool) -> _Dispa
     asking += [c.run for c in cancels]
     floor = DispatchFloor(on.board, lanes, reconcilers, witness)
     return _Dispatch(list(lanes.values()), asking, floor, gates, witness)
+
+
+def _fits(able: Capabilities, recheck: Recheck, order: Order) -> Code | None:
+    """Check an order right before its claim: for its limits, and for the broker that claims it."""
+    lacking = able.lacks(order.market, order.order_type, order.time_in_force, order.account_id)
+    return Code.BROKER_LACKS if lacking is not None else recheck(order)
 
 
 def _owns(lane: Lane, *, shared: bool) -> bool:

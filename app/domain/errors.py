@@ -92,6 +92,11 @@ class Code(Enum):
         "A store cannot be reached. What was asked for may have happened: look, then ask again.",
     )
     ATTEMPTS_EXHAUSTED = ("attempts-exhausted", 0, "No broker took it in 99 attempts.")
+    BROKER_LACKS = (
+        "broker-lacks",
+        0,
+        "The broker of its route does not take such an order: its market, type or account.",
+    )
     BROKER_REFUSED = ("broker-refused", 0, "The broker refused the order.")
     STRAY_EVIDENCE = (
         "stray-evidence",

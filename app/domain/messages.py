@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.domain.values import OrderType, Side, Status, TimeInForce
 
@@ -145,7 +145,53 @@ class Capabilities:
     unknown_answers_required: int = 2
     orders_per_second_max: int = 1000  # the contract; the operator's number stays below it
     max_in_flight: int = 64  # requests without an answer
+    # What it can trade, and for whom; None is all. A broker is never sent what it cannot take.
+    markets: frozenset[str] | None = None
+    order_types: frozenset[str] | None = None
+    times_in_force: frozenset[str] | None = None
+    accounts: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Read what settings give as lists; a word that no order can have is a slip."""
+        for name, words in _WORDS.items():
+            given = getattr(self, name)
+            if given is None:
+                continue
+            if isinstance(given, str) or not all(isinstance(word, str) for word in given):
+                raise TypeError(f"{name}: expected a list of words, was {given!r}")
+            strange = sorted(set(given) - words) if words else []
+            if strange:
+                raise ValueError(f"{name}: expected some of {sorted(words)}, was {strange[0]!r}")
+            object.__setattr__(self, name, frozenset(given))
+
+    @property
+    def is_choosy(self) -> bool:
+        """Whether there is anything that it does not take."""
+        return any(getattr(self, name) is not None for name in _WORDS)
+
+    def lacks(self, market: str, order_type: str, time_in_force: str, account: str) -> str | None:
+        """Return for want of what it cannot take such an order, or None."""
+        wanted = {
+            "markets": market,
+            "order_types": order_type,
+            "times_in_force": time_in_force,
+            "accounts": account,
+        }
+        for name, word in wanted.items():
+            able = getattr(self, name)
+            if able is not None and word not in able:
+                return name
+        return None
 
     def cost(self, orders: int) -> int:
         """Return the permits that one batch of so many orders spends."""
         return 1 if self.batch_cost == "per_request" else orders
+
+
+# What a broker may be choosy about, and which words there are; none: any.
+_WORDS: Final[dict[str, frozenset[str]]] = {
+    "markets": frozenset(),
+    "order_types": frozenset(OrderType),
+    "times_in_force": frozenset(TimeInForce),
+    "accounts": frozenset(),
+}

@@ -117,6 +117,8 @@ class FailoverHelm:
         target = to or _home(route, policy.candidates, known)
         controls, halts = await record.controls(), Halts.of(await record.halts())
         backlog = await record.backlog()
+        able = self._on.able.get(target)
+        misfits = await record.misfits(route_id, able) if able and able.is_choosy else {}
         lanes = {lane.broker_id: lane for lane in self._on.floor.lanes()}
         return Asked(
             now=now,
@@ -129,6 +131,7 @@ class FailoverHelm:
             stopped=why_not(controls.get(target), halts, target),
             standing=next((f for f in known if not f.has_ended), None),
             waiting=backlog.ready.get(route_id, 0),
+            misfits=misfits,
             doubts=backlog.in_doubt.get(route.active_broker, 0),
             last_drill=next((f.started_at for f in known if f.drill), None),
         )

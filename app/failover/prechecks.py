@@ -5,7 +5,7 @@ on regardless, but for those without which there is no switch at all. Its dry ru
 trap is a list that always passes: what nobody can know here is a warning that says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from app.domain.failover import Failover, FailoverKind, FailoverState, Precheck, RoutePolicy
@@ -32,6 +32,7 @@ class Asked(NamedTuple):
     stopped: str | None  # why the new one may not be sent to, by our own doing
     standing: Failover | None
     waiting: int  # orders that would go the new way
+    misfits: Mapping[str, int]  # of those, what the new one cannot take, by what it lacks
     doubts: int
     last_drill: int | None
 
@@ -47,6 +48,7 @@ def prechecks(asked: Asked) -> list[Precheck]:
         _candidate(asked, required=planned),
         _open(asked, required=planned),
         _well(asked, required=planned),
+        _fitting(asked, required=planned),
         _doubts(asked),
         _asks_the_old(asked),
         _fast_enough(asked),
@@ -89,7 +91,7 @@ def _unlocked(asked: Asked, *, required: bool) -> Precheck:
 
 
 def _candidate(asked: Asked, *, required: bool) -> Precheck:
-    """Markets, symbols, accounts and order types there are what a person vouches for here."""
+    """Symbols, and whatever nobody has told us of a broker, are what a person vouches for here."""
     passed = asked.to in asked.policy.candidates
     detail = f"the policy names {', '.join(asked.policy.candidates) or 'nobody'}"
     return Precheck("target_is_candidate", passed, required, detail)
@@ -114,6 +116,13 @@ def _well(asked: Asked, *, required: bool) -> Precheck:
         return Precheck("target_well", lesser, required, detail)
     detail = f"well for {good_s} s of {GOOD_MS // 1_000}, its circuit is {asked.new.circuit}"
     return Precheck("target_well", False, required, detail)
+
+
+def _fitting(asked: Asked, *, required: bool) -> Precheck:
+    """Count what a broker is known not to take: such an order is denied when it is claimed."""
+    found = [f"{count} by its {lacking}" for lacking, count in sorted(asked.misfits.items())]
+    detail = f"it cannot take {', '.join(found)}" if found else "nothing known of it forbids any"
+    return Precheck("orders_fit", not found, required, detail)
 
 
 def _doubts(asked: Asked) -> Precheck:

@@ -11,7 +11,7 @@ the gap is never acted on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from app.clock import Clock
@@ -19,6 +19,7 @@ from app.domain.anomaly import Anomaly
 from app.domain.errors import Refused
 from app.domain.failover import Failover, FailoverState, FailoverStep, Leader
 from app.domain.halts import Halts
+from app.domain.messages import Capabilities
 from app.domain.records import FenceLost, Route
 from app.domain.session import Calendar
 from app.domain.values import ulid
@@ -51,6 +52,7 @@ class Grounds(NamedTuple):
     clock: Clock
     calendar: Callable[[], Calendar]
     on_moved: Callable[[], None]  # a route leads elsewhere: lanes of this process may look
+    able: Mapping[str, Capabilities]  # what brokers can take, as far as this process speaks to them
     stands_by: bool  # others share the ledger, and may lead
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from app import crash
 from app.domain.drill import Drill, Drilled
 from app.domain.failover import Failover, Leader, RoutePolicy
+from app.domain.messages import Capabilities
 from app.domain.records import Actor
 from app.ledger import drills, failovers
 from app.ledger.edge import Edge
@@ -53,6 +54,9 @@ class FailoverLedger(Edge):
     async def acknowledge_failover(self, failover_id: str, by: Actor) -> Failover:
         now = self._clock.now()
         return await self._write_once(lambda c: failovers.acknowledge(c, failover_id, by, now))
+
+    async def misfits(self, route_id: str, able: Capabilities) -> dict[str, int]:
+        return await self._read(lambda c: failovers.misfits(c, route_id, able))
 
     async def left_behind(self, route_id: str, broker_id: str) -> tuple[int, int]:
         return await self._read(lambda c: failovers.left_behind(c, route_id, broker_id))

@@ -7,6 +7,7 @@ and the row of that lease is read in the same transaction: the trap is a leader 
 and acts when it wakes on what it had decided before.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -29,9 +30,10 @@ from app.domain.failover import (
     RoutePolicy,
     told,
 )
+from app.domain.messages import Capabilities
 from app.domain.records import Actor, Change, FenceLost
 from app.domain.values import Outcome
-from app.ledger import attempts, audit, control
+from app.ledger import attempts, audit, control, days
 from app.ledger.dialect import Statement
 from app.ledger.drills import mark_failover
 from app.ledger.telling import tell
@@ -71,6 +73,22 @@ _FENCE: Final = text(
 )
 
 Authority = Leader | Actor
+
+
+def _kinds(table: str) -> Statement:
+    """Count what waits, by what a broker may be choosy about; accounts as known to it or not."""
+    return Statement(
+        lambda d: (
+            "SELECT o.market, o.order_type, o.time_in_force,"
+            f" CASE WHEN o.account_id {d.among('accounts')} THEN 1 ELSE 0 END AS known,"
+            f" count(*) AS orders FROM {table} AS w JOIN orders@day AS o"
+            " ON o.accept_sequence = w.accept_sequence AND o.trade_date = w.trade_date"
+            " WHERE w.route_id = :route AND w.trade_date = @day GROUP BY 1, 2, 3, 4"
+        )
+    )
+
+
+_KINDS: Final = (_kinds("dispatch_ready"), _kinds("reserved_book"))
 
 
 # --- policies ---------------------------------------------------------------------------
@@ -211,6 +229,20 @@ def left_behind(connection: Connection, route_id: str, broker_id: str) -> tuple[
         if a.route_id == route_id and a.outcome in attempts.OPEN
     ]
     return found.count(Outcome.OPEN), found.count(Outcome.UNKNOWN)
+
+
+def misfits(connection: Connection, route: str, able: Capabilities) -> dict[str, int]:
+    """Count what waits for a route, or for its bell, and such a broker cannot take."""
+    found: Counter[str] = Counter()
+    values = {"route": route, "accounts": codec.text(sorted(able.accounts or ()))}
+    for day in days.attached(connection):
+        for statement in _KINDS:
+            for row in statement.run(connection, day, **values):
+                account = next(iter(able.accounts or ("",))) if row.known else ""
+                lacking = able.lacks(row.market, row.order_type, row.time_in_force, account)
+                if lacking is not None:
+                    found[lacking] += row.orders
+    return dict(found)
 
 
 def _must_lead(connection: Connection, authority: Authority, now: int) -> None:

@@ -24,7 +24,7 @@ from app.domain.failover import (
     RoutePolicy,
     told,
 )
-from app.domain.messages import Accepted, NotSent, Unknown
+from app.domain.messages import Accepted, Capabilities, NotSent, Unknown
 from app.domain.records import Claimed, Fence, FenceLost, Settlement
 from app.domain.values import Status
 from tests.builders import NOW, SESSION
@@ -313,3 +313,23 @@ def test_claims_and_fences_at_once_leave_each_order_at_one_broker(shop: Shop) ->
     ids = [c.order.order_id for _, c in made]
     assert len(ids) == len(set(ids)) > 0
     assert shop.run(shop.store.audit_broken_at()) is None
+
+
+# --- what fits --------------------------------------------------------------------------
+
+
+def test_what_a_broker_cannot_take_is_counted_by_what_it_lacks(shop: Shop) -> None:
+    shop.take("c-1")
+    shop.take("c-2", account_id="A-2")
+    shop.take("c-3", reserved=True)
+    shop.take("c-4", order_type="market", limit_price=None)
+
+    def lacking(**able: Any) -> dict[str, int]:
+        return shop.run(shop.store.misfits("XNAS", Capabilities(**able)))
+
+    assert lacking() == lacking(markets=["XNAS"], order_types=["limit", "market"]) == {}
+    assert lacking(markets=["XNYS"]) == {"markets": 4}
+    assert lacking(order_types=["limit"]) == {"order_types": 1}
+    assert lacking(accounts=["A-2"]) == {"accounts": 3}
+    assert lacking(accounts=[], times_in_force=[]) == {"times_in_force": 4}
+    assert shop.run(shop.store.misfits("XKRX", Capabilities(markets=frozenset()))) == {}

@@ -86,6 +86,7 @@ class House:
                 clock=self.virtual.clock,
                 calendar=lambda: REFERENCE.calendar,
                 on_moved=self._on_moved,
+                able={},
                 stands_by=False,
             ),
             Mishaps(self.trouble, "failover", Severity.CRITICAL),

@@ -1,10 +1,14 @@
 """When a route changes its broker in mid-drain: what was not sent goes the new way, no more."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from app.domain.errors import Code
 from app.domain.messages import Unknown
+from app.domain.values import OrderType
+from tests.scenarios.brokers import PLAIN
 from tests.scenarios.builders import MARKET
 from tests.scenarios.floor import ALICE, Floor
 from tests.virtual import Virtual
@@ -83,3 +87,19 @@ def test_a_broker_that_answers_orders_with_errors_is_left_as_a_dead_one(
     assert {"submit", "silence"} <= set(failover.witnesses)
     live = [key[:-2] for broker in watched.brokers.values() for key in broker.orders]
     assert len(live) == len(set(live))
+
+
+def test_what_the_other_broker_cannot_take_is_denied_and_never_sent(virtual: Virtual) -> None:
+    floor = Floor(virtual, capabilities=PLAIN)
+    floor.south.capabilities = replace(PLAIN, order_types=frozenset({"limit"}))
+    floor.restart()
+    floor.reserve_all(NAMES[:3])
+    floor.reserve_all(NAMES[3:6], order_type=OrderType.MARKET, limit_price=None)
+    floor.leads("south")
+    floor.bell()
+    floor.comes_to("new", *NAMES[:3])
+    floor.comes_to("denied", *NAMES[3:6])
+
+    assert {floor.order(name).reason_code for name in NAMES[3:6]} == {Code.BROKER_LACKS.code}
+    assert len(floor.south.news()) == 3
+    floor.crash()

@@ -5,7 +5,7 @@ are told what to say, a bus that can be down, a broker that believes one signatu
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,9 +20,7 @@ from app import codec
 from app.accounts.sqlite import SqliteAccountBook
 from app.domain.anomaly import Anomaly
 from app.domain.instruments import Instrument
-from app.domain.messages import (
-    Unknown,
-)
+from app.domain.messages import Capabilities, Unknown
 from app.domain.records import Fence, Settlement
 from app.domain.session import Calendar
 from app.failover.drills import SimulatedDrills
@@ -141,7 +139,12 @@ async def verified() -> list[str]:
 
 
 def a_gateway(
-    folder: Path, *, now: int = OPENS_AT - 60_000, docs: bool = True, drills: bool = True
+    folder: Path,
+    *,
+    now: int = OPENS_AT - 60_000,
+    docs: bool = True,
+    drills: bool = True,
+    able: Mapping[str, Capabilities] = {},
 ) -> Gateway:
     """Build the house one minute before the bell, and open its doors."""
     clock = SteadyClock(now)
@@ -172,6 +175,7 @@ def a_gateway(
                 clock=clock,
                 calendar=lambda: CALENDAR,
                 on_moved=lambda: moved.append(clock.now()),
+                able=able,
                 stands_by=False,
             )
         ),

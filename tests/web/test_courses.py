@@ -1,5 +1,6 @@
 """Routes and failovers at the doors: seen, allowed, moved, and refused with what to do instead."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -10,9 +11,10 @@ from app.domain.failover import (
     FailoverState,
     FailoverStep,
 )
+from app.domain.messages import Capabilities
 from app.domain.records import Actor, Health, Route
-from tests.web.house import Gateway, run
-from tests.web.operators import ADMIN, audit
+from tests.web.house import Gateway, a_gateway, run
+from tests.web.operators import ADMIN, audit, reserve
 
 ROUTE: Final = f"{ADMIN}/routes/XNYS"
 WHY: Final = {"reason": "nova is dead"}
@@ -116,6 +118,22 @@ def test_a_dry_run_says_what_stands_in_the_way_and_moves_nothing(gateway: Gatewa
     assert (told["would_switch"], failed) == (False, ["target_well"])
     assert {"drilled", "in_doubt", "old_broker_answers"} <= {c["name"] for c in told["prechecks"]}
     assert (leads(gateway).epoch, gateway.moved) == (1, [])
+
+
+def test_a_broker_that_cannot_take_what_waits_says_how_much_it_is(tmp_path: Path) -> None:
+    choosy = Capabilities(order_types=frozenset({"market"}))
+    gateway = a_gateway(tmp_path, able={"sol": choosy})
+    reserve(gateway, 3)
+    names_sol(gateway)
+    sol_is(gateway)
+    told = fails_over(gateway, "?dry_run=true").json()
+    (found,) = [c for c in told["prechecks"] if c["name"] == "orders_fit"]
+    refused = fails_over(gateway)
+    forced = fails_over(gateway, kind="forced")
+
+    assert (told["would_switch"], found["passed"]) == (False, False)
+    assert found["detail"] == "it cannot take 3 by its order_types"
+    assert (refused.json()["code"], forced.status_code) == ("prechecks-failed", 202)
 
 
 def test_a_planned_failover_moves_the_route_and_says_where_to_look(gateway: Gateway) -> None:
