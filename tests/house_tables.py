@@ -49,7 +49,7 @@ HOMES: dict[str, set[str]] = {
     "pymongo": {"app/accounts/", "app/cli/bench_raw.py"},
     "redis": {"app/quotes/", "app/web/"},
     "rich": {"app/cli/"},
-    "simplefix": {"app/brokers/"},
+    "simplefix": {"app/brokers/", "app/cli/bench_fix.py"},
     "sqlalchemy": {"app/accounts/", "app/bus/", "app/ledger/"}
     | {"app/postgres.py", "app/sql.py", "app/sqlite.py"},
     "starlette": {"app/web/"},

@@ -156,6 +156,50 @@ def projector(
         _run("projector", lambda _: measure(), conditions, directory, report)
 
 
+@app.command(
+    epilog=examples_text(
+        (
+            "bench fix --acceptor 127.0.0.1:9878 --sender CLIENT1 --target BROKER",
+            "python -m tests.servers.fix_bench  # in the sources: with QuickFIX on both sides",
+        )
+    )
+)
+def fix(  # noqa: PLR0913 - the options of a command
+    *,
+    acceptor: Annotated[str, typer.Option(metavar="HOST:PORT", help="A FIX 4.4 acceptor.")],
+    sender: Annotated[str, typer.Option(help="Who we are to it (49).")],
+    target: Annotated[str, typer.Option(help="Who it is (56).")],
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help='Another engine\'s client: gets ORDERS and WINDOW, prints {"seconds": ...}.',
+        ),
+    ] = None,
+    orders: Annotated[int, typer.Option(min=10, help="Round trips of a round.")] = 20_000,
+    window: Annotated[int, typer.Option(min=1, help="Orders on the wire at once.")] = 200,
+    rounds: Rounds = 3,
+    directory: Directory = None,
+    report: Report = None,
+) -> None:
+    """Round trips over a FIX session with durable numbers, beside another engine's own loop.
+
+    The acceptor takes as many orders as it is sent, and begins new numbers at each logon (141=Y):
+    never point it at a broker.
+    """
+    from app.cli.bench_fix import Load, Peer, measure
+
+    peer, load = Peer(acceptor, sender, target, beside), Load(rounds, orders, window)
+    conditions = {
+        "acceptor": acceptor,
+        "beside": beside or "nothing",
+        "orders_a_round": orders,
+        "on_the_wire_at_once": window,
+    }
+    with reported():
+        _run("fix", lambda here: measure(here, peer, load), conditions, directory, report)
+
+
 def _run(
     bench: str,
     measure: Callable[[Path], Any],

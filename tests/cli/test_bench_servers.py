@@ -19,6 +19,8 @@ from app.cli.bench_store import Store, far_sessions, takings
 from app.cli.bench_streams import Turn, figures
 from app.reference import load_calendar
 from tests.cli.benches import NOWHERE, named, run
+from tests.servers import fix_bench
+from tests.servers.fix import Acceptor
 from tests.servers.server import Server
 
 TABLES = ("order_keys", "orders", "reserved_book", "order_events", "outbox")
@@ -135,6 +137,27 @@ def test_the_projector_stands_beside_the_client_that_it_is_made_of(
     assert asyncio.run(topics(kafka)) == []
     with pymongo.MongoClient[dict[str, Any]](mongo.url) as client:
         assert [name for name in client.list_database_names() if name.startswith(OURS)] == []
+
+
+def test_our_fix_session_stands_beside_another_engine(tmp_path: Path, quickfix: Acceptor) -> None:
+    options = [*fix_bench.options(quickfix), "--orders", "50", "--window", "5", "--rounds", "1"]
+
+    _, report = run(tmp_path, "fix", *options)
+
+    found = named(report)
+    assert found["our session / the engine beside it"]["target"] == ">= 1.00"
+    assert found["our session, numbers durable"]["median"] > 0
+    assert found["processor of the engine beside it"]["median"] > 0
+    assert 1 <= found["orders in one commit"]["median"] <= 5
+
+
+def test_a_fix_acceptor_that_refuses_us_is_named(quickfix: Acceptor) -> None:
+    client = quickfix.client()
+    stranger = ["--acceptor", f"{client.host}:{client.port}", "--sender", "NOBODY"]
+    result = CliRunner(env=NOWHERE).invoke(app, ["bench", "fix", *stranger, "--target", "BROKER"])
+
+    assert result.exit_code == 6
+    assert "no session with this acceptor" in result.stderr
 
 
 def test_what_waits_costs_memory_by_the_event() -> None:
