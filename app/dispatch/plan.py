@@ -22,22 +22,23 @@ CLAIM_ORDERS_MAX: Final = 500
 def batches(orders: Sequence[Submission], capabilities: Capabilities) -> list[list[Submission]]:
     """Shape claimed orders into requests; sent in this order, each account's own stay in line.
 
-    Where a batch carries one symbol only, an order may join an earlier batch of its symbol
-    unless that would overtake an order of its own account.
+    Where a batch carries one symbol only, or lives and dies as one and so carries one account
+    only, an order may join an earlier batch of its kind unless that would overtake an order of
+    its own account.
     """
-    if not capabilities.batch_same_symbol:
+    if not (capabilities.batch_same_symbol or capabilities.batch_atomic):
         step = max(1, capabilities.batch_max)
         return [list(orders[start : start + step]) for start in range(0, len(orders), step)]
     shaped: list[list[Submission]] = []
-    open_for: dict[tuple[str, str], int] = {}  # the batch that still takes this instrument
+    open_for: dict[tuple[str, ...], int] = {}  # the batch that still takes this kind
     last_of: dict[str, int] = {}  # the batch of the account's latest order
     for order in orders:
-        instrument = (order.market, order.symbol)
-        place = open_for.get(instrument, -1)
+        kind = _kind(order, capabilities)
+        place = open_for.get(kind, -1)
         if place < last_of.get(order.account_id, 0) or _is_full(shaped[place], capabilities):
             place = len(shaped)
             shaped.append([])
-            open_for[instrument] = place
+            open_for[kind] = place
         shaped[place].append(order)
         last_of[order.account_id] = place
     return shaped
@@ -72,6 +73,12 @@ def eta_s(backlog: int, per_second: int | None) -> float | None:
     if backlog <= 0 or per_second is None:
         return 0.0
     return None if per_second == 0 else backlog * 1_000 / (per_second * STEADY_PER_MILLE)
+
+
+def _kind(order: Submission, capabilities: Capabilities) -> tuple[str, ...]:
+    """Return what the orders of one batch have in common."""
+    instrument = (order.market, order.symbol) if capabilities.batch_same_symbol else ()
+    return (*instrument, order.account_id) if capabilities.batch_atomic else instrument
 
 
 def _is_full(batch: Sequence[Submission], capabilities: Capabilities) -> bool:

@@ -137,6 +137,9 @@ class Capabilities:
     cancel_batch_max: int = 1
     batch_cost: str = "per_order"  # what a batch of n costs: per_order n, per_request 1
     batch_same_symbol: bool = False
+    # One refused order refuses its whole batch: then no batch holds orders of two accounts, so
+    # that one customer's bad order never refuses another's.
+    batch_atomic: bool = False
     query_by_key: bool = True  # else its doubts go to an operator
     find_batch_max: int = 1
     # How long after the last send "unknown id" still proves nothing, in seconds: at least the

@@ -53,6 +53,14 @@ def test_a_broker_of_one_symbol_a_batch_gets_one_symbol_a_batch() -> None:
     assert shape(SAME, "a:X", "b:Y", "c:X", "d:Y", "e:X", "f:X") == ["0 2 4", "1 3", "5"]
 
 
+def test_where_one_refusal_refuses_a_batch_no_batch_holds_two_accounts() -> None:
+    atomic = Capabilities(batch_max=3, batch_atomic=True)
+    both = Capabilities(batch_max=3, batch_atomic=True, batch_same_symbol=True)
+
+    assert shape(atomic, "a:X", "b:Y", "a:Y", "b:X", "a:X", "a:X") == ["0 2 4", "1 3", "5"]
+    assert shape(both, "a:X", "b:X", "a:X", "a:Y", "a:Y") == ["0 2", "1", "3 4"]
+
+
 def test_an_order_does_not_overtake_an_earlier_one_of_its_account() -> None:
     assert shape(SAME, "a:X", "a:Y", "a:X", "b:X", "b:Y") == ["0", "1", "2 3", "4"]
 
@@ -67,14 +75,18 @@ def test_one_symbol_on_two_markets_is_two_instruments() -> None:
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("XYZ")), max_size=30),
     st.integers(1, 5),
     st.booleans(),
+    st.booleans(),
 )
 def test_shaping_loses_nothing_and_keeps_each_account_in_line(
     pairs: list[tuple[str, str]],
     batch_max: int,
     same_symbol: bool,  # noqa: FBT001 - drawn
+    atomic: bool,  # noqa: FBT001 - drawn
 ) -> None:
     claimed = orders(*(f"{account}:{symbol}" for account, symbol in pairs))
-    capabilities = Capabilities(batch_max=batch_max, batch_same_symbol=same_symbol)
+    capabilities = Capabilities(
+        batch_max=batch_max, batch_same_symbol=same_symbol, batch_atomic=atomic
+    )
     shaped = batches(claimed, capabilities)
     sent = [order for batch in shaped for order in batch]
 
@@ -82,6 +94,8 @@ def test_shaping_loses_nothing_and_keeps_each_account_in_line(
     assert all(1 <= len(batch) <= batch_max for batch in shaped)
     if same_symbol:
         assert all(len({order.symbol for order in batch}) == 1 for batch in shaped)
+    if atomic:
+        assert all(len({order.account_id for order in batch}) == 1 for batch in shaped)
     for account in "abc":
         keys = [int(order.broker_order_key) for order in sent if order.account_id == account]
         assert keys == sorted(keys)
