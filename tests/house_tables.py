@@ -47,6 +47,8 @@ HOMES: dict[str, set[str]] = {
     "psycopg": {"app/cli/", "app/ledger/"},
     "pyarrow": {"app/accounts/history/"},
     "pymongo": {"app/accounts/", "app/cli/bench_raw.py"},
+    # pytest finds the plug-in by its entry point; nothing of ours imports either.
+    "pytest": {f"app/brokers/conformance/pytest_{part}.py" for part in ("plugin", "items")},
     "redis": {"app/quotes/", "app/web/"},
     "rich": {"app/cli/"},
     "simplefix": {"app/brokers/", "app/cli/bench_fix.py"},
@@ -79,6 +81,7 @@ PURE = {
     "app/accounts/sharding.py",
     "app/brokers/alpaca/shapes.py",
     "app/brokers/alpaca/words.py",
+    "app/brokers/conformance/talk.py",
     "app/brokers/fix/checks.py",
     "app/brokers/fix/commands.py",
     "app/brokers/fix/executions.py",

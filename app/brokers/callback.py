@@ -50,10 +50,7 @@ def read_callback(
     key: Key, headers: Mapping[str, str], body: bytes, now: int
 ) -> list[ExecutionReport]:
     """Return the reports of a genuine callback, or raise `BadCallback`."""
-    signatures = [value for name, value in headers.items() if name.lower() == SIGNATURE]
-    if len(signatures) != 1:
-        raise BadCallback(f"expected one X-Signature, there were {len(signatures)}")
-    _verify(key, signatures[0], body, now)
+    verify(key, headers, body, now)
     try:
         push = read_push(body)
         if push.broker != key.broker_id:
@@ -79,8 +76,12 @@ def read_record(key: Key, payload: bytes) -> list[ExecutionReport]:
     return read_callback(ageless, {SIGNATURE: record.signature}, record.body.encode(), 0)
 
 
-def _verify(key: Key, signature: str, body: bytes, now: int) -> None:
-    parts = [part.strip().partition("=") for part in signature.split(",")]
+def verify(key: Key, headers: Mapping[str, str], body: bytes, now: int) -> None:
+    """Raise `BadCallback` unless exactly one X-Signature vouches for this body, lately."""
+    signatures = [value for name, value in headers.items() if name.lower() == SIGNATURE]
+    if len(signatures) != 1:
+        raise BadCallback(f"expected one X-Signature, there were {len(signatures)}")
+    parts = [part.strip().partition("=") for part in signatures[0].split(",")]
     stamps = [value for name, _, value in parts if name == "t"]
     shown = [value for name, _, value in parts if name == "v1"]
     if len(stamps) != 1 or not SECONDS.fullmatch(stamps[0]) or not shown:

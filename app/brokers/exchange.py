@@ -16,7 +16,8 @@ from typing import Final
 
 import aiohttp
 
-from app.domain.messages import NotSent, Unknown
+from app.brokers.wire import retry_after_s
+from app.domain.messages import NotSent, Throttled, Unknown
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 # Below the shortest idle time-out that servers are known for (5 s): a connection that the
@@ -24,6 +25,8 @@ BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 KEEP_ALIVE_S: Final = 4.0
 FINDS_IN_FLIGHT: Final = 8
 OK: Final = range(200, 300)
+CREDENTIALS: Final = frozenset({401, 403})
+TOO_MANY: Final = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def proves(self) -> NotSent | Throttled | Unknown:
+        """Return what a reply that is no 2xx proves of what was asked, whoever has sent it."""
+        if self.status in CREDENTIALS:
+            return NotSent(f"HTTP {self.status}", credentials=True)
+        if self.status == TOO_MANY:
+            return Throttled(retry_after_s(self.headers))
+        return Unknown(f"HTTP {self.status}")
 
 
 Failure = NotSent | Unknown
@@ -46,9 +57,9 @@ class Exchange:
         url: str,
         headers: Mapping[str, str],
         *,
-        timeout_s: float,
-        connect_timeout_s: float,
-        max_in_flight: int,
+        timeout_s: float = 5.0,
+        connect_timeout_s: float = 1.0,
+        max_in_flight: int = 64,
     ) -> None:
         """`timeout_s` holds for one exchange as a whole, getting a connection included."""
         self._url = url.rstrip("/")

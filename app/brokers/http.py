@@ -22,7 +22,6 @@ from app.domain.messages import (
     Capabilities,
     ExecutionReport,
     Lookup,
-    NotSent,
     Submission,
     Throttled,
     Unknown,
@@ -32,9 +31,7 @@ log: Final = logging.getLogger(__name__)
 
 # A name that Kafka takes, and none of ours: reports that are read and published again for ever.
 TOPIC: Final = re.compile(r"(?!openbell\.)[A-Za-z0-9._-]{1,200}")
-CREDENTIALS: Final = frozenset({401, 403})
 JUDGED: Final = frozenset({400, 422})
-TOO_MANY: Final = 429
 UNAVAILABLE: Final = 503
 DEFAULTS: Final = Capabilities(batch_max=100, cancel_batch_max=100, find_batch_max=100)
 
@@ -154,10 +151,6 @@ class HttpBroker:
 
     def _refused(self, reply: Reply, orders: int) -> Answer:
         """Return what a reply that is no 2xx proves about all of its orders."""
-        if reply.status in CREDENTIALS:
-            return NotSent(f"HTTP {reply.status}", credentials=True)
-        if reply.status == TOO_MANY:
-            return Throttled(wire.retry_after_s(reply.headers))
         if reply.status == UNAVAILABLE and self._busy_means_not_accepted:
             return Throttled(wire.retry_after_s(reply.headers))
         # Only a refusal that gives a reason is the broker's own, not some proxy's, and only of
@@ -169,7 +162,7 @@ class HttpBroker:
                 return Unknown(f"HTTP {reply.status} without a code")
             result = wire.Result("", "rejected", code=refusal.code, detail=refusal.detail)
             return wire.submit_answer(result)
-        return Unknown(f"HTTP {reply.status}")
+        return reply.proves()
 
     def _report_strays(self, items: Mapping[str, object], keys: Sequence[str]) -> None:
         """Say that a reply spoke of other orders; it changes nothing for ours."""

@@ -5,7 +5,7 @@ privileged path. The trap it avoids is the loader that imports every plug-in it 
 logs what breaks: here nothing is imported that nobody asked for, and nothing breaks quietly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Final, cast
 
@@ -29,10 +29,23 @@ def installed() -> list[str]:
 
 def load(adapter: str, options: Mapping[str, object]) -> Broker:
     """Build the adapter that settings ask for, or fail while we are still starting."""
+    return build(adapter, factory(adapter), options)
+
+
+def factory(adapter: str) -> Callable[..., object]:
+    """Return what builds an adapter; for whoever builds one many times."""
     found = entry_points(group=GROUP)
     if adapter not in found.names:
         raise UnknownAdapter(f"no broker adapter {adapter!r}; installed: {installed()}")
     try:
-        return cast("Broker", found[adapter].load()(**options))
+        return cast("Callable[..., object]", found[adapter].load())
+    except (ImportError, AttributeError, TypeError, ValueError) as e:
+        raise BadAdapter(f"broker adapter {adapter!r} cannot start: {e}") from e
+
+
+def build(adapter: str, make: Callable[..., object], options: Mapping[str, object]) -> Broker:
+    """Build an adapter with its options."""
+    try:
+        return cast("Broker", make(**options))
     except (ImportError, AttributeError, TypeError, ValueError) as e:
         raise BadAdapter(f"broker adapter {adapter!r} cannot start: {e}") from e

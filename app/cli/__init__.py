@@ -6,7 +6,7 @@ needs it, so that `openbell --help` stays under 0.3 s. So a noun's module is loa
 noun is called, and the help reads the table below; a test compares the two.
 
 A module `app/cli/<noun>.py` has either `app`, a Typer with its verbs, or one function that is
-named like the noun. It is listed as soon as it stands there.
+named like the noun; its `-` is `_` there. It is listed as soon as it stands there.
 """
 
 from collections.abc import Iterator, MutableMapping
@@ -26,6 +26,7 @@ NOUNS: Final = {
     "order": "Orders: send, look up, cancel.",
     "session": "Trading sessions: when they open, what waits for them.",
     "broker": "Brokers: their rate, breaker and dispatch.",
+    "check-broker": "Check an adapter against the laws of a broker.",
     "route": "Routes: where they lead, who may move them.",
     "failover": "Failovers: plan, run, end and read them.",
     "drill": "Drills: rehearse a broker's death, and measure it.",
@@ -54,7 +55,7 @@ class Lazy(MutableMapping[str, TyperCommand | TyperGroup]):
 
     def __getitem__(self, name: str) -> TyperCommand | TyperGroup:
         if name not in self._loaded:
-            if name not in NOUNS or find_spec(f"app.cli.{name}") is None:
+            if name not in NOUNS or find_spec(_module(name)) is None:
                 raise KeyError(name)
             self._loaded[name] = _load(name)
         return self._loaded[name]
@@ -66,7 +67,7 @@ class Lazy(MutableMapping[str, TyperCommand | TyperGroup]):
         del self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in NOUNS if find_spec(f"app.cli.{name}") is not None)
+        return (name for name in NOUNS if find_spec(_module(name)) is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -87,15 +88,19 @@ class Nouns(TyperGroup):
             formatter.write_dl([(name, NOUNS[name]) for name in self.list_commands(ctx)])
 
 
+def _module(name: str) -> str:
+    return f"app.cli.{name.replace('-', '_')}"
+
+
 def _load(name: str) -> TyperCommand | TyperGroup:
-    module = import_module(f"app.cli.{name}")
+    module = import_module(_module(name))
     verbs = getattr(module, "app", None)
     if isinstance(verbs, typer.Typer):
         # Plain text: it can be piped and grepped, and does not cost the import of rich.
         verbs.rich_markup_mode = None
         return get_group(verbs)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(getattr(module, name))
+    alone.command(name)(getattr(module, name.replace("-", "_")))
     command = get_command(alone)
     assert isinstance(command, TyperCommand)
     # A raw docstring spells click's mark, "leave these lines as they are", in two characters.
