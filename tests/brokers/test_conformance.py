@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,7 +14,8 @@ from app.brokers.conformance.case import Case, Verdict
 from app.brokers.conformance.catalogue import CASES
 from app.brokers.conformance.kit import Subject, Terms
 from app.brokers.conformance.line import KitLoop
-from app.brokers.conformance.run import Report, check
+from app.brokers.conformance.run import Report, check, play
+from app.brokers.sim.process import SimProcess
 from app.clock import SystemClock
 from tests.brokers.example_package.acme_openbell import AcmeBroker
 from tests.brokers.example_package.acme_server import Acme
@@ -140,6 +142,23 @@ def test_without_leave_nothing_is_placed(reports: Reports) -> None:
     assert failed(reports.without_leave) == set()
     assert verdicts["B-103"] is Verdict.NOT_APPLICABLE
     assert verdicts["B-201"] is Verdict.PASS
+
+
+def test_our_own_adapter_passes_on_the_simulated_broker(tmp_path: Path) -> None:
+    push = f"127.0.0.1:{a_port()}"
+    terms = Terms(live=True, orders_max=20, patience_s=10.0, callbacks=push)
+    more = ["--callback", f"http://{push}/"]
+    with SimProcess(tmp_path / "north.jsonl", SECRET, more=more) as sim:
+        options = {"url": sim.url, "secret": SECRET, "timeout_s": 0.5, "visibility_window_s": 0.2}
+        report = play(Subject("north", "http", options), terms, SystemClock(), CASES)
+
+    assert failed(report) == set()
+    assert report.left == []
+    assert {o.case.case_id for o in report.outcomes if o.verdict is not Verdict.PASS} == {
+        "B-203",  # it is at an address, not at a name
+        "B-303",  # a hundred orders are more than it may place here
+        "B-408",  # nothing trades without leave
+    }
 
 
 def test_every_case_says_what_it_proves_and_on_whose_word() -> None:

@@ -21,11 +21,11 @@ from app.domain.order import TERMINAL
 from app.ports import Broker
 
 WITHOUT: Final = {
-    Need.LIVE: "it places orders: --live, with an order that cannot trade",
-    Need.MONEY: "one of its orders trades: --money",
+    Need.LIVE: "it places orders, and nobody allowed it (live)",
+    Need.MONEY: "one of its orders trades, and nobody allowed it (money)",
     Need.LINE: "the loop that runs it has no line",
-    Need.CALLBACKS: "it needs what the broker pushes: --callbacks HOST:PORT",
-    Need.SECRET: "the adapter has no option of that name: --secret-option",
+    Need.CALLBACKS: "nobody said where the broker pushes to (callbacks=HOST:PORT)",
+    Need.SECRET: "the adapter has no option of that name (secret_option=NAME)",
 }
 
 
