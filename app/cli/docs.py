@@ -11,6 +11,7 @@ from typing import Final
 from app.domain.errors import Code
 
 README: Final = Path(__file__).parents[2] / "README.md"
+EXAMPLE: Final = "tests/brokers/example_package/acme_openbell.py"
 BLOCK: Final = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -33,9 +34,18 @@ def settings_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def example_adapter() -> str:
+    """Return the example that the tests build, install and check, as it stands."""
+    return f"```python\n{(README.parent / EXAMPLE).read_text()}```\n"
+
+
 def rewritten(text: str) -> str:
     """Return the README with its generated blocks as the code has them now."""
-    tables = {"reason codes": reason_code_table, "settings": settings_table}
+    tables = {
+        "reason codes": reason_code_table,
+        "settings": settings_table,
+        "example adapter": example_adapter,
+    }
     return BLOCK.sub(lambda found: found[1] + tables[found[2]]() + found[3], text)
 
 

@@ -32,7 +32,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict
     with zipfile.ZipFile(place / built.stdout.split()[-1]) as wheel:
         wheel.extractall(place)
     pushed = f"127.0.0.1:{a_port()}"
-    command = [sys.executable, EXAMPLE / "acme_server.py", "--secret", "s3cret"]
+    command = [sys.executable, str(EXAMPLE / "acme_server.py"), "--secret", "s3cret"]
     server = subprocess.Popen(  # noqa: S603 - the example's own broker
         [*command, "--callback", f"http://{pushed}/"], stdout=subprocess.PIPE, text=True
     )
