@@ -82,6 +82,8 @@ REPORT_FIELDS: Final = {
     "referenced_execution_id": "Tag 19: what a bust or a correction speaks of.",
     "reason": "Tags 103 and 58, in the broker's words.",
     "possible_duplicate": "Tag 43.",
+    "quantity": "Tag 38, of a replace: as it stands there now.",
+    "limit_price": "Tag 44, of a replace: as it stands there now.",
 }
 _REPORT_TYPES: Final = get_type_hints(ExecutionReport)
 assert set(REPORT_FIELDS) == set(_REPORT_TYPES), "every field of a report says what it is"

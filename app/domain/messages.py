@@ -31,8 +31,28 @@ class Submission(NamedTuple):
 class Cancellation(NamedTuple):
     """One request to cancel what an attempt placed."""
 
-    broker_order_key: str  # 41
+    broker_order_key: str  # 41: the last one of its chain that the broker has acknowledged
     broker_order_id: str | None  # 198
+    # A replace that is out and unanswered. A broker that works requests off one by one, and no
+    # longer knows a key that it has replaced, wants this one as 41; most want the other.
+    pending_key: str | None = None
+
+
+class Replacement(NamedTuple):
+    """One request to change what an attempt placed: one order before it, one after it."""
+
+    broker_order_key: str  # 11, its own
+    original: str  # 41: the last key of the chain that the broker has acknowledged
+    broker_order_id: str | None  # 37 there, 198 here
+    account_id: str  # 1
+    symbol: str  # 55
+    market: str  # 207, a MIC
+    side: Side  # 54
+    order_type: OrderType  # 40
+    quantity: Decimal  # 38, the whole of it: what has traded already counts
+    limit_price: Decimal | None  # 44
+    currency: str  # 15
+    time_in_force: TimeInForce  # 59
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +111,11 @@ class ExecutionType(StrEnum):
     TRADE_CANCEL = "trade_cancel"  # H, a bust
     TRADE_CORRECT = "trade_correct"  # G
     ORDER_STATUS = "order_status"  # I: evidence that the broker has it, never a fill
+    REPLACED = "replaced"  # 5: the only word that makes new terms the order's own
+    PENDING_CANCEL = "pending_cancel"  # 6: heard, and no more than that
+    PENDING_REPLACE = "pending_replace"  # E
+    # No tag 150, but OrderCancelReject (9) with 434=2, when it comes after the answer.
+    REPLACE_REJECTED = "replace_rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +134,10 @@ class ExecutionReport:
     referenced_execution_id: str | None = None  # 19
     reason: str | None = None  # 103, 58
     possible_duplicate: bool = False  # 43
+    # Of `REPLACED`: the terms as they stand there now. A broker may have amended what was asked
+    # for, because fills had passed it; absent: as it was asked for.
+    quantity: Decimal | None = None  # 38
+    limit_price: Decimal | None = None  # 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +148,9 @@ class Found:
     status: Status
     executions: tuple[ExecutionReport, ...] = ()
     reason: str | None = None
+    # The terms as they stand there now; None where a broker does not say.
+    quantity: Decimal | None = None  # 38
+    limit_price: Decimal | None = None  # 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +180,9 @@ class Capabilities:
     unknown_answers_required: int = 2
     orders_per_second_max: int = 1000  # the contract; the operator's number stays below it
     max_in_flight: int = 64  # requests without an answer
+    # Whether terms can be changed in one step. Cancel plus new is no replace: two may be live.
+    replaces: bool = False
+    replace_batch_max: int = 1
     # What it can trade, and for whom; None is all. A broker is never sent what it cannot take.
     markets: frozenset[str] | None = None
     order_types: frozenset[str] | None = None

@@ -8,8 +8,8 @@
        ▼                      └───┘
     denied · canceled · expired      (in_doubt ends by evidence, never by a timer)
 
-`pending_request` is an overlay: a cancel that waits does not change where the order stands,
-so fills stay simple. Each function returns the next version, one higher, or raises
+`pending_request` is an overlay: a cancel or a replace that waits does not change where the
+order stands, so fills stay simple. Each function returns the next version, one higher, or raises
 `InvalidTransition`; T numbers are the transitions of the order model.
 """
 
@@ -51,7 +51,8 @@ MOVES: Final[dict[Status, frozenset[Status]]] = {
     _S.PARTIALLY_FILLED: frozenset(
         {_S.PARTIALLY_FILLED, _S.NEW, _S.FILLED, _S.CANCELED, _S.EXPIRED}
     ),
-    _S.FILLED: frozenset({_S.FILLED, _S.PARTIALLY_FILLED, _S.NEW}),
+    # It ends otherwise only with a replace out: it had been raised, and we did not know yet.
+    _S.FILLED: frozenset({_S.FILLED, _S.PARTIALLY_FILLED, _S.NEW, _S.CANCELED, _S.EXPIRED}),
     _S.CANCELED: frozenset({_S.CANCELED, _S.FILLED}),  # T20: a late fill
     _S.EXPIRED: frozenset({_S.EXPIRED, _S.FILLED}),
     _S.REJECTED: frozenset({_S.REJECTED}),  # T21: a fill on a refused order is still a fill
@@ -120,7 +121,7 @@ class Order(NamedTuple):
         return self.status in TERMINAL
 
 
-# Tag 39 is derived, never stored. FIX precedence: pending cancel above done for day above rest.
+# Tag 39 is derived, never stored. FIX precedence: what is pending, done for day, the rest.
 ORDER_STATUS: Final[dict[Status, str]] = {
     _S.RESERVED: "pending_new",
     _S.HELD: "suspended",
@@ -142,8 +143,8 @@ def order_status(order: Order) -> str:
     """Return tag 39 for this order: what a FIX client would see."""
     if order.status in TERMINAL:
         return ORDER_STATUS[order.status]
-    if order.pending_request is PendingRequest.CANCEL:
-        return "pending_cancel"
+    if order.pending_request is not PendingRequest.NONE:
+        return f"pending_{order.pending_request}"
     if order.done_for_day:
         return "done_for_day"
     return ORDER_STATUS[order.status]
@@ -207,12 +208,13 @@ def cancel_requested(order: Order, origin: CancelOrigin, now: int) -> Order:
     )
 
 
-def cancel_refused(order: Order, now: int) -> Order:
-    """Go on as before: the broker will not cancel it."""
+def cancel_refused(order: Order, now: int, *, replacing: bool = False) -> Order:
+    """Go on as before: the broker will not cancel it. A replace that was out still is."""
     _expect(order, WORKING | {_S.HELD}, "cancel refused")
-    if order.pending_request is PendingRequest.NONE:
+    if order.pending_request is not PendingRequest.CANCEL:
         return order
-    return moved(order, order.status, now, pending_request=PendingRequest.NONE, cancel_origin=None)
+    left = PendingRequest.REPLACE if replacing else PendingRequest.NONE
+    return moved(order, order.status, now, pending_request=left, cancel_origin=None)
 
 
 def denied(order: Order, code: Code, now: int) -> Order:
@@ -281,6 +283,8 @@ def ended_at_broker(order: Order, to: Status, now: int) -> Order:
     """T14, T18, T19: the broker says canceled or expired. Nobody asked it: its own doing."""
     assert to in {_S.CANCELED, _S.EXPIRED}
     allowed = WORKING | {_S.IN_DOUBT} | ({_S.HELD} if is_stray(order) else frozenset())
+    if order.pending_request is PendingRequest.REPLACE:
+        allowed |= {_S.FILLED}
     _expect(order, allowed, f"{to} at broker")
     origin = None if to is _S.EXPIRED else order.cancel_origin or CancelOrigin.BROKER
     return moved(order, to, now, pending_request=PendingRequest.NONE, cancel_origin=origin)

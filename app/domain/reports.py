@@ -26,12 +26,14 @@ from app.domain.order import (
     moved,
     rejected,
 )
+from app.domain.replacing import WORDS, Chain
 from app.domain.trades import EXACT, NOTHING, TRADES, Amounts
 from app.domain.values import PendingRequest, Status
 
 _S = Status
 _E = ExecutionType
 STRAY: Final = Code.STRAY_EVIDENCE.code
+NO_CHAIN: Final = Chain()  # of an order that was never replaced: nothing is ever noted in it
 # An average is shown, never settled on: eight decimals are finer than any tick here.
 AVERAGE_PLACES: Final = Decimal("0.00000001")
 # An average is rounded, and that is not an error: a context of its own, which does not say so.
@@ -46,17 +48,29 @@ def applied(
     now: int,
     *,
     stray: bool = False,
+    chain: Chain = NO_CHAIN,
 ) -> list[Order]:
     """Return the versions that this report leads through, oldest first; empty if it says nothing.
 
-    `change` is what an execution moves (`Trades.add`), `NOTHING` for any other report. Raises
+    `change` is what an execution moves (`Trades.add`), `NOTHING` for any other report. `chain`
+    are the requests to replace of an order that has any; it is brought up to date. Raises
     `InvalidTransition` if the report contradicts the order: keep it, raise an anomaly, stop
     nothing.
     """
     if report.execution_type in TRADES:
-        return _traded(order, report, change, now, stray=stray)
-    if stray:
-        return _strayed(order, report, now)
+        steps = [chain.seen(order, s) for s in _traded(order, report, change, now, stray=stray)]
+    elif stray:
+        steps = _strayed(order, report, now)
+    elif report.execution_type in WORDS:
+        steps = chain.apply(order, report, now)
+    else:
+        steps = _told(order, report, now)
+    chain.follow(steps[-1] if steps else order)
+    return steps
+
+
+def _told(order: Order, report: ExecutionReport, now: int) -> list[Order]:
+    """Act on a word about where the order stands."""
     match report.execution_type:
         case _E.REJECTED:
             ended = order.status in {_S.REJECTED, _S.DENIED}
@@ -67,6 +81,8 @@ def applied(
             return _ended(order, report, _S.CANCELED, now)
         case _E.EXPIRED:
             return _ended(order, report, _S.EXPIRED, now)
+        case _E.PENDING_CANCEL | _E.PENDING_REPLACE if order.status not in MAYBE_OUT:
+            return []  # heard: it says nothing of the outcome
         case _:
             after = acknowledged(order, report.broker_order_id, now)
             return [] if after is order else [after]
@@ -83,13 +99,14 @@ def _done_for_day(order: Order, report: ExecutionReport, now: int) -> list[Order
 
 
 def _ended(order: Order, report: ExecutionReport, to: Status, now: int) -> list[Order]:
-    if order.status in TERMINAL:
+    raised = order.status is _S.FILLED and order.pending_request is PendingRequest.REPLACE
+    if order.status in TERMINAL and not raised:
         return []
     steps = []
     if order.status is _S.SENDING:  # it ended before its acknowledgement reached us
         steps.append(acknowledged(order, report.broker_order_id, now))
     last = steps[-1] if steps else order
-    if last.status in TERMINAL:  # fills of an earlier attempt had completed it
+    if last.status in TERMINAL and not raised:  # fills of an earlier attempt had completed it
         return steps
     return [*steps, ended_at_broker(last, to, now)]
 
@@ -97,7 +114,7 @@ def _ended(order: Order, report: ExecutionReport, to: Status, now: int) -> list[
 def _strayed(order: Order, report: ExecutionReport, now: int) -> list[Order]:
     """Note a word about a copy that we held to be nowhere. It says nothing of other attempts."""
     match report.execution_type:
-        case _E.REJECTED:  # it is not there: as we thought
+        case _E.REJECTED | _E.REPLACE_REJECTED:  # it is not there: as we thought
             return []
         case _E.CANCELED | _E.EXPIRED:
             if order.status is not _S.HELD or not is_stray(order):

@@ -53,6 +53,7 @@ class PendingRequest(StrEnum):
 
     NONE = "none"
     CANCEL = "cancel"
+    REPLACE = "replace"
 
 
 class CancelOrigin(StrEnum):
@@ -77,6 +78,21 @@ class Outcome(StrEnum):
     NOT_RECEIVED = "not_received"
 
 
+class ReplaceState(StrEnum):
+    """What is known of one request to replace. The first three stand; the rest is history."""
+
+    WAITING = "waiting"  # asked for; no byte has left
+    OPEN = "open"  # claimed; bytes may be out
+    UNKNOWN = "unknown"  # out, and no evidence yet: it is asked about
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    NOT_SENT = "not_sent"
+    NOT_RECEIVED = "not_received"
+    DENIED = "denied"  # refused by us before it left
+    WITHDRAWN = "withdrawn"  # a cancel or the order's end came before it left
+    ENDED = "ended"  # the order did while it was out, so it no longer matters
+
+
 CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LETTERS: Final = frozenset(CROCKFORD)
 # What Python's own base 32 calls the same digits: each order's day is asked for at every move.
@@ -87,6 +103,11 @@ DAY_MS: Final = 86_400_000
 ORDER_ID_LENGTH: Final = 26
 # Two digits in the key; the hundredth try of one order is a person's business, not ours.
 ATTEMPT_NUMBER_MAX: Final = 99
+ATTEMPT_KEY_LENGTH: Final = ORDER_ID_LENGTH + 2
+# Three digits: who moves his price with the market does so hundreds of times a day. With them a
+# key has 32 letters, and the strictest broker that we know takes 36.
+REPLACE_NUMBER_MAX: Final = 999
+_REPLACE: Final = re.compile(r"R[0-9]{3}", re.ASCII)
 
 
 def new_order_id(trade_date: date, now: int, random80: int) -> str:
@@ -130,9 +151,31 @@ def broker_order_key(order_id: str, attempt_number: int) -> str:
 
 def order_id_of(key: str) -> str | None:
     """Return the order id inside a `broker_order_key`, or None if the text is no key of ours."""
-    if len(key) != ORDER_ID_LENGTH + 2 or not (key.isascii() and key[ORDER_ID_LENGTH:].isdigit()):
+    number, replace = key[ORDER_ID_LENGTH:ATTEMPT_KEY_LENGTH], key[ATTEMPT_KEY_LENGTH:]
+    if len(number) != 2 or not (number.isascii() and number.isdigit()):  # noqa: PLR2004 - two digits
+        return None
+    if replace and not _REPLACE.fullmatch(replace):
         return None
     return None if trade_date_of(key[:ORDER_ID_LENGTH]) is None else key[:ORDER_ID_LENGTH]
+
+
+def replace_key(attempt_key: str, number: int) -> str:
+    """Return what a replace leaves under: the key of its attempt, an R and three digits.
+
+    So every key of a chain begins with the key of the attempt that it changes.
+    """
+    assert 1 <= number <= REPLACE_NUMBER_MAX
+    return f"{attempt_key}R{number:03d}"
+
+
+def attempt_key_of(key: str) -> str:
+    """Return the key of the attempt that a key of its chain belongs to: its own, or a replace's."""
+    return key[:ATTEMPT_KEY_LENGTH]
+
+
+def is_replace_key(key: str) -> bool:
+    """Whether a key of ours names a request to replace, and not an attempt."""
+    return len(key) > ATTEMPT_KEY_LENGTH
 
 
 def legible(text: str) -> str:

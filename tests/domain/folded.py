@@ -7,6 +7,7 @@ from typing import Any, Final
 from app.domain.errors import Code
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.order import Order
+from app.domain.replacing import Asked, Chain
 from app.domain.reports import applied
 from app.domain.trades import NOTHING, TRADES, Trades, identity, same_fact
 from app.domain.values import CancelOrigin, PendingRequest, Status
@@ -23,8 +24,9 @@ WAITS: Final = {"pending_request": PendingRequest.CANCEL, "cancel_origin": Cance
 class Folded:
     """An order, and what the ledger does with its reports: each execution once."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, asked: Sequence[Asked] = ()) -> None:
         self.order = order
+        self.chain = Chain(asked)
         self.trades = Trades()
         self.seen: dict[object, ExecutionReport] = {}
         self.versions = [order]
@@ -37,7 +39,8 @@ class Folded:
                 return []
             change = self.trades.add(report)
             self.seen[identity(report)] = report
-        steps = applied(self.order, report, change, LATER, stray=stray)
+        chain = self.chain
+        steps = applied(self.order, report, change, LATER, stray=stray, chain=chain)
         self.versions += steps
         self.order = self.versions[-1]
         return steps

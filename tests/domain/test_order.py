@@ -117,7 +117,7 @@ def test_the_table_is_the_order_model() -> None:
         "in_doubt": "in_doubt queued held new partially_filled filled rejected canceled expired",
         "new": "new partially_filled filled canceled expired rejected",
         "partially_filled": "partially_filled new filled canceled expired",
-        "filled": "filled partially_filled new",
+        "filled": "filled partially_filled new canceled expired",
         "canceled": "canceled filled",
         "expired": "expired filled",
         "rejected": "rejected",

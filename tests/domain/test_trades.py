@@ -174,7 +174,8 @@ def test_whatever_comes_each_step_is_legal_and_counts_one(
         try:
             folded.report(report, stray=data.draw(st.booleans()))
         except InvalidTransition:
-            assert report.execution_type is E.REJECTED  # T19 and a refusal after the end
+            # T19 and a refusal after the end; and words on a replace that nobody asked for.
+            assert report.execution_type in {E.REJECTED, E.REPLACED, E.REPLACE_REJECTED}
 
     for before, after in zip(folded.versions, folded.versions[1:], strict=False):
         assert after.version == before.version + 1
