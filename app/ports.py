@@ -22,6 +22,7 @@ from app.domain.messages import (
     Capabilities,
     ExecutionReport,
     Lookup,
+    Replacement,
     Submission,
 )
 from app.domain.order import Order
@@ -33,6 +34,7 @@ from app.domain.records import (
     BrokerControl,
     Change,
     Claimed,
+    ClaimedReplace,
     Conflict,
     Doubt,
     Fence,
@@ -82,8 +84,20 @@ class Broker(Protocol):
         `Rejected` carries the code `too-late`, `unknown-order`, `already-pending` or another.
         """
 
+    async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
+        """Ask to change terms, in one step there; `Accepted`: it is replaced or will be reported.
+
+        `Rejected`: these terms will never be in force; codes as of `cancel`. Never a cancel with
+        a new order behind it: a broker that has no such step says so by `capabilities.replaces`.
+        """
+
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
-        """Look orders up by `broker_order_key`, on a connection opened after the call began."""
+        """Look orders up by `broker_order_key`, on a connection opened after the call began.
+
+        An order is found by every key of its chain. The key of a replace is `Found` only when
+        that replace has taken effect, `Absent` if the broker has refused it or has never heard
+        of it, and `Unknown` while it is pending there.
+        """
 
     async def ping(self) -> bool:
         """Return whether a cheap authenticated round trip succeeds; risks no order."""
@@ -295,7 +309,10 @@ class Desk(Protocol):
     async def amend(
         self, order: Order, version: int, quantity: Decimal, limit_price: Decimal | None
     ) -> Order:
-        """Check the new terms and edit an unsent order, or raise `Refused`."""
+        """Check the new terms; edit an unsent order, or ask for them at its broker.
+
+        Raises `Refused`.
+        """
 
 
 class Floor(Protocol):
@@ -581,7 +598,10 @@ class OrderStore(Protocol):
     async def amend(
         self, order_id: str, version: int, quantity: Decimal, limit_price: Decimal | None
     ) -> Order:
-        """Edit an unsent order, or raise `Refused` (not found, stale, not editable, ended)."""
+        """Edit an unsent order; of one that works at a broker, note the wish to replace it.
+
+        Raises `Refused` (not found, stale, not editable, ended).
+        """
 
     async def cancel(self, order_id: str, version: int | None, origin: CancelOrigin) -> Order:
         """Cancel at once if it never left, else note the wish; or raise `Refused`."""
@@ -608,7 +628,7 @@ class DispatchStore(Protocol):
     async def drop_lease(self, broker_id: str, holder: str, epoch: int) -> None: ...
 
     async def recover(self, broker_id: str, epoch: int) -> int:
-        """Put every attempt that was left open in doubt; return how many.
+        """Put every attempt and every replace that was left open in doubt; return how many.
 
         Only under the lease of this epoch, else `FenceLost`: what the next owner has just put
         down is none of ours.
@@ -629,10 +649,14 @@ class DispatchStore(Protocol):
     async def apply(self, reports: Sequence[ExecutionReport], by: str) -> Applied:
         """Fold reports, each execution once; what does not fit goes to quarantine."""
 
-    async def in_doubt(self, broker_id: str) -> list[OpenAttempt]: ...
+    async def in_doubt(self, broker_id: str) -> list[OpenAttempt]:
+        """Return the attempts in doubt, and the replaces of which nothing is known yet."""
 
     async def never_received(self, keys: Sequence[str], by: str) -> int:
-        """Close doubts on proof of absence (`domain` decides what is proof)."""
+        """Close doubts on proof of absence (`domain` decides what is proof).
+
+        An order may go again; of a replace that took no effect the old terms stand.
+        """
 
     async def pending_cancels(self, broker_id: str, limit: int) -> list[PendingCancel]: ...
 
@@ -721,6 +745,24 @@ class SessionStore(Protocol):
 
     async def forget(self, session_id: str, before: int, limit: int) -> int:
         """Drop what was numbered before that instant and is in no doubt; return how many."""
+
+
+class ReplaceStore(Protocol):
+    """The record, as the lane of replaces sees it. Every return is durable."""
+
+    async def waits_to_replace(self, broker_id: str) -> bool:
+        """Return whether new terms wait to leave for this broker."""
+
+    async def claim_replaces(
+        self, fence: Fence, limit: int, recheck: Recheck
+    ) -> list[ClaimedReplace]:
+        """Commit the next requests as out, or raise `FenceLost`; one an order at a time.
+
+        New terms that break a limit now are denied, those under a halt go on waiting.
+        """
+
+    async def settle_replaces(self, settlements: Sequence[Settlement]) -> None:
+        """Note answers: refused, not sent (then it waits again), or to be asked about."""
 
 
 class ControlStore(Protocol):

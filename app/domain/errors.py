@@ -22,7 +22,12 @@ class Code(Enum):
     ORDER_NOT_EDITABLE = (
         "order-not-editable",
         409,
-        "The order may have left for a broker; only an unsent order can be edited.",
+        "The order is on its way to a broker, or what was asked of it before is unanswered.",
+    )
+    REPLACE_UNSUPPORTED = (
+        "replace-unsupported",
+        409,
+        "The order's broker cannot change an order; cancel it and place another.",
     )
     DOUBT_SETTLED = ("doubt-settled", 409, "The attempt is no longer in doubt.")
     SECOND_PRINCIPAL_REQUIRED = (

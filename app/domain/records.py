@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-from app.domain.messages import Answer
+from app.domain.messages import Answer, Replacement
 from app.domain.order import Order
 from app.domain.request import OrderRequest
 from app.domain.session import TradingSession
@@ -121,7 +121,7 @@ class Settlement(NamedTuple):
 
 
 class OpenAttempt(NamedTuple):
-    """An attempt in doubt."""
+    """An attempt in doubt, or a request to replace of which nothing is known yet."""
 
     broker_order_key: str
     order_id: str
@@ -142,8 +142,17 @@ class PendingCancel(NamedTuple):
     """A working order whose owner wants it canceled."""
 
     order_id: str
-    broker_order_key: str
+    broker_order_key: str  # under which the broker knows it, as far as we have heard
     broker_order_id: str | None
+    pending_key: str | None = None  # of a replace that is out and unanswered
+
+
+class ClaimedReplace(NamedTuple):
+    """A request to replace that is on disk as out: its bytes may leave."""
+
+    order: Order
+    replacement: Replacement
+    route_id: str
 
 
 class BrokerControl(NamedTuple):

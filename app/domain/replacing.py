@@ -67,6 +67,7 @@ class Chain:
     def __init__(self, asked: Iterable[Asked] = ()) -> None:
         self._asked = {each.key: each for each in sorted(asked)}
         self.changed: dict[str, Asked] = {}
+        self.late: list[str] = []  # keys of what took effect though we had settled otherwise
 
     @property
     def standing(self) -> Asked | None:
@@ -81,6 +82,21 @@ class Chain:
         standing = self.standing
         return standing is not None and standing.state in OUT
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next request: one key, one message."""
+        return 1 + max((int(key[-3:]) for key in self._asked), default=0)
+
+    def knows(self, key: str) -> bool:
+        """Whether a request of ours went out under this key."""
+        return key in self._asked and self._asked[key].state is not _R.WAITING
+
+    def close(self, asked: Asked, state: ReplaceState) -> None:
+        """Note that a request has ended so, without effect on the order."""
+        assert state not in STANDING
+        assert state is not _R.ACCEPTED
+        self._note(asked._replace(state=state))
+
     def live_key(self, attempt_key: str) -> str:
         """Return under which key the broker knows the order now."""
         accepted = [key for key, each in self._asked.items() if each.state is _R.ACCEPTED]
@@ -89,7 +105,7 @@ class Chain:
     def apply(self, order: Order, report: ExecutionReport, now: int) -> list[Order]:
         """Return the versions that a word on a replace leads through; none if it is known."""
         asked = self._asked.get(report.broker_order_key)
-        if asked is None or asked.state is _R.WAITING:
+        if asked is None or not self.knows(asked.key):
             raise InvalidTransition(f"no replace was sent as {report.broker_order_key}")
         if report.execution_type is ExecutionType.REPLACED:
             return self._accepted(order, asked, report, now)
@@ -129,6 +145,8 @@ class Chain:
         if asked.state is _R.ACCEPTED:
             return []
         terms = _terms(order, asked, report)
+        if asked.state in WITHOUT_EFFECT:
+            self.late.append(asked.key)
         later = any(key > asked.key and a.state is _R.ACCEPTED for key, a in self._asked.items())
         self._note(terms)
         after = order if later else _under(order, terms, report)
@@ -137,7 +155,7 @@ class Chain:
         after = after._replace(pending_request=pending, cancel_origin=origin)
         if after == order:
             return []
-        return [moved(order, after.status, now)._replace(**_changes(after))]
+        return [moved(after._replace(status=order.status), after.status, now)]
 
     def overlay(self, order: Order) -> PendingRequest:
         """Return what is still asked of an order that stands here."""
@@ -184,11 +202,3 @@ def _under(order: Order, terms: Asked, report: ExecutionReport) -> Order:
         overfilled_quantity=EXACT.subtract(traded, filled),
         broker_order_id=report.broker_order_id,
     )
-
-
-def _changes(after: Order) -> dict[str, object]:
-    fields = (
-        *("quantity", "limit_price", "filled_quantity", "overfilled_quantity"),
-        *("broker_order_id", "pending_request", "cancel_origin"),
-    )
-    return {name: getattr(after, name) for name in fields}

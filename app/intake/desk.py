@@ -12,7 +12,7 @@ from app.clock import Clock
 from app.domain.errors import Busy, Code, Refused
 from app.domain.halts import Halts
 from app.domain.limits import Limits
-from app.domain.order import Order
+from app.domain.order import WORKING, Order
 from app.domain.records import Conflict, Taken, Taking
 from app.domain.request import OrderRequest, request_hash
 from app.domain.values import legible
@@ -35,7 +35,9 @@ class Desk:
         halts: Callable[[], Halts],
         limits: Limits,
         on_queued: Callable[[], None] = lambda: None,
+        replaces: frozenset[str] = frozenset(),
     ) -> None:
+        """Stand ready; `replaces` are the brokers that can change an order's terms in one step."""
         self._store = store
         self._writer = writer
         self._clock = clock
@@ -43,6 +45,7 @@ class Desk:
         self._halts = halts
         self._limits = limits
         self._on_queued = on_queued
+        self._replaces = replaces
 
     async def place(self, request: OrderRequest) -> Taken:
         entry = self._checked(request)
@@ -86,7 +89,10 @@ class Desk:
     async def amend(
         self, order: Order, version: int, quantity: Decimal, limit_price: Decimal | None
     ) -> Order:
-        """Check the new terms as if they were new, and edit; raises `Refused`."""
+        """Check the new terms as if they were new, and edit or ask for them; raises `Refused`."""
+        if order.status in WORKING and order.broker_id not in self._replaces:
+            detail = f"{order.broker_id} cannot; cancel the order and place another"
+            raise Refused(Code.REPLACE_UNSUPPORTED, detail)
         request = OrderRequest(
             account_id=order.account_id,
             client_order_id=order.client_order_id,

@@ -12,10 +12,18 @@ from sqlalchemy import Connection, text
 
 from app import codec
 from app.domain.errors import Code, Refused
-from app.domain.order import UNSENT, Order, cancel_requested, canceled_unsent, edited, is_stray
+from app.domain.order import (
+    UNSENT,
+    WORKING,
+    Order,
+    cancel_requested,
+    canceled_unsent,
+    edited,
+    is_stray,
+)
 from app.domain.records import Conflict, Taken, Taking
 from app.domain.values import CancelOrigin, PendingRequest, Status
-from app.ledger import rows
+from app.ledger import replaces, replacing, rows
 from app.ledger.dialect import Statement
 from app.ledger.fresh import put_down
 
@@ -169,15 +177,22 @@ def amend(
     terms: tuple[Decimal, Decimal | None],
     now: int,
 ) -> Order:
-    """T3, if the order is still as the client saw it and no broker can have."""
+    """T3, if the order is still as the client saw it and no broker can have it.
+
+    Of one that works at a broker new terms are a wish, which waits for the broker's word.
+    """
     order = _one(connection, order_id)
     if order.version != version:
         raise Refused(
             Code.STALE_VERSION, f"the order is at version {order.version}", version=order.version
         )
+    works = order.status in WORKING and order.pending_request is PendingRequest.NONE
+    if works and not is_stray(order):
+        return replaces.request(connection, order, terms, now)
     if order.status not in UNSENT or is_stray(order):
         code = Code.ORDER_TERMINAL if order.is_terminal else Code.ORDER_NOT_EDITABLE
-        raise Refused(code, f"the order is {order.status}", status=order.status)
+        pending = order.pending_request
+        raise Refused(code, f"the order is {order.status}, pending {pending}", status=order.status)
     after = edited(order, *terms, now)
     rows.write(connection, [rows.Move(order, [after], "edited")], "client")
     return after
@@ -199,6 +214,7 @@ def cancel(
         after = canceled_unsent(order, origin, now)
     else:
         after = cancel_requested(order, origin, now)
+        replacing.withdraw(connection, order, now)
     if after is not order:
         rows.write(connection, [rows.Move(order, [after], "cancel")], origin)
     return after

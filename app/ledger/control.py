@@ -213,10 +213,14 @@ _DOUBTS: Final = Statement(
         "SELECT o.order_id, o.account_id, o.symbol, i.broker_order_key, i.broker_id,"
         " o.updated_at FROM dispatch_inflight AS i JOIN orders@day AS o ON o.order_id = i.order_id"
         " AND o.trade_date = i.trade_date WHERE i.trade_date = @day AND i.outcome = 'unknown'"
+        " UNION ALL SELECT o.order_id, o.account_id, o.symbol, q.broker_order_key, q.broker_id,"
+        " q.asked_at FROM replace_requests AS q JOIN orders@day AS o ON o.order_id = q.order_id"
+        " AND o.trade_date = q.trade_date WHERE q.trade_date = @day AND q.state = 'unknown'"
     )
 )
 _DOUBTFUL_DAYS: Final = text(
-    "SELECT DISTINCT trade_date FROM dispatch_inflight WHERE outcome = 'unknown'"
+    "SELECT trade_date FROM dispatch_inflight WHERE outcome = 'unknown'"
+    " UNION SELECT trade_date FROM replace_requests WHERE state = 'unknown'"
 )
 # PostgreSQL counts 160,000 of each in 150 to 330 ms: for a scrape or a person, not for a loop.
 _COUNTS: Final = {
@@ -229,6 +233,7 @@ _COUNTS: Final = {
 
 
 def doubts(connection: Connection) -> list[Doubt]:
+    """Return the orders in doubt, and those with a replace of which nothing is known."""
     found: list[Doubt] = []
     for day in connection.execute(_DOUBTFUL_DAYS).scalars().all():
         on = date.fromisoformat(str(day))

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, MetaData, text
 
-from app.ledger.dialect import of, part
+from app.ledger.dialect import Statement, of, part
 from app.ledger.partitions import Standing
 from app.ledger.tables import PARTED, parted
 
@@ -55,6 +55,8 @@ _STANDING: Final = text(
     "SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(:parent)"
     " AND inhrelid = to_regclass(:child)"
 )
+# What an order's terms went through is of use to nobody without the order.
+_FORGET_REPLACES: Final = Statement(lambda _: "DELETE FROM replaces WHERE trade_date = @day")
 # The days that a database was seen to have; it is asked again only for those it had not.
 _seen: Final[WeakKeyDictionary[Engine, frozenset[date]]] = WeakKeyDictionary()
 # The days of a file (its path) that are being dropped: to ask for them is to come too late.
@@ -152,6 +154,7 @@ def drop(connection: Connection, day: date) -> None:
         show(connection, [other for other in attached(connection) if other != day])
     for name in PARTED:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}{part(day)}")
+    _FORGET_REPLACES.run(connection, day)
     forget()
 
 

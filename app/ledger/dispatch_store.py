@@ -20,8 +20,8 @@ from app.domain.records import (
     PendingCancel,
     Settlement,
 )
-from app.domain.values import Status
-from app.ledger import attempts, leases, outcomes, queues, reporting, rows
+from app.domain.values import ReplaceState, Status, is_replace_key
+from app.ledger import attempts, leases, outcomes, queues, replaces, replacing, reporting, rows
 from app.ledger.dialect import Statement
 from app.ledger.edge import Edge
 from app.ports import Recheck, StoreAway
@@ -39,10 +39,13 @@ _WISHES: Final = (
 )
 _PENDING: Final = Statement(
     lambda _: (
-        f"SELECT o.order_id, a.broker_order_key, o.broker_order_id{_WISHES}"
+        "SELECT o.order_id, coalesce((SELECT max(r.broker_order_key) FROM replaces AS r"
+        " WHERE r.order_id = o.order_id AND r.state = 'accepted'), a.broker_order_key),"
+        " o.broker_order_id, (SELECT q.broker_order_key FROM replace_requests AS q"
+        f" WHERE q.order_id = o.order_id AND q.state <> 'waiting'){_WISHES}"
         " AND o.broker_id = :broker AND o.status IN ('new', 'partially_filled')"
         " AND a.outcome = 'accepted'"
-        f" UNION ALL SELECT o.order_id, a.broker_order_key, NULL{_WISHES}"
+        f" UNION ALL SELECT o.order_id, a.broker_order_key, NULL, NULL{_WISHES}"
         " AND o.broker_id IS NULL AND o.status = 'held' LIMIT :limit"
     )
 )
@@ -86,7 +89,8 @@ class DispatchLedger(Edge):
 
         def work(connection: Connection) -> int:
             leases.must_be(connection, broker_id, epoch)
-            return outcomes.recover(connection, broker_id, now)
+            left = outcomes.recover(connection, broker_id, now)
+            return left + replacing.recover(connection, broker_id)
 
         return await self._write(work)
 
@@ -122,13 +126,22 @@ class DispatchLedger(Edge):
         )
 
     async def in_doubt(self, broker_id: str) -> list[OpenAttempt]:
-        return await self._read(lambda c: attempts.in_doubt(c, broker_id))
+        def work(connection: Connection) -> list[OpenAttempt]:
+            unknown = replaces.standing(connection, broker_id, ReplaceState.UNKNOWN)
+            return attempts.in_doubt(connection, broker_id) + unknown
+
+        return await self._read(work)
 
     async def never_received(self, keys: Sequence[str], by: str) -> int:
         now = self._clock.now()
-        return await self._write(
-            lambda c: outcomes.never_received(c, keys, by, now), "verdict.before_commit"
-        )
+        sent = [key for key in keys if not is_replace_key(key)]
+        asked = [key for key in keys if is_replace_key(key)]
+
+        def work(connection: Connection) -> int:
+            closed = outcomes.never_received(connection, sent, by, now) if sent else 0
+            return closed + (replacing.no_effect(connection, asked, by, now) if asked else 0)
+
+        return await self._write(work, "verdict.before_commit")
 
     async def pending_cancels(self, broker_id: str, limit: int) -> list[PendingCancel]:
         def work(connection: Connection) -> list[PendingCancel]:
@@ -145,12 +158,14 @@ class DispatchLedger(Edge):
         now = self._clock.now()
 
         def work(connection: Connection) -> None:
-            found = rows.locked(connection, order_ids).values()
+            found = rows.locked(connection, order_ids)
+            chains = replaces.chains(connection, found)
             moves = [
                 rows.Move(order, [after], "cancel refused")
-                for order in found
+                for order_id, order in found.items()
                 if order.status in WORKING | {Status.HELD}
-                and (after := cancel_refused(order, now)) is not order
+                and (after := cancel_refused(order, now, replacing=chains[order_id].is_out))
+                is not order
             ]
             rows.write(connection, moves, "broker")
 

@@ -32,6 +32,7 @@ QUEUES: Final = {
     "dispatch_ready": "an order of it waits for a permit",
     "reserved_book": "an order of it waits for its bell",
     "cancel_requests": "a cancel of it is unanswered",
+    "replace_requests": "a replace of it is unanswered",
 }
 _WAITING: Final = {
     queue: Statement(

@@ -20,9 +20,18 @@ from app.domain.errors import InvalidTransition
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.order import MAYBE_OUT, UNSENT, Order
 from app.domain.records import Applied
+from app.domain.replacing import ENDED, WORDS, Chain
+from app.domain.reports import NO_CHAIN
 from app.domain.trades import NOTHING, TRADES, Identity, Trades, identity, judge, same_fact
-from app.domain.values import Outcome, legible
-from app.ledger import attempts, rows
+from app.domain.values import (
+    ORDER_ID_LENGTH,
+    Outcome,
+    PendingRequest,
+    attempt_key_of,
+    is_replace_key,
+    legible,
+)
+from app.ledger import attempts, replaces, rows
 from app.ledger.attempts import GONE, OPEN, Attempt, Closing
 from app.ledger.booking import leave_queues
 from app.ledger.dialect import Statement, by_day
@@ -82,10 +91,11 @@ def apply(connection: Connection, arrived: Sequence[ExecutionReport], by: str, n
     """Fold reports into their orders, each execution once; keep apart what does not fit."""
     arrived = [_legible(report) for report in arrived]
     orders = attempts.lock_orders(connection, (r.broker_order_key for r in arrived))
-    known = attempts.by_keys(connection, (r.broker_order_key for r in arrived))
+    known = attempts.by_keys(connection, (attempt_key_of(r.broker_order_key) for r in arrived))
     fold = _Fold(orders, _executions(connection, orders, arrived), now)
+    fold.chains = replaces.chains(connection, _chained(orders, arrived))
     for report in arrived:
-        attempt = known.get(report.broker_order_key)
+        attempt = known.get(attempt_key_of(report.broker_order_key))
         if attempt is None or attempt.broker_id != report.broker_id:
             fold.quarantine(report, "no attempt of ours carries this key at this broker")
         else:
@@ -95,6 +105,7 @@ def apply(connection: Connection, arrived: Sequence[ExecutionReport], by: str, n
     for order_id in fold.steps:  # held by stray evidence: it must not be claimed again
         if orders[order_id].status in UNSENT:
             leave_queues(connection, orders[order_id])
+    replaces.write(connection, fold.chains.values(), by, now)
     rows.write(connection, fold.moves(orders), by)
     for day, kept in by_day(fold.kept, itemgetter(0)):
         _KEEP.run(connection, day, rows=codec.text(kept), now=now)
@@ -129,6 +140,21 @@ def _legible(report: ExecutionReport) -> ExecutionReport:
     )
 
 
+def _chained(orders: Mapping[str, Order], arrived: Sequence[ExecutionReport]) -> set[str]:
+    """Return the orders of which a request to replace may have something to say; most have none."""
+    asking = {
+        order_id
+        for order_id, order in orders.items()
+        if order.pending_request is not PendingRequest.NONE or order.status in ENDED
+    }
+    named = {
+        report.broker_order_key[:ORDER_ID_LENGTH]
+        for report in arrived
+        if is_replace_key(report.broker_order_key) or report.execution_type in WORDS
+    }
+    return asking | (named & orders.keys())
+
+
 def _executions(
     connection: Connection, orders: Mapping[str, Order], arrived: Sequence[ExecutionReport]
 ) -> list[tuple[str, ExecutionReport]]:
@@ -161,6 +187,7 @@ class _Fold:
             for order_id in orders
         }
         self.steps: dict[str, list[Order]] = {}
+        self.chains: dict[str, Chain] = {}
         self.evidence: dict[str, Outcome] = {}
         self.kept: list[tuple[Any, ...]] = []
         self.copies: list[tuple[object, ...]] = []
@@ -173,17 +200,22 @@ class _Fold:
         if word is not None:
             self.apply(attempt, word)
         order = self.orders[attempt.order_id]
+        chain = self.chains.get(attempt.order_id, NO_CHAIN)
+        if is_replace_key(report.broker_order_key) and not chain.knows(report.broker_order_key):
+            self.quarantine(report, "no replace of ours carries this key")
+            return
         try:
             if report.execution_type in TRADES and self._seen(order, report):
                 self.counts["known"] += 1
                 return
             stray = attempt.outcome in GONE
-            steps = self._steps(order, report, stray=stray)
+            late = len(chain.late)
+            steps = self._steps(order, report, chain, stray=stray)
         except InvalidTransition as e:
             self.quarantine(report, str(e))
             return
         self.counts["applied" if steps or report.execution_type in TRADES else "known"] += 1
-        if steps and stray:
+        if (steps and stray) or len(chain.late) > late:
             self.strays.append(report.broker_id)
         if steps:
             self.steps.setdefault(order.order_id, []).extend(steps)
@@ -210,12 +242,14 @@ class _Fold:
             referenced_execution_id=name,
         )
 
-    def _steps(self, order: Order, report: ExecutionReport, *, stray: bool) -> list[Order]:
+    def _steps(
+        self, order: Order, report: ExecutionReport, chain: Chain, *, stray: bool
+    ) -> list[Order]:
         if report.execution_type not in TRADES:
-            return reports.applied(order, report, NOTHING, self.now, stray=stray)
+            return reports.applied(order, report, NOTHING, self.now, stray=stray, chain=chain)
         change = self.trades[order.order_id].add(report)
         self._keep(order, report)
-        return reports.applied(order, report, change, self.now, stray=stray)
+        return reports.applied(order, report, change, self.now, stray=stray, chain=chain)
 
     def _settle(self, attempt: Attempt, report: ExecutionReport) -> None:
         """Whatever the broker says of an attempt proves that it got there: it is open no more."""

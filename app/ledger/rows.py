@@ -188,6 +188,11 @@ def event_type(before: Order, after: Order) -> str:
 
 
 def _asks(before: Order, after: Order) -> bool:
+    replace = after.pending_request is PendingRequest.REPLACE
+    return _cancels(before, after) or (replace and before.pending_request is PendingRequest.NONE)
+
+
+def _cancels(before: Order, after: Order) -> bool:
     asked = after.pending_request is PendingRequest.CANCEL
     return asked and before.pending_request is not PendingRequest.CANCEL
 
@@ -237,7 +242,7 @@ def _note_cancels(connection: Connection, moves: Sequence[Move]) -> None:
     asked, answered = [], []
     for before, steps, _ in moves:
         after = steps[-1]
-        if _asks(before, after):
+        if _cancels(before, after):
             asked.append((after.trade_date, after.accept_sequence, after.order_id))
         elif before.pending_request is PendingRequest.CANCEL is not after.pending_request:
             answered.append(after.order_id)

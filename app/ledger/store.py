@@ -1,9 +1,9 @@
 """The door of the ledger: each method one transaction, durable on return.
 
-`Ledger` is `OrderStore`, `DispatchStore`, `ControlStore` and `FailoverStore` of `app/ports.py` in
-one, on one database: SQLite of this process alone, or PostgreSQL that several share. They must
-share it: the claim of an order, its cancel by a client, a halt by an operator and the fence of a
-failover meet there, and each of them wins or loses once.
+`Ledger` is `OrderStore`, `DispatchStore`, `ReplaceStore`, `ControlStore` and `FailoverStore` of
+`app/ports.py` in one, on one database: SQLite of this process alone, or PostgreSQL that several
+share. They must share it: the claim of an order, its cancel by a client, a halt by an operator and
+the fence of a failover meet there, and each of them wins or loses once.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -20,6 +20,7 @@ from app.ledger.dialect import Statement
 from app.ledger.dispatch_store import DispatchLedger
 from app.ledger.failover_store import FailoverLedger
 from app.ledger.order_store import OrderLedger
+from app.ledger.replace_store import ReplaceLedger
 from app.ports import Span
 from app.sql import Work
 
@@ -33,7 +34,7 @@ _PAYLOADS: Final = Statement(
 )
 
 
-class Ledger(OrderLedger, DispatchLedger, ControlLedger, FailoverLedger):
+class Ledger(OrderLedger, DispatchLedger, ReplaceLedger, ControlLedger, FailoverLedger):
     """The record."""
 
     def declare(self, rates: dict[str, int], routes: dict[str, str]) -> None:

@@ -3,9 +3,9 @@
 Four shapes matter. The key table is apart from orders and never shrinks, because an id is spent
 for ever. What is kept by trade date (`parted`) is a table a day, so that a closed day leaves as
 one. What waits stands in small queue tables (`reserved_book`, `dispatch_ready`,
-`dispatch_inflight`, `cancel_requests`), so that a moving status needs no index. One open attempt
-an order is the primary key of `dispatch_inflight`: the promise of this house is a constraint and
-not a habit.
+`dispatch_inflight`, `cancel_requests`, `replace_requests`), so that a moving status needs no
+index. One open attempt an order is the primary key of `dispatch_inflight`, and one replace that of
+`replace_requests`: the promise of this house is a constraint and not a habit.
 """
 
 from typing import Any, Final
@@ -184,6 +184,39 @@ cancel_requests = declared(
     integer("accept_sequence"),
     postgresql_with=QUEUE,
 )
+
+replace_requests = declared(
+    "replace_requests",  # new terms that wait or are out: of an order one request, or none
+    text("order_id", key=True),
+    date("trade_date"),
+    integer("accept_sequence"),
+    text("broker_id"),
+    text("broker_order_key"),  # its own; it begins with that of the attempt that it changes
+    text("original", null=True),  # under which the broker knew the order when it was claimed
+    number("quantity"),
+    number("limit_price", null=True),
+    text("state"),  # waiting, open, unknown
+    integer("owner_epoch", null=True),
+    integer("claim", null=True),
+    integer("asked_at"),
+    integer("sent_ns", null=True),
+    postgresql_with=QUEUE,
+)
+Index("replace_requests_by_broker", replace_requests.c.broker_id, replace_requests.c.state)
+
+replaces = declared(
+    "replaces",  # how each ended: the last accepted one is the key under which an order lives
+    text("broker_order_key", key=True),
+    date("trade_date"),
+    text("order_id"),
+    text("original", null=True),
+    number("quantity"),
+    number("limit_price", null=True),
+    text("state"),
+    text("settled_by"),
+    integer("settled_at"),
+)
+Index("replaces_by_order", replaces.c.order_id)
 
 quarantine = declared(
     "quarantine",  # reports that fit no order, or contradict one: kept, shown, never dropped

@@ -5,6 +5,7 @@ that a broker's own report would have led through.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -15,8 +16,8 @@ from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.order import Order
 from app.domain.records import Actor, Change
 from app.domain.trades import is_amount
-from app.domain.values import Outcome, Status, order_id_of
-from app.ledger import attempts, audit, outcomes, reporting, rows
+from app.domain.values import Outcome, ReplaceState, Status, is_replace_key, order_id_of
+from app.ledger import attempts, audit, outcomes, replaces, replacing, reporting, rows
 
 REPORT_OF: Final = {
     "accepted": ExecutionType.NEW,
@@ -40,6 +41,8 @@ def resolve(
     before = rows.locked(connection, [order_id]).get(order_id) if order_id else None
     if order_id is None or before is None:
         raise Refused(Code.NOT_FOUND, f"no attempt {key}")
+    if is_replace_key(key):
+        return _resolve_replace(connection, before, key, verdict, by, now)
     attempt = attempts.by_keys(connection, [key]).get(key)
     if attempt is None or attempt.outcome is not Outcome.UNKNOWN:
         raise Refused(Code.DOUBT_SETTLED, f"the order is {before.status}", status=before.status)
@@ -50,14 +53,44 @@ def resolve(
         reporting.apply(connection, [report], by.name, now)
     after = rows.by_ids(connection, [order_id])[order_id]
     assert after.status is not Status.IN_DOUBT, f"{verdict} left {order_id} in doubt"
-    change = Change(
-        "doubt.resolve",
-        f"order/{order_id}",
-        {"status": before.status, "attempt": key},
-        {**terms, "status": after.status, "verdict": verdict},
-    )
+    change = _change(before, after, key, {**terms, "verdict": verdict})
     audit.append(connection, by, change, now)
     return after
+
+
+def _resolve_replace(
+    connection: Connection, before: Order, key: str, verdict: str, by: Actor, now: int
+) -> Order:
+    """Say of a replace in doubt that it took effect (accepted), or that it did not."""
+    order_id = before.order_id
+    asked = replaces.chains(connection, [order_id])[order_id].standing
+    if asked is None or asked.key != key or asked.state is not ReplaceState.UNKNOWN:
+        raise Refused(Code.DOUBT_SETTLED, f"the order is {before.status}", status=before.status)
+    if verdict == "accepted":
+        report = _report(before, before.broker_id or "", key, verdict, {}, now)
+        replaced = replace(
+            report,
+            execution_type=ExecutionType.REPLACED,
+            broker_order_id=before.broker_order_id or "by-operator",
+        )
+        reporting.apply(connection, [replaced], by.name, now)
+    elif verdict in {"not_received", "rejected"}:
+        replacing.no_effect(connection, [key], by.name, now)
+    else:
+        detail = f"of a replace expected accepted, rejected or not_received, was {verdict}"
+        raise Refused(Code.VALIDATION_FAILED, detail)
+    after = rows.by_ids(connection, [order_id])[order_id]
+    audit.append(connection, by, _change(before, after, key, {"verdict": verdict}), now)
+    return after
+
+
+def _change(before: Order, after: Order, key: str, words: Mapping[str, str]) -> Change:
+    return Change(
+        "doubt.resolve",
+        f"order/{before.order_id}",
+        {"status": before.status, "attempt": key},
+        {**words, "status": after.status},
+    )
 
 
 def _report(

@@ -21,6 +21,11 @@ _OWNED: Final = Statement(
     lambda d: f"SELECT broker_id FROM broker_leases WHERE expires_at > {d.now('now')}"
 )
 _OUTBOX: Final = text("SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM outbox")
+# A replace of which nothing is known is a doubt as well: somebody must hear if it grows old.
+_REPLACES: Final = text(
+    "SELECT broker_id, count(*), min(asked_at) FROM replace_requests"
+    " WHERE state = 'unknown' GROUP BY 1"
+)
 _DAYS: Final = text("SELECT DISTINCT trade_date FROM dispatch_inflight")
 # Each attempt that is open belongs to an order that may be out: the two are one commit.
 _IN_FLIGHT: Final = Statement(
@@ -52,6 +57,8 @@ def vitals(connection: Connection, now: int) -> Vitals:
             unbalanced += int(row.wrong)
             if row.doubts:
                 doubts[row.broker_id] = _joined(doubts, row.broker_id, row.doubts, row.since)
+    for broker, count, since in connection.execute(_REPLACES):
+        doubts[broker] = _joined(doubts, broker, count, since)
     return Vitals(
         at=at,
         ready={row[0]: row[1] for row in connection.execute(_READY)},

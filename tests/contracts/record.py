@@ -17,7 +17,14 @@ from app.domain.order import Order
 from app.domain.records import Actor, Claimed, Fence, Taken
 from app.ledger.schema import upgrade
 from app.ledger.store import Ledger
-from app.ports import ControlStore, DispatchStore, DrillStore, FailoverStore, OrderStore
+from app.ports import (
+    ControlStore,
+    DispatchStore,
+    DrillStore,
+    FailoverStore,
+    OrderStore,
+    ReplaceStore,
+)
 from app.postgres import PostgresDatabase
 from app.sql import Database as SqlDatabase
 from app.sqlite import Database
@@ -29,8 +36,10 @@ KIM: Final = Actor("kim", "because")
 LEE: Final = Actor("lee", "all is well")
 
 
-class Record(OrderStore, DispatchStore, ControlStore, FailoverStore, DrillStore, Protocol):
-    """All five ports on one record."""
+class Record(
+    OrderStore, DispatchStore, ReplaceStore, ControlStore, FailoverStore, DrillStore, Protocol
+):
+    """All of its ports on one record."""
 
 
 class Shop:

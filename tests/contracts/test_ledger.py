@@ -230,7 +230,7 @@ def test_a_wish_to_cancel_is_listed_until_it_is_refused(shop: Shop) -> None:
     pending = shop.run(shop.store.pending_cancels("north", 10))
     shop.run(shop.store.refuse_cancel([claimed.order.order_id]))
 
-    assert pending == [(claimed.order.order_id, claimed.broker_order_key, "N-1")]
+    assert pending == [(claimed.order.order_id, claimed.broker_order_key, "N-1", None)]
     assert shop.run(shop.store.pending_cancels("north", 10)) == []
 
 

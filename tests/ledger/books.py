@@ -151,6 +151,14 @@ EXCEPT SELECT broker_order_key, outcome FROM dispatch_inflight;
 SELECT o.order_id, o.status FROM orders AS o WHERE (o.pending_request = 'cancel')
 <> EXISTS (SELECT 1 FROM cancel_requests AS c WHERE c.order_id = o.order_id);
 
+-- Whose terms its owner wants changed has one request that waits or is out, and nobody else has
+-- one, but where a cancel has overtaken what was out.
+SELECT o.order_id, o.status FROM orders AS o WHERE (o.pending_request = 'replace')
+AND NOT EXISTS (SELECT 1 FROM replace_requests AS q WHERE q.order_id = o.order_id);
+SELECT q.order_id FROM replace_requests AS q JOIN orders AS o ON o.order_id = q.order_id
+WHERE o.pending_request = 'none' OR (o.pending_request = 'cancel' AND q.state = 'waiting');
+SELECT broker_order_key FROM replace_requests INTERSECT SELECT broker_order_key FROM replaces;
+
 -- One exposure at most.
 SELECT order_id FROM attempts WHERE outcome IN ('open', 'unknown', 'accepted')
 GROUP BY order_id HAVING count(*) > 1;

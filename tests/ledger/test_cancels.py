@@ -141,7 +141,7 @@ def test_a_canceled_order_that_was_accepted_waits_for_the_cancel_lane(books: Boo
     books.settle({claimed.broker_order_key: Accepted("N-7")})
     (pending,) = books.run(books.ledger.pending_cancels("north", 10))
 
-    assert pending == (claimed.order.order_id, claimed.broker_order_key, "N-7")
+    assert pending == (claimed.order.order_id, claimed.broker_order_key, "N-7", None)
     assert books.run(books.ledger.pending_cancels("south", 10)) == []
 
 
