@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from app.brokers import wire
+from app.brokers import requests, wire
 from app.brokers.callback import Key, read_callback, read_record
 from app.brokers.exchange import OK, Exchange, Failure, Reply
 from app.clock import Clock
@@ -22,6 +22,7 @@ from app.domain.messages import (
     Capabilities,
     ExecutionReport,
     Lookup,
+    Replacement,
     Submission,
     Throttled,
     Unknown,
@@ -33,7 +34,13 @@ log: Final = logging.getLogger(__name__)
 TOPIC: Final = re.compile(r"(?!openbell\.)[A-Za-z0-9._-]{1,200}")
 JUDGED: Final = frozenset({400, 422})
 UNAVAILABLE: Final = 503
-DEFAULTS: Final = Capabilities(batch_max=100, cancel_batch_max=100, find_batch_max=100)
+DEFAULTS: Final = Capabilities(
+    batch_max=100,
+    cancel_batch_max=100,
+    find_batch_max=100,
+    replaces=True,
+    replace_batch_max=100,
+)
 
 
 class HttpBroker:
@@ -80,8 +87,8 @@ class HttpBroker:
         assert len(batch) <= self.capabilities.batch_max
         if not batch:
             return []
-        reply = await self._exchange.send("/v1/orders", wire.order_body(batch))
-        items = self._items(reply, [item.broker_order_key for item in batch])
+        keys = [item.broker_order_key for item in batch]
+        items = await self._judged("/v1/orders", requests.order_body(batch), keys)
         if not isinstance(items, dict):
             return [items] * len(batch)
         return [wire.submit_answer(items.get(item.broker_order_key)) for item in batch]
@@ -91,12 +98,26 @@ class HttpBroker:
         assert len(batch) <= self.capabilities.cancel_batch_max
         if not batch:
             return []
-        reply = await self._exchange.send("/v1/cancels", wire.cancel_body(batch))
-        items = self._items(reply, [item.broker_order_key for item in batch])
+        keys = [item.broker_order_key for item in batch]
+        items = await self._judged("/v1/cancels", requests.cancel_body(batch), keys)
         if not isinstance(items, dict):
             return [items] * len(batch)
         return [
             wire.cancel_answer(items.get(item.broker_order_key), item.broker_order_id)
+            for item in batch
+        ]
+
+    async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
+        """Ask for new terms."""
+        assert len(batch) <= self.capabilities.replace_batch_max
+        if not batch:
+            return []
+        keys = [item.broker_order_key for item in batch]
+        items = await self._judged("/v1/replaces", requests.replace_body(batch), keys)
+        if not isinstance(items, dict):
+            return [items] * len(batch)
+        return [
+            wire.replace_answer(items.get(item.broker_order_key), item.broker_order_id)
             for item in batch
         ]
 
@@ -105,7 +126,7 @@ class HttpBroker:
         assert len(keys) <= self.capabilities.find_batch_max
         if not keys:
             return []
-        reply = await self._exchange.ask("/v1/lookups", wire.lookup_body(keys))
+        reply = await self._exchange.ask("/v1/lookups", requests.lookup_body(keys))
         if not isinstance(reply, Reply):
             return [Unknown(reply.cause)] * len(keys)
         if reply.status not in OK:
@@ -134,10 +155,11 @@ class HttpBroker:
         """Close idle connections; a later call opens new ones."""
         await self._exchange.close()
 
-    def _items(
-        self, reply: Reply | Failure, keys: Sequence[str]
+    async def _judged(
+        self, path: str, body: bytes, keys: Sequence[str]
     ) -> dict[str, wire.Result | None] | Answer:
         """Return the reply's items, or the one answer that holds for the whole batch."""
+        reply = await self._exchange.send(path, body)
         if not isinstance(reply, Reply):
             return reply
         if reply.status not in OK:

@@ -6,7 +6,7 @@ sign makes the whole text unreadable.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Final, TypeVar
@@ -17,17 +17,15 @@ from app.domain.messages import (
     Absent,
     Accepted,
     Answer,
-    Cancellation,
     ExecutionReport,
     ExecutionType,
     Found,
     Lookup,
     Rejected,
-    Submission,
     Throttled,
     Unknown,
 )
-from app.domain.values import Status
+from app.domain.values import Status, attempt_key_of
 
 AMOUNT: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,12})?")
 IDENTIFIER: Final = re.compile(r"[\x21-\x7e]{1,64}")
@@ -89,6 +87,8 @@ class Report(msgspec.Struct):
     referenced_execution_id: str | None = None
     reason: str | None = None
     possible_duplicate: bool = False
+    quantity: str | None = None
+    limit_price: str | None = None
 
 
 class Shown(msgspec.Struct):
@@ -100,6 +100,9 @@ class Shown(msgspec.Struct):
     status: Status | None = None
     reason: str | None = None
     executions: list[Report] = []
+    pending: bool = False  # the key is that of a replace which the broker has not decided yet
+    quantity: str | None = None
+    limit_price: str | None = None
 
 
 class AllShown(msgspec.Struct):
@@ -125,26 +128,12 @@ class Refusal(msgspec.Struct):
     detail: str = ""
 
 
-encode: Final = msgspec.json.Encoder().encode
 # msgspec lets two more escape: broken UTF-8 inside a string, and nesting without end.
 Malformed: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 read_results: Final = msgspec.json.Decoder(Results).decode
 read_shown: Final = msgspec.json.Decoder(AllShown).decode
 read_push: Final = msgspec.json.Decoder(Push).decode
 read_refusal: Final = msgspec.json.Decoder(Refusal).decode
-
-
-def order_body(batch: Sequence[Submission]) -> bytes:
-    """Write new orders. The client's own id stays at home: ours goes out."""
-    return encode({"orders": [_order(submission) for submission in batch]})
-
-
-def cancel_body(batch: Sequence[Cancellation]) -> bytes:
-    return encode({"orders": [{"client_order_id": item.broker_order_key} for item in batch]})
-
-
-def lookup_body(keys: Sequence[str]) -> bytes:
-    return encode({"client_order_ids": keys})
 
 
 def by_key(items: Iterable[Item]) -> dict[str, Item | None]:
@@ -167,10 +156,17 @@ def submit_answer(result: Result | None) -> Answer:
 def cancel_answer(result: Result | None, known_id: str | None) -> Answer:
     """Return what one item proves about one cancel; it need not repeat the order's id."""
     if result is None:
-        return Unknown("the reply does not speak of this cancel")
+        return Unknown("the reply does not speak of this request")
     if result.status == "accepted" and result.order_id is None:
         return Accepted(known_id or "")
     return _judged(result)
+
+
+def replace_answer(result: Result | None, known_id: str | None) -> Answer:
+    """Return what one item proves about one replace; it need not repeat the order's id."""
+    if result is not None and result.status == "rejected" and result.code == DUPLICATE:
+        return Unknown("duplicate id: the broker has seen this replace")
+    return cancel_answer(result, known_id)
 
 
 def lookup_answer(broker_id: str, key: str, shown: Shown | None) -> Lookup:
@@ -179,17 +175,21 @@ def lookup_answer(broker_id: str, key: str, shown: Shown | None) -> Lookup:
         return Unknown("the reply does not speak of this order")
     if not shown.found:
         return Absent()
+    if shown.pending:
+        return Unknown("found, and still pending there")
     if shown.order_id is None or not IDENTIFIER.fullmatch(shown.order_id):
         return Unknown("found, but without an order id")
     if shown.status not in SHOWN:
         return Unknown(f"found, but in no state that a broker has: {shown.status}")
-    if any(report.client_order_id != key for report in shown.executions):
+    chain = attempt_key_of(key)  # an order goes on under the keys of its replaces
+    if any(attempt_key_of(report.client_order_id) != chain for report in shown.executions):
         return Unknown("found, with another order's executions")
     try:
         executions = tuple(execution_report(broker_id, report) for report in shown.executions)
+        terms = (_optional(shown.quantity), _optional(shown.limit_price))
     except Unreadable as e:
         return Unknown(f"found, but {e}")
-    return Found(shown.order_id, shown.status, executions, _short(shown.reason))
+    return Found(shown.order_id, shown.status, executions, _short(shown.reason), *terms)
 
 
 def execution_report(broker_id: str, report: Report) -> ExecutionReport:
@@ -199,7 +199,7 @@ def execution_report(broker_id: str, report: Report) -> ExecutionReport:
         if not IDENTIFIER.fullmatch(text):
             raise Unreadable(f"expected an id of 1 to 64 printable characters, was {text[:80]!r}")
     quantity = _amount(report.last_quantity)
-    price = None if report.last_price is None else _amount(report.last_price)
+    price = _optional(report.last_price)
     if kind in TRADES and (not quantity or price is None):
         raise Unreadable(f"execution {report.execution_id}: a trade without quantity or price")
     if kind in REFERRING and not report.referenced_execution_id:
@@ -219,6 +219,8 @@ def execution_report(broker_id: str, report: Report) -> ExecutionReport:
         referenced_execution_id=report.referenced_execution_id,
         reason=_short(report.reason),
         possible_duplicate=report.possible_duplicate,
+        quantity=_optional(report.quantity),
+        limit_price=_optional(report.limit_price),
     )
 
 
@@ -244,20 +246,8 @@ def _judged(result: Result) -> Answer:
             return Unknown(f"no such status: {other[:32]!r}")
 
 
-def _order(submission: Submission) -> dict[str, str | None]:
-    price = submission.limit_price
-    return {
-        "client_order_id": submission.broker_order_key,
-        "account": submission.account_id,
-        "symbol": submission.symbol,
-        "market": submission.market,
-        "side": submission.side,
-        "type": submission.order_type,
-        "quantity": f"{submission.quantity:f}",
-        "limit_price": None if price is None else f"{price:f}",
-        "currency": submission.currency,
-        "time_in_force": submission.time_in_force,
-    }
+def _optional(text: str | None) -> Decimal | None:
+    return None if text is None else _amount(text)
 
 
 def _amount(text: str | None) -> Decimal:

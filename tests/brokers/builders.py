@@ -4,7 +4,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from app.domain.messages import Cancellation, Submission
+from app.domain.messages import Cancellation, Replacement, Submission
 from app.domain.values import OrderType, Side, TimeInForce
 
 _numbers = count(1)
@@ -33,6 +33,16 @@ def a_submission(key: str | None = None, **changes: Any) -> Submission:
 
 def a_cancellation(key: str) -> Cancellation:
     return Cancellation(key, None)
+
+
+def a_replacement(
+    order: Submission, key: str, original: str | None = None, **terms: Any
+) -> Replacement:
+    """Return a request to change an order under a key of its own; by default to 20 at 186."""
+    changed = {"quantity": Decimal(20), "limit_price": Decimal(186)} | terms
+    return Replacement(
+        key, original or order.broker_order_key, None, *order._replace(**changed)[1:]
+    )
 
 
 def an_order(key: str | None = None, **changes: object) -> dict[str, object]:

@@ -50,6 +50,14 @@ class Client:
         orders = [{"client_order_id": key} for key in keys]
         return list((await self.post("/v1/cancels", {"orders": orders}))["results"])
 
+    async def replace(
+        self, key: str, original: str, quantity: str, limit_price: str | None = "186"
+    ) -> Json:
+        terms: Json = {"client_order_id": key, "original_client_order_id": original}
+        terms |= {"quantity": quantity, "limit_price": limit_price}
+        [result] = (await self.post("/v1/replaces", {"orders": [terms]}))["results"]
+        return dict(result)
+
     async def look_up(self, *keys: str) -> list[Json]:
         return list((await self.post("/v1/lookups", {"client_order_ids": keys}))["results"])
 

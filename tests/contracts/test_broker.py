@@ -463,10 +463,8 @@ def test_sim_takes_shows_and_cancels_an_order(sim: SimProcess) -> None:
         assert await broker.ping()
         [answer] = await broker.submit([a_submission(key)])
         assert isinstance(answer, Accepted)
-        assert await broker.find([key, unheard_of]) == [
-            Found(answer.broker_order_id, Status.NEW),
-            Absent(),
-        ]
+        shown = Found(answer.broker_order_id, Status.NEW, (), None, Decimal(10), Decimal("185.5"))
+        assert await broker.find([key, unheard_of]) == [shown, Absent()]
         [again] = await broker.submit([a_submission(key)])
         assert again == Unknown("duplicate id: the broker has seen it")
 

@@ -23,6 +23,7 @@ from app.brokers.sim.messages import (
     read_cancels,
     read_lookups,
     read_orders,
+    read_replaces,
 )
 from app.brokers.sim.timeline import Timeline
 from app.brokers.sim.world import SECOND_NS
@@ -43,7 +44,14 @@ class Api:
     """The handlers of /v1."""
 
     def __init__(
-        self, desk: Desk, audit: Audit, teller: Teller, timeline: Timeline, cancel_delay_s: float
+        self,
+        desk: Desk,
+        audit: Audit,
+        teller: Teller,
+        timeline: Timeline,
+        *,
+        cancel_delay_s: float = 0.0,
+        replace_delay_s: float = 0.0,
     ) -> None:
         self._desk = desk
         self._audit = audit
@@ -53,12 +61,14 @@ class Api:
         self._last_connection = 0
         self.requests = 0
         self._cancel_delay_s = cancel_delay_s
+        self._replace_delay_s = replace_delay_s
         self.tells_news = False  # whether a report of type `new` follows each acceptance
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/v1/orders", self.orders),
             web.post("/v1/cancels", self.cancels),
+            web.post("/v1/replaces", self.replaces),
             web.post("/v1/lookups", self.lookups),
             web.get("/v1/ping", self.ping),
         ]
@@ -96,6 +106,24 @@ class Api:
             self._timeline.at(self._cancel_delay_s, "end", order)
         return await replies.judged(request, encode(Results(results)), name, switch)
 
+    async def replaces(self, request: web.Request) -> web.StreamResponse:
+        wanted = read_replaces(await request.read()).orders
+        ns, conn = self._desk.world.ns(), self._connection(request)
+        self._desk.enforcer.arrived.add(ns, len(wanted))
+        name, switch = self._fault("replaces", request)
+        if name in UNJUDGED:
+            keys = [terms.client_order_id for terms in wanted]
+            return await self._unjudged(request, keys, ns, (name, switch))
+        if name == "late_accept":
+            await asyncio.sleep(switch.d)
+        if name == "disconnect_mid_batch":
+            wanted = wanted[: switch.k]
+        results, lines, pending = self._desk.replace(wanted, ns, conn)
+        await self._audit.commit(lines)
+        for order in pending:
+            self._timeline.at(self._replace_delay_s, "replace", order)
+        return await replies.judged(request, encode(Results(results)), name, switch)
+
     async def lookups(self, request: web.Request) -> web.StreamResponse:
         keys = read_lookups(await request.read()).client_order_ids
         ns, conn = self._desk.world.ns(), self._connection(request)
@@ -105,7 +133,8 @@ class Api:
         found = {key: order for key in keys if (order := self._visible(key, ns)) is not None}
         unknown = [key for key in keys if key not in found]
         line = AuditLine(ns=ns, kind="QUERY", conn=conn, found=list(found), unknown=unknown)
-        items = [shown(key, found.get(key)) for key in keys]  # before the await: one instant
+        pending = self._desk.book.changing
+        items = [shown(key, found.get(key), pending=key in pending) for key in keys]  # one instant
         body = encode({"results": items})
         await self._audit.commit([line])
         return await replies.judged(request, body, name, switch)
@@ -166,7 +195,7 @@ class Api:
         )
 
     def _visible(self, key: str, now: int) -> Order | None:
-        order = self._desk.book.orders.get(key)
+        order = self._desk.book.find(key) or self._desk.book.changing.get(key)
         if order is None:
             return None
         stale = self._desk.faults.draw("query_stale")
@@ -185,8 +214,8 @@ class Api:
         return self._connections[transport]
 
 
-def shown(key: str, order: Order | None) -> dict[str, object]:
-    """Return an order as a look-up shows it."""
+def shown(key: str, order: Order | None, *, pending: bool = False) -> dict[str, object]:
+    """Return an order as a look-up shows it; `pending`: the key is that of an undecided replace."""
     if order is None:
         return {"client_order_id": key, "found": False}
     return {
@@ -196,5 +225,8 @@ def shown(key: str, order: Order | None) -> dict[str, object]:
         "status": order.status,
         "filled": f"{order.filled:f}",
         "reason": order.reason,
+        "pending": pending,
+        "quantity": order.quantity,
+        "limit_price": order.limit_price,
         "executions": order.executions,
     }

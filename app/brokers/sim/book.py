@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
-from app.brokers.sim.messages import AuditLine, Execution, Order
+from app.brokers.sim.messages import AuditLine, Execution, NewTerms, Order
 
 TERMINAL: Final = frozenset({"filled", "canceled", "expired", "rejected"})
 ENDS: Final = frozenset({"canceled", "expired"})
@@ -23,6 +23,9 @@ class Book:
     def __init__(self) -> None:
         self.orders: dict[str, Order] = {}
         self.copies: dict[str, list[Order]] = {}  # by key, after the first
+        self.renamed: dict[str, Order] = {}  # by the keys of replaces that took effect
+        self.changing: dict[str, Order] = {}  # by the keys of replaces that are not decided yet
+        self.replaces: set[str] = set()  # the keys of all replaces that were judged
         self.decisions: Counter[str] = Counter()
         self.last_order = 0
         self.last_execution = 0
@@ -31,6 +34,14 @@ class Book:
         """Return whether this key was accepted; one that was refused is free to come again."""
         order = self.orders.get(key)
         return order is not None and order.status != "rejected"
+
+    def find(self, key: str) -> Order | None:
+        """Return the order that is, or was, called so."""
+        return self.orders.get(key) or self.renamed.get(key)
+
+    def pending(self, key: str) -> bool:
+        """Whether a replace of this key is neither in effect nor refused."""
+        return key in self.changing
 
     def add(self, line: AuditLine) -> Order:
         """Take in a judged order."""
@@ -54,7 +65,7 @@ class Book:
 
     def by_order_id(self, key: str, order_id: str) -> Order | None:
         """Return the order, or that copy of it."""
-        first = self.orders.get(key)
+        first = self.find(key)
         if first is not None and first.order_id == order_id:
             return first
         copies = self.copies.get(key, [])
@@ -66,9 +77,27 @@ class Book:
         if execution.type in ENDS:
             order.status, order.cancel_pending = execution.type, False
             order.reason = execution.reason
+        elif execution.type in {"replaced", "replace_rejected"}:
+            self._changed(order, execution)
         elif execution.type in {"trade", "trade_cancel", "trade_correct"}:
             order.filled += self._amount(order, execution)
             order.status = _status(order)
+
+    def ask(self, order: Order, terms: NewTerms) -> None:
+        """Note that an order is about to be changed."""
+        order.replacing = terms
+        self.changing[terms.client_order_id] = order
+
+    def _changed(self, order: Order, execution: Execution) -> None:
+        """Let the new terms, or the old ones, stand; it is one order before and after."""
+        order.replacing = None
+        self.changing.pop(execution.client_order_id, None)
+        if execution.type == "replaced":
+            order.live = execution.client_order_id
+            order.quantity = sys.intern(_text(execution.quantity))
+            order.limit_price = execution.limit_price
+            order.status = _status(order)
+            self.renamed[order.live] = order
 
     def _amount(self, order: Order, execution: Execution) -> Decimal:
         amount = Decimal(_text(execution.last_quantity))
@@ -94,9 +123,9 @@ def rebuild(book: Book, lines: Iterable[AuditLine]) -> list[Execution]:
         match line.kind:
             case "NEW":
                 _replay_order(book, line)
-            case "CANCEL" if line.decision == "accepted":
-                book.orders[_text(line.client_order_id)].cancel_pending = True
-            case "FILL" | "END":
+            case "CANCEL" | "REPLACE":
+                _replay_request(book, line)
+            case "FILL" | "END" | "CHANGE":
                 execution = _replay_execution(book, line)
                 untold[execution.execution_id] = execution
             case "TOLD":
@@ -116,10 +145,25 @@ def _replay_order(book: Book, line: AuditLine) -> None:
         book.last_order = max(book.last_order, _number(line.order_id))
 
 
+def _replay_request(book: Book, line: AuditLine) -> None:
+    key = _text(line.client_order_id)
+    order = book.find(line.original or key)
+    accepted = line.decision == "accepted"
+    if line.kind == "CANCEL":
+        if accepted and order is not None:
+            order.cancel_pending = True
+        return
+    book.replaces.add(key)
+    if accepted and order is not None:
+        terms = NewTerms(key, _text(line.original), _text(line.quantity), line.limit_price)
+        book.ask(order, terms)
+
+
 def _replay_execution(book: Book, line: AuditLine) -> Execution:
     execution = execution_of(line)
     book.last_execution = max(book.last_execution, _number(execution.execution_id))
-    order = book.by_order_id(execution.client_order_id, execution.order_id)
+    key = execution.client_order_id
+    order = book.by_order_id(key, execution.order_id) or book.changing.get(key)
     if order is not None:
         # A copy, because the order's own list is not marked as told twice.
         book.apply(order, execution_of(line))
@@ -138,6 +182,8 @@ def execution_of(line: AuditLine) -> Execution:
         last_price=line.last_price,
         referenced_execution_id=line.referenced_execution_id,
         reason=line.reason,
+        quantity=line.quantity,
+        limit_price=line.limit_price,
     )
 
 

@@ -93,7 +93,7 @@ class Control:
 
     async def fill(self, request: web.Request) -> web.Response:
         force = read_force(await request.read())
-        order = self._desk.book.orders.get(force.client_order_id)
+        order = self._desk.book.find(force.client_order_id)
         if order is None:
             return replies.refusal(404, "unknown-order")
         line = self._forced(order, force)

@@ -4,7 +4,6 @@ Every function returns the audit lines of what it did; the caller puts them on d
 anybody hears of it.
 """
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
@@ -13,11 +12,20 @@ from app.brokers.sim import fills
 from app.brokers.sim.book import TERMINAL, Book, execution_of
 from app.brokers.sim.enforcer import Enforcer
 from app.brokers.sim.faults import Faults
+from app.brokers.sim.judging import (
+    cancel_decision,
+    is_positive,
+    kind_of,
+    new_line,
+    terms_decision,
+    terms_line,
+)
 from app.brokers.sim.messages import (
     AuditLine,
     Decision,
     Execution,
     NewOrder,
+    NewTerms,
     Order,
     Result,
 )
@@ -25,7 +33,6 @@ from app.brokers.sim.world import World
 
 # A judgement this long after the receipt was held back by a fault, and the record says so.
 LATE_NS: Final = 10_000_000
-AMOUNT: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,10})?")
 
 
 class Desk:
@@ -50,7 +57,7 @@ class Desk:
         late = now if now - arrived_ns > LATE_NS else None
         results, lines, accepted = [], [], []
         for index, new in enumerate(orders):
-            line = _new_line(new, arrived_ns, conn, late)
+            line = new_line(new, arrived_ns, conn, late)
             if index < free:
                 self._judge(new, line)
             else:
@@ -68,7 +75,7 @@ class Desk:
         self, orders: Sequence[NewOrder], arrived_ns: int, conn: int
     ) -> list[AuditLine]:
         """Write down that a whole request was refused by rate."""
-        lines = [_new_line(new, arrived_ns, conn, None) for new in orders]
+        lines = [new_line(new, arrived_ns, conn, None) for new in orders]
         for line in lines:
             line.decision, line.code = "throttled", "http-429"
         self.book.decisions["throttled"] += len(lines)
@@ -83,11 +90,11 @@ class Desk:
         results, lines, pending = [], [], []
         for index, key in enumerate(keys):
             line = AuditLine(ns=arrived_ns, kind="CANCEL", conn=conn, client_order_id=key)
-            order = self.book.orders.get(key)
+            order = self.book.find(key)
             if index >= free:
                 line.decision, line.code = "throttled", "rate-limit"
             else:
-                line.decision, line.code = _cancel_decision(order)
+                line.decision, line.code = cancel_decision(order)
             if order is not None and line.decision == "accepted":
                 order.cancel_pending = True
                 line.order_id = order.order_id
@@ -95,6 +102,57 @@ class Desk:
             lines.append(line)
             results.append(self._result(line, now))
         return results, lines, pending
+
+    def replace(
+        self, wanted: Sequence[NewTerms], arrived_ns: int, conn: int
+    ) -> tuple[list[Result], list[AuditLine], list[Order]]:
+        """Judge replaces; what is accepted is pending until `change` is called for it."""
+        now = self.world.ns()
+        free = self.enforcer.admit(now, len(wanted))
+        results, lines, pending = [], [], []
+        for index, terms in enumerate(wanted):
+            line = terms_line(terms, arrived_ns, conn)
+            order = self.book.find(terms.original_client_order_id)
+            if index >= free:
+                line.decision, line.code = "throttled", "rate-limit"
+            else:
+                line.decision, line.code = self._replace_decision(order, terms)
+                self.book.replaces.add(terms.client_order_id)
+            if order is not None and line.decision == "accepted":
+                self.book.ask(order, terms)
+                line.order_id = order.order_id
+                pending.append(order)
+            lines.append(line)
+            results.append(self._result(line, now))
+        return results, lines, pending
+
+    def change(self, order: Order) -> AuditLine | None:
+        """Let the pending terms stand, amended to what has traded, or refuse them: too late."""
+        terms = order.replacing
+        if terms is None:
+            return None
+        late = order.status in TERMINAL
+        line = self._line(order, "replace_rejected" if late else "replaced", None, None)
+        line.client_order_id = terms.client_order_id
+        if late:
+            line.reason = "too-late"
+        else:
+            line.quantity = f"{max(Decimal(terms.quantity), order.filled):f}"
+            line.limit_price = terms.limit_price
+        return self._noted(order, line)
+
+    def _replace_decision(
+        self, order: Order | None, terms: NewTerms
+    ) -> tuple[Decision, str | None]:
+        key = terms.client_order_id
+        if key in self.book.replaces or self.book.find(key) is not None:
+            return "duplicate", "duplicate-client-order-id"
+        decision = terms_decision(order, terms)
+        if decision[0] == "rejected":
+            return decision
+        if self.faults.draw("reject_random"):
+            return "rejected", "rejected-at-random"
+        return "accepted", None
 
     def trade(self, order: Order, quantity: Decimal | None, price: str | None) -> AuditLine | None:
         """Fill up to so much of what is open; None if nothing is."""
@@ -134,9 +192,9 @@ class Desk:
     def _decision(self, new: NewOrder) -> tuple[Decision, str | None]:
         if self.dedupe and self.book.holds(new.client_order_id):
             return "duplicate", "duplicate-client-order-id"
-        if not _positive(new.quantity):
+        if not is_positive(new.quantity):
             return "rejected", "bad-quantity"
-        if new.type == "limit" and (new.limit_price is None or not _positive(new.limit_price)):
+        if new.type == "limit" and (new.limit_price is None or not is_positive(new.limit_price)):
             return "rejected", "bad-price"
         if self.faults.draw("reject_random"):
             return "rejected", "rejected-at-random"
@@ -171,8 +229,8 @@ class Desk:
         at_ms = self.world.now_ms()
         return AuditLine(
             ns=self.world.ns(),
-            kind="FILL" if what.startswith("trade") else "END",
-            client_order_id=order.client_order_id,
+            kind=kind_of(what),
+            client_order_id=order.key,
             type=what,
             order_id=order.order_id,
             execution_id=f"{self.name}-E{self.book.last_execution}",
@@ -185,36 +243,3 @@ class Desk:
     def _noted(self, order: Order, line: AuditLine) -> AuditLine:
         self.book.apply(order, execution_of(line))
         return line
-
-
-def _cancel_decision(order: Order | None) -> tuple[Decision, str | None]:
-    if order is None or order.status == "rejected":
-        return "rejected", "unknown-order"
-    if order.status in TERMINAL:
-        return "rejected", "too-late"
-    if order.cancel_pending:
-        return "rejected", "already-pending"
-    return "accepted", None
-
-
-def _new_line(new: NewOrder, ns: int, conn: int, late: int | None) -> AuditLine:
-    return AuditLine(
-        ns=ns,
-        kind="NEW",
-        conn=conn,
-        client_order_id=new.client_order_id,
-        account=new.account,
-        symbol=new.symbol,
-        market=new.market,
-        side=new.side,
-        type=new.type,
-        quantity=new.quantity,
-        limit_price=new.limit_price,
-        currency=new.currency,
-        time_in_force=new.time_in_force,
-        decided_ns=late,
-    )
-
-
-def _positive(amount: str) -> bool:
-    return AMOUNT.fullmatch(amount) is not None and Decimal(amount) > 0

@@ -40,6 +40,7 @@ SINGLE: Final = (
     "disorder",  # a report is told up to `d` seconds late, so behind later ones
     "bust",  # a trade is taken back `d` seconds later
     "fill_after_cancel",  # a fill follows the cancel
+    "fill_before_replace",  # `k` are filled under the old terms just before the new ones stand
     "unknown_order_fill",  # with a fill comes another, of an order that nobody sent
 )
 # POST /sim/faults only: the listener closes and connections are cut for `for_s` seconds; then
@@ -57,7 +58,7 @@ class Switch(msgspec.Struct, forbid_unknown_fields=True):
     d: float = 1.0  # seconds; each fault says of what
     k: int = 1  # items
     bytes_per_s: int = 100
-    on: tuple[str, ...] = ("orders",)  # orders, cancels, lookups, ping
+    on: tuple[str, ...] = ("orders",)  # orders, cancels, replaces, lookups, ping
     until_ns: int | None = None  # set here, from `for_s`
 
 

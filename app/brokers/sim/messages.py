@@ -46,6 +46,21 @@ class Cancels(msgspec.Struct):
     orders: list[Cancel]
 
 
+class NewTerms(msgspec.Struct, gc=False):
+    """One item of POST /v1/replaces; also what an order is about to be changed to."""
+
+    client_order_id: str  # its own
+    original_client_order_id: str
+    quantity: str
+    limit_price: str | None = None
+
+
+class Replaces(msgspec.Struct):
+    """The body of POST /v1/replaces."""
+
+    orders: list[NewTerms]
+
+
 class Lookups(msgspec.Struct):
     """The body of POST /v1/lookups."""
 
@@ -53,7 +68,7 @@ class Lookups(msgspec.Struct):
 
 
 class Result(msgspec.Struct, omit_defaults=True, gc=False):
-    """The answer to one order or one cancel."""
+    """The answer to one order, one replace or one cancel."""
 
     client_order_id: str
     status: Literal["accepted", "rejected", "throttled"]
@@ -77,6 +92,8 @@ class Execution(msgspec.Struct, gc=False):
     referenced_execution_id: str | None = None
     reason: str | None = None
     possible_duplicate: bool = False
+    quantity: str | None = None  # of `replaced`: the terms as they stand now
+    limit_price: str | None = None
 
 
 class Order(msgspec.Struct, gc=False):
@@ -93,6 +110,13 @@ class Order(msgspec.Struct, gc=False):
     filled: Decimal = ZERO
     reason: str | None = None
     executions: tuple[Execution, ...] = ()
+    live: str = ""  # the key of the last replace that took effect
+    replacing: NewTerms | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is called now: a replaced order goes on under the key of its replace."""
+        return self.live or self.client_order_id
 
 
 class AuditLine(msgspec.Struct, omit_defaults=True, gc=False):
@@ -100,6 +124,8 @@ class AuditLine(msgspec.Struct, omit_defaults=True, gc=False):
 
     NEW     a judged order: all its fields, `decision`, and `order_id` or `code`
     CANCEL  a judged cancel: `client_order_id`, `decision`, `code`
+    REPLACE a judged replace: its own `client_order_id`, `original`, the terms, `decision`, `code`
+    CHANGE  `type` replaced (with the terms as they stand) or replace_rejected, with execution_id
     QUERY   one look-up request: the ids answered `found` and `unknown`
     FILL    `type` trade, trade_cancel or trade_correct, with execution_id and amounts
     END     `type` canceled, expired or done_for_day
@@ -111,9 +137,10 @@ class AuditLine(msgspec.Struct, omit_defaults=True, gc=False):
     """
 
     ns: int
-    kind: Literal["NEW", "CANCEL", "QUERY", "FILL", "END", "FAULT", "TOLD"]
+    kind: Literal["NEW", "CANCEL", "REPLACE", "CHANGE", "QUERY", "FILL", "END", "FAULT", "TOLD"]
     conn: int = 0
     client_order_id: str | None = None
+    original: str | None = None
     account: str | None = None
     symbol: str | None = None
     market: str | None = None
@@ -144,6 +171,7 @@ class AuditLine(msgspec.Struct, omit_defaults=True, gc=False):
 encode: Final = msgspec.json.Encoder().encode
 read_orders: Final = msgspec.json.Decoder(Orders).decode
 read_cancels: Final = msgspec.json.Decoder(Cancels).decode
+read_replaces: Final = msgspec.json.Decoder(Replaces).decode
 read_lookups: Final = msgspec.json.Decoder(Lookups).decode
 read_line: Final = msgspec.json.Decoder(AuditLine).decode
 # msgspec lets two more escape: broken UTF-8 inside a string, and nesting without end.

@@ -28,6 +28,7 @@ class Options:
     plan: Plan = NO_FILLS
     faults: bytes = b"{}"
     cancel_delay_ms: int = 0
+    replace_delay_ms: int = 0
     acks: bool = False
     trade_date: str | None = None
     with_parent: bool = False
@@ -63,6 +64,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         plan=Plan(cast("Mode", given.fills), given.fill_ratio, given.fill_delay_ms),
         faults=given.faults.encode(),
         cancel_delay_ms=given.cancel_delay_ms,
+        replace_delay_ms=given.replace_delay_ms,
         acks=given.acks == "on",
         trade_date=given.trade_date,
         with_parent=given.with_parent,
@@ -89,6 +91,7 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     add("--fill-ratio", type=float, default=1.0, help="share of orders that fill")
     add("--fill-delay-ms", type=int, default=500, help="partial: the last part is in by then")
     add("--cancel-delay-ms", type=int, default=0, help="a cancel is pending for so long")
+    add("--replace-delay-ms", type=int, default=0, help="a replace is pending for so long")
     add("--dedupe", choices=["on", "off"], default="on", help="off: a repeated id is accepted")
     add("--acks", choices=["on", "off"], default="off", help="on: a `new` report each order")
     add("--faults", metavar="JSON", default="{}", help="as POST /sim/faults takes it")

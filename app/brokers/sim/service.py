@@ -94,12 +94,20 @@ class Service:
                 self._timeline.plan_fills([order])
                 if order.cancel_pending:
                     self._timeline.at(self._options.cancel_delay_ms / 1000, "end", order)
+        for order in [*self._desk.book.changing.values()]:
+            self._timeline.at(self._options.replace_delay_ms / 1000, "replace", order)
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
         """Serve until `stop` is set; `ready` hears the port."""
         options = self._options
-        delay_s = options.cancel_delay_ms / 1000
-        api = Api(self._desk, self._audit, self._teller, self._timeline, delay_s)
+        api = Api(
+            self._desk,
+            self._audit,
+            self._teller,
+            self._timeline,
+            cancel_delay_s=options.cancel_delay_ms / 1000,
+            replace_delay_s=options.replace_delay_ms / 1000,
+        )
         api.tells_news = options.acks
         application = web.Application(
             client_max_size=BODY_BYTES_MAX, middlewares=[_guard(options.secret)]

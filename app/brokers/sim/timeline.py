@@ -22,6 +22,7 @@ CHUNK_MAX: Final = 500
 # The loop sleeps in naps, so that something planned meanwhile for an earlier time is on time.
 NAP_S: Final = 0.005
 CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+What = Literal["trade", "late trade", "end", "replace", "bust", "tell"]
 
 
 class Due(NamedTuple):
@@ -29,7 +30,7 @@ class Due(NamedTuple):
 
     due_ns: int
     serial: int
-    what: Literal["trade", "late trade", "end", "bust", "tell"]
+    what: What
     order: Order | None
     quantity: Decimal | None = None
     execution: Execution | None = None
@@ -64,7 +65,7 @@ class Timeline:
     def at(
         self,
         delay_s: float,
-        what: Literal["trade", "late trade", "end", "bust", "tell"],
+        what: What,
         order: Order | None,
         quantity: Decimal | None = None,
         execution: Execution | None = None,
@@ -122,10 +123,17 @@ class Timeline:
         return dues
 
     async def _happen(self, dues: Sequence[Due]) -> None:
-        lines = [line for due in dues if (line := self._line(due)) is not None]
+        lines = [line for due in dues for line in self._lines(due) if line is not None]
         if lines:
             await self.tell(lines)
         self._teller.tell(due.execution for due in dues if due.what == "tell" and due.execution)
+
+    def _lines(self, due: Due) -> list[AuditLine | None]:
+        if due.what != "replace" or due.order is None:
+            return [self._line(due)]
+        passing = self._desk.faults.draw("fill_before_replace")
+        trade = self._desk.trade(due.order, Decimal(passing.k), None) if passing else None
+        return [trade, self._desk.change(due.order)]
 
     def _line(self, due: Due) -> AuditLine | None:
         order, desk = due.order, self._desk
@@ -141,7 +149,7 @@ class Timeline:
             case "bust":
                 assert due.execution is not None
                 return desk.bust(order, due.execution)
-            case "tell":
+            case "tell" | "replace":
                 return None
 
     def _canceled(self, order: Order) -> AuditLine | None:
