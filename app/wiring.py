@@ -35,6 +35,7 @@ from app.dispatch.inbound import inbound_of
 from app.dispatch.lane import Lane
 from app.dispatch.live import sessions_of
 from app.dispatch.reconciler import Reconciler
+from app.dispatch.replaces import Replaces
 from app.dispatch.reports import Reports
 from app.dispatch.shown import Showing, ShownFloor
 from app.domain.anomaly import Severity
@@ -275,6 +276,7 @@ async def furnish(
         halts=lambda: board.standing,
         limits=limits,
         on_queued=sending.wake,
+        replaces=frozenset(n for n, b in brokers.items() if b.capabilities.replaces),
     )
     gateway = Gateway(
         settings=settings,
@@ -430,8 +432,21 @@ def _dispatch(on: _Desks, brokers: dict[str, Broker], *, shared: bool) -> _Dispa
         )
         for name, lane in lanes.items()
     ]
+    replaces = [
+        Replaces(
+            broker=gates[name],
+            store=on.ledger,
+            clock=on.clock,
+            board=on.board,
+            recheck=on.recheck,
+            permits=lane.permits,
+            ownership=lane.ownership,
+            reconciler=reconcilers[name],
+        )
+        for name, lane in lanes.items()
+    ]
     asking: list[Loop] = [r.run for r in reconcilers.values()]
-    asking += [c.run for c in cancels]
+    asking += [*(c.run for c in cancels), *(r.run for r in replaces)]
     floor = DispatchFloor(on.board, lanes, reconcilers, witness)
     return _Dispatch(list(lanes.values()), asking, floor, gates, witness)
 

@@ -136,7 +136,7 @@ class Cancels:
         if not self._ownership.is_sure():
             self._broker.record(permit, [])
             return [NotSent("the lease is running out")] * len(batch)
-        asked = [Cancellation(p.broker_order_key, p.broker_order_id) for p in batch]
+        asked = [Cancellation(p.broker_order_key, p.broker_order_id, p.pending_key) for p in batch]
         try:
             answers = await self._broker.cancel(asked, permit=permit)
         except Exception as e:  # noqa: BLE001 - an adapter's bug is silence, not a verdict

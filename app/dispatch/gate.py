@@ -27,6 +27,7 @@ from app.domain.messages import (
     ExecutionReport,
     Lookup,
     NotSent,
+    Replacement,
     Submission,
     Unknown,
 )
@@ -93,6 +94,15 @@ class GatedBroker:
         if isinstance(admitted, Refusal):
             return [NotSent(f"circuit open: {admitted.reason}") for _ in batch]
         return await self._pass(admitted, self._broker.cancel(batch))
+
+    async def replace(
+        self, batch: Sequence[Replacement], *, permit: Permit | None = None
+    ) -> list[Answer]:
+        """As `submit`, and by the same circuit: new terms are no safer than a new order."""
+        admitted = await self._admit(Lane.SUBMIT, permit)
+        if isinstance(admitted, Refusal):
+            return [NotSent(f"circuit open: {admitted.reason}") for _ in batch]
+        return await self._pass(admitted, self._broker.replace(batch))
 
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
         """Look up, whatever submit's circuit says; refused, each is a look-up that failed."""

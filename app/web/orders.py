@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.domain.errors import Busy, Code, Refused
 from app.domain.order import Order
-from app.domain.values import CancelOrigin, Status
+from app.domain.values import CancelOrigin, PendingRequest, Status
 from app.web.house import House
 from app.web.keys import authorize, not_there
 from app.web.metrics import Meters
@@ -46,6 +46,18 @@ NOT_TAKEN: Final = (
     Code.DRAINING,
     Code.COMMIT_OUTCOME_UNKNOWN,
 )
+# The new terms of an order are judged as those of a new one.
+TERMS_REFUSED: Final = (
+    Code.BAD_QUANTITY,
+    Code.QUANTITY_TOO_LARGE,
+    Code.NOTIONAL_TOO_LARGE,
+    Code.PRICE_REQUIRED,
+    Code.PRICE_NOT_ALLOWED,
+    Code.PRICE_OFF_TICK,
+    Code.PRICE_OUT_OF_BAND,
+    Code.SESSION_OVER,
+    Code.TRADING_HALTED,
+)
 
 
 class Orders:
@@ -76,7 +88,12 @@ class Orders:
         return self._told(order, location, status=201)
 
     async def amend(self, call: Call[NewTerms, None]) -> Reply:
-        """Change an order that has not left; `If-Match` says which version was seen."""
+        """Change an order: at once if it has not left (200), else as soon as its broker says (202).
+
+        `If-Match` says which version was seen. At a broker the terms in the reply are the old
+        ones, with `pending_request` `replace`, until the broker has accepted the new ones; the
+        quantity counts what has traded already. A second change waits for the first.
+        """
         order = await self._own(call)
         await self._toll.order(call, order.account_id)
         assert call.version is not None, "the door asks for If-Match"
@@ -89,7 +106,8 @@ class Orders:
             after = await self._house.desk.amend(order, call.version, quantity, price)
         except Refused as e:
             raise await self._with_current(e, order.order_id) from None
-        return self._told(after)
+        waits = after.pending_request is PendingRequest.REPLACE
+        return self._told(after, status=202 if waits else 200)
 
     async def cancel(self, call: Call[None, None]) -> Reply:
         """Cancel: at once if it never left (200), else as soon as the broker says (202).
@@ -151,12 +169,14 @@ def order_specs(house: House, meters: Meters, toll: Toll) -> Sequence[Spec[Any, 
             scope=WRITE,
             handler=orders.amend,
             reads=json_of(NewTerms),
-            answers={200: OrderTold},
+            answers={200: OrderTold, 202: OrderTold},
             refuses=(
+                *TERMS_REFUSED,
                 Code.MALFORMED_REQUEST,
                 Code.NOT_FOUND,
                 Code.ORDER_TERMINAL,
                 Code.ORDER_NOT_EDITABLE,
+                Code.REPLACE_UNSUPPORTED,
                 Code.STALE_VERSION,
                 Code.VALIDATION_FAILED,
                 Code.IF_MATCH_REQUIRED,

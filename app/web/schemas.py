@@ -78,9 +78,11 @@ class NewOrders(Asked):
 
 
 class NewTerms(Asked):
-    """What an unsent order may change to; absent: as it was."""
+    """What an order may change to; absent: as it was."""
 
-    quantity: Number | None = Field(None, description="Tag 38.")
+    quantity: Number | None = Field(
+        None, description="Tag 38, the whole of it: what has traded already counts."
+    )
     limit_price: Number | None = Field(None, description="Tag 44.")
 
 
@@ -138,7 +140,9 @@ class OrderTold(Told):
     text: str | None = Field(description="Tag 58.")
     status: str = Field(description="Where it stands: an open list of words.")
     order_status: str = Field(description="Tag 39.")
-    pending_request: str = Field(description="A cancel that waits for evidence, or none.")
+    pending_request: str = Field(
+        description="A cancel or a replace that waits for the broker's word, or none."
+    )
     in_doubt: bool = Field(description="Sent, and no answer yet: it may be live at the broker.")
     working_indicator: bool = Field(description="Tag 636: a broker has said that it has it.")
     done_for_day: bool

@@ -20,6 +20,7 @@ from app.domain.messages import (
     Lookup,
     NotSent,
     Rejected,
+    Replacement,
     Submission,
     Throttled,
     Unknown,
@@ -55,7 +56,7 @@ class ScriptedBroker:
         self.delay_s = delay_s
         self.lookup: Lookup = Absent()
         self.alive = True
-        self.submitted = self.pinged = self.canceled = self.asked = 0
+        self.submitted = self.pinged = self.canceled = self.asked = self.replaced = 0
         self.in_flight = self.in_flight_max = 0
 
     async def submit(self, batch: Sequence[Submission]) -> list[Answer]:
@@ -72,6 +73,11 @@ class ScriptedBroker:
     async def cancel(self, batch: Sequence[Cancellation]) -> list[Answer]:
         self.canceled += 1
         return [OK for _ in batch]
+
+    async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
+        self.replaced += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [answer for _ in batch]
 
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
         self.asked += 1

@@ -9,10 +9,10 @@ record shares nothing with the gateway's, so the two can be compared.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any
 
 from app.domain.messages import (
     Absent,
@@ -25,72 +25,13 @@ from app.domain.messages import (
     Found,
     Lookup,
     Rejected,
+    Replacement,
     Submission,
     Unknown,
 )
 from app.domain.values import Status, order_id_of, trade_date_of
+from tests.scenarios.fates import ENDED, PLAIN, Fate, Fates, Placed, Received, Sent
 from tests.scenarios.world import World
-
-ENDED: Final = frozenset({Status.FILLED, Status.CANCELED, Status.EXPIRED})
-PLAIN: Final = Capabilities(
-    batch_max=1,
-    cancel_batch_max=1,
-    find_batch_max=10,
-    visibility_window_s=6.0,
-    unknown_answers_required=2,
-    max_in_flight=16,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fate:
-    """What becomes of one request."""
-
-    leaves_s: float = 0.0  # until its bytes are out: a slow connect
-    there_s: float = 0.005
-    back_s: float = 0.005
-    broken: bool = False  # the adapter itself raises
-    refused: bool = False  # no connection, so nothing leaves
-    arrives: bool = True
-    verdict: Answer | None = None  # the broker's word on all of it, unseen
-    told: int | None = None  # it answers for so many items only
-    replies: bool = True
-
-
-Fates = Callable[[str], Fate]
-
-
-class Received(NamedTuple):
-    """One line of the broker's own record."""
-
-    verb: str  # new, cancel, query
-    key: str
-    at_ns: int
-    decision: str
-    submission: Submission | None
-
-
-class Sent(NamedTuple):
-    """Bytes that left some process, whether or not they arrived."""
-
-    verb: str
-    key: str
-    at_ns: int
-
-
-@dataclass(slots=True)
-class Placed:
-    """An order as the broker has it."""
-
-    submission: Submission
-    broker_order_id: str
-    seen_from_ns: int
-    status: Status = Status.NEW
-    executions: list[ExecutionReport] = field(default_factory=list)
-
-    @property
-    def filled(self) -> Decimal:
-        return sum((e.last_quantity for e in self.executions), Decimal(0))
 
 
 class BrokerWorld:
@@ -107,6 +48,8 @@ class BrokerWorld:
         self.deliver: Callable[[ExecutionReport], None] = lambda _report: None
         self.pings = True
         self.orders: dict[str, Placed] = {}
+        self.renamed: dict[str, Placed] = {}  # by the keys of replaces in effect
+        self.refused: set[str] = set()  # keys of replaces that never will be
         self.received: list[Received] = []
         self.sent: list[Sent] = []
         self._numbers = 0
@@ -138,7 +81,7 @@ class BrokerWorld:
             last_price=Decimal(price),
         )
         placed.executions.append(report)
-        whole = placed.filled >= placed.submission.quantity
+        whole = placed.filled >= placed.quantity
         placed.status = Status.FILLED if whole else Status.PARTIALLY_FILLED
         self.push(report)
         return report
@@ -154,17 +97,17 @@ class BrokerWorld:
 
     # --- reports ------------------------------------------------------------------------
 
-    def report(self, placed: Placed, kind: ExecutionType, **facts: Decimal) -> ExecutionReport:
+    def report(self, placed: Placed, kind: ExecutionType, **facts: Any) -> ExecutionReport:
         self._numbers += 1
         return ExecutionReport(
             broker_id=self.name,
-            broker_order_key=placed.submission.broker_order_key,
+            broker_order_key=facts.pop("key", placed.key),
             broker_order_id=placed.broker_order_id,
             execution_id=f"{self.name}-{self._numbers}",
             execution_type=kind,
             trade_date=_trade_date(placed.submission.broker_order_key),
             at=0,
-            **facts,  # type: ignore[arg-type]
+            **facts,
         )
 
     def push(self, report: ExecutionReport) -> None:
@@ -193,14 +136,22 @@ class BrokerWorld:
             return Unknown("the broker has this id already")
         self._note("new", key, "accepted", submission)
         seen_from = self.world.now_ns + round(self.hidden_s * 1e9)
-        placed = Placed(submission, f"{self.name}-order-{len(self.orders) + 1}", seen_from)
+        placed = Placed(
+            submission,
+            f"{self.name}-order-{len(self.orders) + 1}",
+            seen_from,
+            key,
+            submission.quantity,
+            submission.limit_price,
+            acknowledged=[submission.quantity],
+        )
         self.orders[key] = placed
         self.on_accepted(placed)
         return Accepted(placed.broker_order_id)
 
     def cancel(self, wanted: Cancellation, verdict: Answer | None) -> Answer:
         key = wanted.broker_order_key
-        placed = self.orders.get(key)
+        placed = self.called(key)
         if verdict is not None:
             self._note("cancel", key, type(verdict).__name__.lower(), None)
             return verdict
@@ -209,16 +160,79 @@ class BrokerWorld:
             self._note("cancel", key, code, None)
             return Rejected(code)
         self._note("cancel", key, "accepted", None)
-        self.ends(key, ExecutionType.CANCELED)
+        self.ends(placed.submission.broker_order_key, ExecutionType.CANCELED)
         return Accepted(placed.broker_order_id)
 
+    def replace(self, wanted: Replacement, fate: Fate) -> Answer:
+        """Judge new terms that have arrived; decide on them now or in a while."""
+        key = wanted.broker_order_key
+        if fate.verdict is not None:
+            self._note("replace", key, type(fate.verdict).__name__.lower(), None)
+            return fate.verdict
+        placed = self.called(wanted.original)
+        code = self._obstacle(placed, wanted)
+        self._note("replace", key, code or "accepted", None)
+        if code == "duplicate" or placed is None:
+            return Unknown("the broker has this id already") if placed else Rejected(str(code))
+        if code is not None:
+            self.refused.add(key)
+            return Rejected(code)
+        placed.pending = wanted
+        if fate.decided_s:
+            self.world.does(self._decides_later(placed, fate.decided_s))
+        else:
+            self.decides(placed)
+        return Accepted(placed.broker_order_id)
+
+    def _obstacle(self, placed: Placed | None, wanted: Replacement) -> str | None:
+        key = wanted.broker_order_key
+        if self.called(key) or key in self.refused:
+            return "duplicate"
+        if placed is None or placed.key != wanted.original:
+            return "unknown-order"
+        if placed.pending is not None:
+            return "duplicate" if placed.pending.broker_order_key == key else "already-pending"
+        return "too-late" if placed.status in ENDED else None
+
+    async def _decides_later(self, placed: Placed, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        self.decides(placed)
+
+    def decides(self, placed: Placed) -> None:
+        """Let the pending terms stand, amended to what has traded; too late after the end."""
+        wanted, placed.pending = placed.pending, None
+        assert wanted is not None
+        key = wanted.broker_order_key
+        if placed.status in ENDED:
+            self.refused.add(key)
+            self.push(self.report(placed, ExecutionType.REPLACE_REJECTED, key=key))
+            return
+        placed.key, placed.limit_price = key, wanted.limit_price
+        placed.quantity = max(wanted.quantity, placed.filled)
+        placed.acknowledged.append(placed.quantity)
+        if placed.filled:
+            whole = placed.filled == placed.quantity
+            placed.status = Status.FILLED if whole else Status.PARTIALLY_FILLED
+        self.renamed[key] = placed
+        terms = {"quantity": placed.quantity, "limit_price": placed.limit_price}
+        self.push(self.report(placed, ExecutionType.REPLACED, **terms))
+
+    def called(self, key: str) -> Placed | None:
+        """Return the order that is, or was, called so."""
+        return self.orders.get(key) or self.renamed.get(key)
+
     def look(self, key: str) -> Lookup:
-        placed = self.orders.get(key)
+        if any(p.pending and p.pending.broker_order_key == key for p in self.orders.values()):
+            self._note("query", key, "pending", None)
+            return Unknown("pending there")
+        placed = self.called(key)
         shown = placed is not None and placed.seen_from_ns <= self.world.now_ns
         self._note("query", key, "found" if shown else "absent", None)
         if placed is None or not shown:
             return Absent()
-        return Found(placed.broker_order_id, placed.status, tuple(placed.executions))
+        terms = (placed.quantity, placed.limit_price)
+        executions = tuple(placed.executions)
+        return Found(placed.broker_order_id, placed.status, executions, None, *terms)
 
     def _note(self, verb: str, key: str, decision: str, submission: Submission | None) -> None:
         self.received.append(Received(verb, key, self.world.now_ns, decision, submission))

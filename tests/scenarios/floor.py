@@ -7,6 +7,7 @@ process that died of its own fault while the story went on: every line looks fir
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import text
@@ -24,8 +25,9 @@ from app.sql import Work
 from app.sqlite import Database
 from app.stores import embedded
 from app.wiring import Gateway, furnish
-from tests.scenarios.brokers import PLAIN, BrokerWorld
+from tests.scenarios.brokers import BrokerWorld
 from tests.scenarios.builders import MARKET, REFERENCE, SESSION, a_request
+from tests.scenarios.fates import PLAIN
 from tests.scenarios.lines import BrokerLine
 from tests.scenarios.world import Delay, Life, Store, StoreLine, World, a_ledger, promptly
 from tests.virtual import BEFORE_THE_BELL, Virtual
@@ -208,6 +210,12 @@ class Floor:
 
     def cancel(self, name: str) -> Order:
         return self.run(self.gateway.ledger.cancel(self.ids[name], None, CancelOrigin.CLIENT))
+
+    def replace(self, name: str, quantity: int, price: str | None = None) -> Order:
+        """Change an order's terms as its owner last saw it."""
+        order = self.order(name)
+        limit = order.limit_price if price is None else Decimal(price)
+        return self.run(self.gateway.desk.amend(order, order.version, Decimal(quantity), limit))
 
     # --- operators ----------------------------------------------------------------------
 

@@ -14,10 +14,12 @@ from app.domain.messages import (
     ExecutionReport,
     Lookup,
     NotSent,
+    Replacement,
     Submission,
     Unknown,
 )
-from tests.scenarios.brokers import BrokerWorld, Fate
+from tests.scenarios.brokers import BrokerWorld
+from tests.scenarios.fates import Fate
 from tests.scenarios.world import Life, NeverAnswered
 
 T = TypeVar("T")
@@ -52,6 +54,16 @@ class BrokerLine:
             return [NotSent("connection refused")] * len(batch)
         return await self._exchange(
             "cancel", keys, fate, lambda: [self._broker.cancel(c, fate.verdict) for c in batch]
+        )
+
+    async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
+        assert len(batch) <= self.capabilities.replace_batch_max
+        keys = [r.broker_order_key for r in batch]
+        fate = self._fate("replace")
+        if fate.refused:
+            return [NotSent("connection refused")] * len(batch)
+        return await self._exchange(
+            "replace", keys, fate, lambda: [self._broker.replace(r, fate) for r in batch]
         )
 
     async def find(self, keys: Sequence[str]) -> list[Lookup]:

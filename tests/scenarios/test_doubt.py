@@ -1,7 +1,7 @@
 """Silence is in doubt, and only evidence ends it."""
 
 from app.domain.messages import Unknown
-from tests.scenarios.brokers import PLAIN
+from tests.scenarios.fates import PLAIN
 from tests.scenarios.floor import Floor
 from tests.virtual import NS_PER_S
 

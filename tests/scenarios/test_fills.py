@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from app.domain.messages import ExecutionType
 from app.domain.values import Status
-from tests.scenarios.brokers import Placed
+from tests.scenarios.fates import Placed
 from tests.scenarios.floor import Floor
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.domain.errors import Code, Refused
-from tests.scenarios.brokers import PLAIN
+from tests.scenarios.fates import PLAIN
 from tests.scenarios.floor import ALICE, Floor
 from tests.virtual import NS_PER_MS, Virtual
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.scenarios.brokers import PLAIN
+from tests.scenarios.fates import PLAIN
 from tests.scenarios.floor import Floor
 from tests.virtual import Virtual
 

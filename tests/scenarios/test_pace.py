@@ -5,7 +5,8 @@ from typing import Any
 from app.domain.messages import NotSent, Throttled
 from app.domain.records import BrokerControl, LaneStatus
 from app.domain.tuning import with_facts
-from tests.scenarios.brokers import BrokerWorld, Fate
+from tests.scenarios.brokers import BrokerWorld
+from tests.scenarios.fates import Fate
 from tests.scenarios.floor import Floor
 from tests.scenarios.seconds import worst_second
 from tests.virtual import NS_PER_S

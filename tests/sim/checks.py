@@ -12,7 +12,7 @@ from app.domain.order import TERMINAL
 from app.domain.request import request_hash
 from app.domain.values import Status, order_id_of
 from app.ledger import audit
-from tests.scenarios.brokers import Placed
+from tests.scenarios.fates import Placed
 from tests.scenarios.seconds import over_limit
 from tests.sim.sickness import CAPABILITIES
 from tests.sim.swarm import Swarm

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from app.domain.messages import Answer, ExecutionType, NotSent, Rejected, Throttled, Unknown
-from tests.scenarios.brokers import ENDED, PLAIN, BrokerWorld, Fate, Placed
+from tests.scenarios.brokers import BrokerWorld
+from tests.scenarios.fates import ENDED, PLAIN, Fate, Placed
 
 # From the moment at which its bytes are out, an order arrives within this, and shows within that.
 INGEST_S_MAX: Final = 4.0

@@ -12,6 +12,7 @@ from app.domain.messages import (
     Capabilities,
     ExecutionReport,
     Lookup,
+    Replacement,
     Submission,
 )
 from app.domain.order import Order
@@ -156,6 +157,9 @@ class SignedBroker:
         return []
 
     async def cancel(self, batch: Sequence[Cancellation]) -> list[Answer]:
+        return []
+
+    async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
         return []
 
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
