@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from app.brokers import requests, wire
 from app.brokers.callback import Key, read_callback, read_record
-from app.brokers.exchange import OK, Exchange, Failure, Reply
+from app.brokers.exchange import OK, Exchange, Reply
 from app.clock import Clock
 from app.domain.messages import (
     Answer,
