@@ -16,16 +16,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import quote
 
 from app.brokers.alpaca import listing
 from app.brokers.alpaca.listing import NoList
 from app.brokers.alpaca.shapes import ENDED, Fill, Order, milliseconds
 from app.brokers.alpaca.told import Told
-from app.brokers.alpaca.words import begun_at, execution_report, is_absent, order_in, status_report
-from app.brokers.exchange import OK, Exchange, Reply
+from app.brokers.alpaca.words import begun_at, execution_report, status_reports
+from app.brokers.exchange import Exchange
 from app.clock import Clock
-from app.domain.messages import ExecutionReport, Unknown
+from app.domain.messages import Absent, ExecutionReport
 
 log: Final = logging.getLogger(__name__)
 
@@ -61,6 +60,7 @@ class Feed:
         self._told = told
         self._pace = pace
         self._pending: dict[str, _Pending] = {}
+        self._successors: set[str] = set()  # ids under which replaced orders go on
         self._bell = asyncio.Event()
         self._sweep_due = True
         self._read_to = 0  # fills before this instant were published
@@ -109,6 +109,7 @@ class Feed:
             async for page in listing.ended_orders(self._exchange, now, horizon):
                 for order in page:
                     self._note(order)
+        await self._hear_successors()
         async for fills in listing.fills(self._exchange, now, self._since(horizon)):
             await self._publish_fills(fills, publish)
             if fills:  # a long list that breaks off is gone on with from here
@@ -143,7 +144,9 @@ class Feed:
                 if owes:
                     log.warning("%s: order %s shows more than its fills", self._name, order.id)
         if due:
-            await publish([status_report(self._name, o, self._clock.now()) for o in due])
+            now_ms = self._clock.now()
+            reports = [status_reports(self._name, o, self._told.before(o.id), now_ms) for o in due]
+            await publish([report for each in reports for report in each])
         for order in due:
             self._told.note_status(order)
             if self._pending[order.id].order is order:  # nothing newer came meanwhile
@@ -153,6 +156,13 @@ class Feed:
         """Remember what is to be told of an order; a late word never hides its end."""
         self._told.learn(order)
         told = self._told.status_of(order.id)
+        if order.status == "replaced" and order.replaced_by is not None:
+            self._told.note_successor(order)
+            if self._told.status_of(order.replaced_by) is None:
+                self._successors.add(order.replaced_by)
+        in_force = order.replaces is None or self._told.before(order.id) is not None
+        if not in_force and order.status != "rejected":
+            return  # until the old one is shown as replaced, the new one may come to nothing
         news = order.status != told and told not in ENDED and (told is None or _is_final(order))
         if not news and not self._told.owes(order):
             return
@@ -162,6 +172,14 @@ class Feed:
         since = known.since if known is not None else asyncio.get_running_loop().time()
         self._pending[order.id] = _Pending(order, since)
 
+    async def _hear_successors(self) -> None:
+        """Ask for the orders that have taken others' places: no list tells of one that works."""
+        for order_id in sorted(self._successors):
+            order = await listing.one_order(self._exchange, order_id)
+            if isinstance(order, Order):
+                self._note(order)
+            self._successors.discard(order_id)
+
     async def _key(self, order_id: str) -> str:
         """Return whose order this is. One that Alpaca itself does not know keeps its own id.
 
@@ -170,14 +188,9 @@ class Feed:
         known = self._told.key_of(order_id)
         if known is not None:
             return known
-        reply = await self._exchange.ask(f"/v2/orders/{quote(order_id, safe='')}")
-        if not isinstance(reply, Reply):
-            raise NoList(reply.cause)
-        if is_absent(reply):
+        order = await listing.one_order(self._exchange, order_id)
+        if isinstance(order, Absent):
             return order_id
-        order = order_in(reply.body) if reply.status in OK else Unknown(f"HTTP {reply.status}")
-        if isinstance(order, Unknown) or order.id != order_id:
-            raise NoList(f"whose order {order_id} is, is not known")
         self._told.learn(order)
         return order.client_order_id
 

@@ -8,18 +8,22 @@ last one that was read. So a cursor only leads through one reading, and the next
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from app.brokers.alpaca.shapes import Fill, Order, Unreadable, fills_in, orders_in, rfc3339
-from app.brokers.alpaca.words import begun_at, refusal
+from app.brokers.alpaca.words import begun_at, is_absent, order_in, refusal
 from app.brokers.exchange import OK, Exchange, Reply
-from app.domain.messages import Throttled
+from app.domain.messages import Absent, Throttled, Unknown
 
 # The most that a page holds, by the documentation.
 FILLS_A_PAGE: Final = 100
 ORDERS_A_PAGE: Final = 500
 # Two pages a second are 120 requests a minute, and the account has 200 for everything.
 PAGE_GAP_S: Final = 0.5
+
+
+# Each link is a request; who changes his price more often is asked about by a person.
+CHAIN_MAX: Final = 20
 
 
 class NoList(Exception):
@@ -73,6 +77,40 @@ async def ended_orders(exchange: Exchange, now: int, since: int) -> AsyncIterato
         seen = {order.id for order in page}
         since = max(since, last - 1)
         await asyncio.sleep(PAGE_GAP_S)
+
+
+async def one_order(exchange: Exchange, order_id: str) -> Order | Absent:
+    """Return an order by Alpaca's own id."""
+    reply = await exchange.ask(f"/v2/orders/{quote(order_id, safe='')}")
+    if not isinstance(reply, Reply):
+        raise NoList(reply.cause)
+    if is_absent(reply):
+        return Absent()
+    order = order_in(reply.body) if reply.status in OK else Unknown(f"HTTP {reply.status}")
+    if isinstance(order, Unknown) or order.id != order_id:
+        raise NoList(f"order {order_id} cannot be shown")
+    return order
+
+
+async def chain_of(exchange: Exchange, order: Order) -> list[Order]:
+    """Return an order under all of its ids, as far as each replace is in force, the first first.
+
+    A replace that is not in force yet stands alone: the order that it wants to replace goes on.
+    """
+    chain = [order]
+    while (earlier := chain[0].replaces) is not None and len(chain) < CHAIN_MAX:
+        before = await one_order(exchange, earlier)
+        if isinstance(before, Absent):
+            raise NoList(f"order {earlier} was replaced, and is not there")
+        if before.status != "replaced" or before.replaced_by != chain[0].id:
+            break
+        chain.insert(0, before)
+    while chain[-1].status == "replaced" and chain[-1].replaced_by and len(chain) < CHAIN_MAX:
+        after = await one_order(exchange, chain[-1].replaced_by)
+        if isinstance(after, Absent):
+            raise NoList(f"order {chain[-1].id} goes on, and is not there")
+        chain.append(after)
+    return chain
 
 
 async def _page(exchange: Exchange, path: str, now: int) -> bytes:

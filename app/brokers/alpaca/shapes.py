@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from app.brokers.wire import AMOUNT, Malformed
-from app.domain.messages import Submission
+from app.domain.messages import Replacement, Submission
 from app.domain.values import EPOCH, OrderType
 
 # 36 for its own ids, up to 128 for a client's; an activity's has a stamp, two colons and an id.
@@ -129,6 +129,14 @@ def order_body(submission: Submission) -> bytes:
     return _encode(order)
 
 
+def replace_body(replacement: Replacement) -> bytes:
+    """Write new terms: whatever is not named stays as it was."""
+    terms = {"qty": f"{replacement.quantity:f}", "client_order_id": replacement.broker_order_key}
+    if replacement.limit_price is not None:
+        terms["limit_price"] = f"{replacement.limit_price:f}"
+    return _encode(terms)
+
+
 def authentication(key_id: str, secret_key: str) -> bytes:
     data = {"key_id": key_id, "secret_key": secret_key}
     return _encode({"action": "authenticate", "data": data})
@@ -234,7 +242,9 @@ def _checked(order: Order) -> Order:
             raise Unreadable(f"expected an id of 1 to 128 printable characters, was {text[:80]!r}")
     if order.status not in WORKING | ENDED:
         raise Unreadable(f"no such status: {order.status[:32]!r}")
-    amount(order.filled_qty)
+    for number in (order.filled_qty, order.qty, order.limit_price):
+        if number is not None:
+            amount(number)
     for at in (order.submitted_at, order.created_at, order.updated_at):
         if at is not None:
             milliseconds(at)

@@ -19,12 +19,13 @@ ORDERS_MAX: Final = 100_000
 class _Heard:
     """One order, as far as it was told."""
 
-    __slots__ = ("fills", "key", "status")
+    __slots__ = ("before", "fills", "key", "status")
 
     def __init__(self) -> None:
         self.key: str | None = None
         self.fills: dict[str, Decimal] = {}
         self.status: str | None = None
+        self.before: Decimal | None = None
 
 
 class Told:
@@ -60,6 +61,17 @@ class Told:
 
     def note_status(self, order: Order) -> None:
         self._of(order.id).status = order.status
+
+    def note_successor(self, order: Order) -> None:
+        """Note that an order goes on under another id, and how much was filled until then."""
+        if order.replaced_by is not None:
+            earlier = self.before(order.id) or Decimal(0)
+            self._of(order.replaced_by).before = earlier + amount(order.filled_qty)
+
+    def before(self, order_id: str) -> Decimal | None:
+        """Return how much was filled under earlier ids; None where none is known to be over."""
+        heard = self._heard.get(order_id)
+        return None if heard is None else heard.before
 
     def owes(self, order: Order) -> bool:
         """Whether the order shows more as filled than its fills that were told."""

@@ -8,6 +8,7 @@ A reply is believed when it speaks of the order that was asked about. The trap i
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -79,6 +80,20 @@ def submit_answer(reply: Reply, key: str, now: int) -> Answer:
     if order.status == "rejected":
         return Rejected("rejected", "the order was shown as rejected at once")
     return Accepted(order.id)
+
+
+def replace_answer(reply: Reply, key: str, now: int) -> Answer:
+    """Return what a reply to a replace proves: that it is decided on, never that it is in force."""
+    if reply.status in OK:
+        order = order_in(reply.body, key)
+        return order if isinstance(order, Unknown) else Accepted(order.id)
+    if is_absent(reply):
+        return Rejected("unknown-order")
+    answer = refusal(reply, now)
+    # Users saw this refusal, and then the new order: so it proves nothing.
+    if isinstance(answer, Rejected) and "sent to exchange" in answer.detail:
+        return Unknown(answer.detail)
+    return answer
 
 
 def cancel_answer(reply: Reply, order_id: str, now: int) -> Answer:
@@ -173,8 +188,29 @@ def execution_report(broker_id: str, fill: Fill, key: str) -> ExecutionReport:
     )
 
 
-def status_report(broker_id: str, order: Order, now: int) -> ExecutionReport:
-    """Return an order's status as a report: its end, or else evidence that it is there."""
+def status_reports(
+    broker_id: str, order: Order, before: Decimal | None, now: int
+) -> list[ExecutionReport]:
+    """Return an order's status as reports: its end, or else evidence that it is there.
+
+    `before`: of one that has replaced another, how much was filled under the earlier ids.
+    """
+    told = _status_report(broker_id, order, now)
+    if order.replaces is None:
+        return [told]
+    if before is None:
+        return [replace(told, execution_type=ExecutionType.REPLACE_REJECTED)]
+    terms = replace(
+        told,
+        execution_type=ExecutionType.REPLACED,
+        execution_id=f"{order.id}-replaces",
+        quantity=None if order.qty is None else amount(order.qty) + before,
+        limit_price=None if order.limit_price is None else amount(order.limit_price),
+    )
+    return [terms, told] if order.status in _REPORTED else [terms]
+
+
+def _status_report(broker_id: str, order: Order, now: int) -> ExecutionReport:
     at = now if order.updated_at is None else milliseconds(order.updated_at)
     return ExecutionReport(
         broker_id=broker_id,
@@ -197,6 +233,18 @@ def begun_at(order: Order) -> int | None:
     """Return since when an order can have traded; None where it does not say."""
     begun = [at for at in (order.submitted_at, order.created_at) if at is not None]
     return milliseconds(min(begun)) if begun else None
+
+
+def filled(chain: Sequence[Order]) -> Decimal:
+    """Return how much of an order was filled under all of its ids."""
+    return sum((amount(order.filled_qty) for order in chain), Decimal(0))
+
+
+def terms(chain: Sequence[Order]) -> tuple[Decimal | None, Decimal | None]:
+    """Return quantity and limit price as they stand there now, earlier fills counted."""
+    last = chain[-1]
+    quantity = None if last.qty is None else amount(last.qty) + filled(chain[:-1])
+    return quantity, None if last.limit_price is None else amount(last.limit_price)
 
 
 def together(fills: Sequence[ExecutionReport]) -> Decimal:

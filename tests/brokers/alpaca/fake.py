@@ -17,13 +17,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.brokers.alpaca.lists import ENDED, Json, ended_orders, fills, stamp
+
 KEY_ID, SECRET = "AKTEST", "s3cret"
-ENDED = {"filled", "canceled", "expired", "rejected", "replaced"}
-Json = dict[str, Any]
-
-
-def _stamp(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _refused(status: int, code: int, message: str) -> web.Response:
@@ -42,7 +38,6 @@ class FakeAlpaca:
         self.lines = 0  # connections of the stream that were listened on
         self.silent = False  # the stream is up, and says nothing
         self.doubles = False  # the stream says everything twice
-        self.page_size_max = 100
         self.buying_power = 1_000_000_000
         self.url = ""
         self._numbers = count(1)
@@ -55,7 +50,6 @@ class FakeAlpaca:
         return round(self._now.timestamp() * 1000)
 
     def passes(self, seconds: float) -> None:
-        """Let the fake's time go by."""
         self._now += timedelta(seconds=seconds)
 
     def by_key(self, key: str) -> Json:
@@ -75,7 +69,7 @@ class FakeAlpaca:
         filled = int(order["filled_qty"]) + qty
         done = filled == int(order["qty"])
         status = "filled" if done else "partially_filled"
-        order |= {"filled_qty": str(filled), "status": status, "updated_at": _stamp(self._now)}
+        order |= {"filled_qty": str(filled), "status": status, "updated_at": stamp(self._now)}
         activity = {
             "activity_type": "FILL",
             "id": f"{self._now:%Y%m%d%H%M%S}000::{next(self._numbers):036d}",
@@ -87,7 +81,7 @@ class FakeAlpaca:
             "leaves_qty": str(int(order["qty"]) - filled),
             "side": order["side"],
             "symbol": order["symbol"],
-            "transaction_time": _stamp(self._now),
+            "transaction_time": stamp(self._now),
             "order_status": status,
         }
         if lists:
@@ -100,12 +94,26 @@ class FakeAlpaca:
         """End an order otherwise than by its fills."""
         order = self.by_key(key)
         self.passes(0.01)
-        order |= {"status": status, "updated_at": _stamp(self._now)}
+        order |= {"status": status, "updated_at": stamp(self._now)}
         if tells:
             await self.tell(status, order)
 
+    async def decide(self, key: str, *, replaced: bool, tells: bool = True) -> None:
+        """Let a replacing order take the place of the old one, or come to nothing."""
+        order = self.by_key(key)
+        old = self.orders[order["replaces"]]
+        self.passes(0.01)
+        if replaced:
+            old |= {"status": "replaced", "replaced_by": order["id"]}
+            order["status"] = "new"
+        else:
+            order["status"] = "rejected"
+            old["status"] = "new"
+        if tells:  # of a replace that works, the event is of the old order
+            await self.tell(*("replaced", old) if replaced else ("rejected", order))
+
     async def tell(self, event: str, order: Json, **facts: str) -> None:
-        data = {"event": event, "order": order, "timestamp": _stamp(self._now), **facts}
+        data = {"event": event, "order": order, "timestamp": stamp(self._now), **facts}
         if event in {"fill", "partial_fill"}:  # its own name for the fill, and not the list's
             data["execution_id"] = f"exec-{next(self._numbers)}"
         await self.say(json.dumps({"stream": "trade_updates", "data": data}).encode())
@@ -145,6 +153,7 @@ class FakeAlpaca:
                 web.get("/v2/orders", self._list),
                 web.get("/v2/orders:by_client_order_id", self._by_client_order_id),
                 web.get("/v2/orders/{order_id}", self._get),
+                web.patch("/v2/orders/{order_id}", self._patch),
                 web.delete("/v2/orders/{order_id}", self._delete),
                 web.get("/v2/account/activities/FILL", self._fills),
                 web.get("/stream", self._stream),
@@ -191,9 +200,9 @@ class FakeAlpaca:
         order_id = f"{next(self._numbers):08d}-0000-4000-8000-000000000000"
         self.orders[order_id] = body | {
             "id": order_id,
-            "created_at": _stamp(self._now),
-            "updated_at": _stamp(self._now),
-            "submitted_at": _stamp(self._now),
+            "created_at": stamp(self._now),
+            "updated_at": stamp(self._now),
+            "submitted_at": stamp(self._now),
             "filled_at": None,
             "filled_qty": "0",
             "filled_avg_price": None,
@@ -225,30 +234,26 @@ class FakeAlpaca:
         await self.end(order["client_order_id"], "canceled")
         return web.Response(status=204)
 
+    async def _patch(self, request: web.Request) -> web.Response:
+        order = self.orders.get(request.match_info["order_id"])
+        terms = await request.json()
+        if order is None:
+            return _refused(404, 40410000, "order not found")
+        if order["status"] in ENDED:
+            return _refused(422, 42210000, "order is not replaceable")
+        if terms.get("limit_price") == order.get("limit_price") and terms["qty"] == order["qty"]:
+            return _refused(403, 40310000, "order parameters are not changed")
+        order["status"] = "pending_replace"
+        of_the_order = ("symbol", "side", "type", "time_in_force")
+        new = self._placed({name: order[name] for name in of_the_order} | terms)
+        new["replaces"] = order["id"]
+        return web.json_response(new)
+
     async def _list(self, request: web.Request) -> web.Response:
-        after, limit = request.query["after"], int(request.query["limit"])
-        assert request.query["direction"] == "asc"
-        assert request.query["status"] == "closed"
-        found = [
-            order
-            for order in self.orders.values()
-            if order["status"] in ENDED and _instant(order["submitted_at"]) > _instant(after)
-        ]
-        return web.json_response(found[:limit])
+        return web.json_response(ended_orders(list(self.orders.values()), request.query))
 
     async def _fills(self, request: web.Request) -> web.Response:
-        query = request.query
-        size = min(int(query["page_size"]), self.page_size_max)
-        found = [
-            a for a in self.activities if _instant(a["transaction_time"]) > _instant(query["after"])
-        ]
-        if "until" in query:
-            until = _instant(query["until"])
-            found = [a for a in found if _instant(a["transaction_time"]) < until]
-        found.sort(key=lambda a: str(a["id"]))
-        if "page_token" in query:
-            found = [a for a in found if a["id"] > query["page_token"]]
-        return web.json_response(found[:size])
+        return web.json_response(fills(self.activities, request.query))
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -275,10 +280,6 @@ class FakeAlpaca:
     def over(self) -> None:
         """Let go of whoever was never answered."""
         self._over.set()
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from app.domain.messages import (
     Lookup,
     NotSent,
     Rejected,
+    Replacement,
     Throttled,
     Unknown,
 )
@@ -404,6 +405,88 @@ def test_what_a_cancel_is_told() -> None:
     for act in (reply(500), SILENCE, refused(403, 40310000, "x"), reply(422, raw=b"")):
         assert isinstance(canceled(act)[0], Unknown), act
     assert isinstance(canceled(reply(503), broker_order_id=None)[0], Unknown)
+
+
+def a_replacement(key: str, number: int = 1, **terms: Any) -> Replacement:
+    facts = ONE._asdict() | {"broker_order_key": f"{key}R{number:03d}", "quantity": Decimal(20)}
+    return Replacement(**{"original": key, "broker_order_id": None} | facts | terms)
+
+
+def test_a_replace_is_found_by_its_key_once_it_is_in_force() -> None:
+    async def scenario() -> None:
+        async with an_account() as (fake, broker, _):
+            key, first, second = KEY, f"{KEY}R001", f"{KEY}R002"
+            await broker.submit([ONE])
+            [answer] = await broker.replace([a_replacement(key)])
+            assert answer == Accepted(fake.by_key(first)["id"])
+            [pending, old] = [(await broker.find([k]))[0] for k in (first, key)]
+            assert isinstance(pending, Unknown)
+            assert isinstance(old, Found)
+            assert (old.status, old.quantity) == (Status.NEW, Decimal(10))
+
+            await fake.decide(first, replaced=True)
+            await fake.fill(first, 5)
+            for asked in (key, first):
+                [found] = await broker.find([asked])
+                assert isinstance(found, Found)
+                assert found.broker_order_id == fake.by_key(first)["id"]
+                assert (found.status, found.quantity) == (Status.PARTIALLY_FILLED, Decimal(20))
+                assert [r.broker_order_key for r in found.executions] == [asked]
+
+            [late] = await broker.replace([a_replacement(key, 2, original=first)])
+            assert late == Rejected(
+                "partially-filled", "Alpaca's quantities do not count earlier fills"
+            )
+            assert second not in {o["client_order_id"] for o in fake.orders.values()}
+
+    asyncio.run(scenario())
+
+
+def test_a_replace_that_comes_to_nothing_is_absent_and_the_old_order_stands() -> None:
+    async def scenario() -> tuple[Lookup, Lookup]:
+        async with an_account() as (fake, broker, _):
+            await broker.submit([ONE])
+            await broker.replace([a_replacement(KEY)])
+            await fake.decide(f"{KEY}R001", replaced=False)
+            [new], [old] = await broker.find([f"{KEY}R001"]), await broker.find([KEY])
+            return new, old
+
+    new, old = asyncio.run(scenario())
+
+    assert new == Absent()
+    assert isinstance(old, Found)
+    assert old.status is Status.NEW
+
+
+def test_what_a_replace_is_told() -> None:
+    async def scenario(*acts: Act) -> Answer:
+        async with Counterparty([reply(body=order()), *acts]) as peer:
+            broker = alpaca_at(peer.url, timeout_s=0.5, connect_timeout_s=0.4)
+            try:
+                [answer] = await broker.replace([a_replacement(KEY)])
+            finally:
+                await broker.close()
+            for request in peer.requests[1:]:
+                assert request.line == f"PATCH /v2/orders/{ID} HTTP/1.1"
+                assert json.loads(request.body)["client_order_id"] == f"{KEY}R001"
+            assert len(peer.requests) == 2
+            return answer
+
+    unchanged = "order parameters are not changed"
+    early = "unable to replace order, order isn't sent to exchange yet"
+    for act, kind in (
+        (refused(403, 40310000, unchanged), Rejected),
+        (refused(404, 40410000, "order not found"), Rejected),
+        (refused(422, 42210000, early), Unknown),
+        (refused(422, 40010001, "client_order_id must be unique"), Unknown),
+        (reply(body=order()), Unknown),  # of another key than the replace's
+        (reply(500), Unknown),
+        (SILENCE, Unknown),
+        (Act(then="reset"), Unknown),
+        (reply(429), Throttled),
+        (reply(401), NotSent),
+    ):
+        assert isinstance(asyncio.run(scenario(act)), kind), act
 
 
 def test_a_ping_asks_whether_the_account_may_trade() -> None:

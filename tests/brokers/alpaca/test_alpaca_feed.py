@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
-from app.domain.messages import ExecutionType
+from app.domain.messages import ExecutionType, Replacement
 from tests.brokers.alpaca.accounts import Account, Published, an_account, listening, quiet
 from tests.brokers.builders import a_key, a_submission
 from tests.eventually import eventually
@@ -160,7 +161,6 @@ def test_a_start_reads_the_last_day_and_no_more() -> None:
             fake.place(KEY, 20)
             await fake.fill(KEY, 1)
             fake.passes(7200)
-            fake.page_size_max = 100
             for _ in range(3):
                 await fake.fill(KEY, 2)
             async with listening(account):
@@ -220,6 +220,49 @@ def test_what_the_bus_did_not_take_is_published_again() -> None:
     published = heard(story)
 
     assert published.words(KEY) == ["trade", "canceled"]
+
+
+def test_new_terms_are_told_once_they_are_in_force_and_a_refused_replace_as_refused() -> None:
+    new, refused = f"{KEY}R001", f"{OTHER}R001"
+
+    async def story(account: Account) -> None:
+        fake, broker, published = account
+        for key in (KEY, OTHER):
+            order = a_submission(key)
+            await broker.submit([order])
+            facts = order._asdict() | {"broker_order_key": f"{key}R001", "quantity": Decimal(20)}
+            await broker.replace([Replacement(**facts, original=key, broker_order_id=None)])
+        await fake.tell("new", fake.by_key(new))
+        await quiet(fake)
+        assert published.words(new) == [], "the old order may still be filled first"
+        await fake.decide(new, replaced=True)
+        await fake.decide(refused, replaced=False)
+        await fake.fill(new, 20)
+        await eventually(lambda: "replaced" in published.words(new) and published.fills)
+        await eventually(lambda: published.words(refused) == ["replace_rejected"])
+
+    published = heard(story)
+
+    [terms] = [r for r in published.reports if r.execution_type is ExecutionType.REPLACED]
+    assert (terms.quantity, terms.limit_price) == (Decimal(20), Decimal("185.50"))
+    assert published.fills == [(new, 20)]
+
+
+def test_a_fill_in_the_moment_of_a_replace_shows_in_its_terms() -> None:
+    async def story(account: Account) -> None:
+        fake, broker, published = account
+        order = a_submission(KEY)
+        await broker.submit([order])
+        facts = order._asdict() | {"broker_order_key": f"{KEY}R001", "limit_price": Decimal(186)}
+        await broker.replace([Replacement(**facts, original=KEY, broker_order_id=None)])
+        await fake.fill(KEY, 3)
+        await fake.decide(f"{KEY}R001", replaced=True, tells=False)
+        await eventually(lambda: "replaced" in published.words(f"{KEY}R001"))
+
+    published = heard(story, sweep_every_s=0.1)
+
+    [terms] = [r for r in published.reports if r.execution_type is ExecutionType.REPLACED]
+    assert terms.quantity == 13, "more than anybody asked for: the ledger keeps it apart, loudly"
 
 
 def test_an_order_of_another_program_is_reported_under_its_own_key() -> None:
