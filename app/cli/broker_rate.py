@@ -41,6 +41,10 @@ Tps = Annotated[
 Floor = Annotated[str | None, typer.Option(callback=_rate, help="It finds no lower rate.")]
 Ceiling = Annotated[str | None, typer.Option(callback=_rate, help="It finds no higher rate.")]
 Target = Annotated[int | None, typer.Option(min=10, help="A later answer is a sign of trouble.")]
+Confirm = Annotated[
+    str | None,
+    typer.Option(metavar="BROKER_ID", help="Say that you mean more than twice the number."),
+]
 Ramp = Annotated[str | None, typer.Option(metavar="10s", help="Climb to higher numbers so long.")]
 
 
@@ -80,6 +84,8 @@ def set_rate(  # noqa: PLR0913 - each is an option
     ramp: Ramp = None,
     reason: Reason,
     expires: Expires = None,
+    revert_to: Annotated[int | None, typer.Option(min=1, help="The number after that.")] = None,
+    confirm: Confirm = None,
     dry_run: DryRun = False,
 ) -> None:
     """Set how many messages a second may leave for a broker, and who may turn that down.
@@ -94,11 +100,14 @@ def set_rate(  # noqa: PLR0913 - each is an option
     body |= {} if target_ms is None else {"target_ms": target_ms}
     body |= {} if ramp is None else {"ramp_s": 0 if ramp == "0" else seconds_of(ramp)}
     body |= {} if expires is None else {"ttl_s": seconds_of(expires)}
-    if not body.keys() - {"ttl_s"}:
+    body |= {} if revert_to is None else {"revert_to": revert_to}
+    if not body.keys() - {"ttl_s", "revert_to"}:
         raise typer.BadParameter("name a rate, or an option that changes one")
     seen = path_of(broker_id)
     body["reason"] = reason
-    reply = call.client.change("PATCH", f"{seen}/rate", body, seen=seen, dry_run=dry_run)
+    reply = call.client.change(
+        "PATCH", f"{seen}/rate", body, seen=seen, dry_run=dry_run, confirm=confirm
+    )
     call.show(reply.document)
 
 

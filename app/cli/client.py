@@ -202,11 +202,19 @@ class Client:
                 return
 
     def change(
-        self, method: str, path: str, body: Mapping[str, Any], *, seen: str, dry_run: bool = False
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        seen: str,
+        dry_run: bool = False,
+        confirm: str | None = None,
     ) -> Reply:
         """Change what stands at `seen`, provided that nobody else changes it meanwhile."""
         etag = self.call("GET", seen).headers.get("etag")
         headers = {"If-Match": etag} if etag else {}
+        headers |= {"X-Confirm": confirm} if confirm else {}
         return self.call(method, path + ("?dry_run=true" if dry_run else ""), body, headers)
 
     def insist(self, path: str, body: bytes) -> Reply:

@@ -146,7 +146,7 @@ class Night:
         """Move one broker's rate in mid-drain."""
         seen = f"/admin/v1/brokers/{broker}"
         body = {"tps": tps, "reason": "the desk asked for more"}
-        reply = self._operator.change("PATCH", f"{seen}/rate", body, seen=seen)
+        reply = self._operator.change("PATCH", f"{seen}/rate", body, seen=seen, confirm=broker)
         self.rates[broker] = max(self.rates[broker], tps)
         applied = "acting" if reply.document.get("applied") else "not yet acting"
         self._say(f"{broker}: {tps} messages a second, {applied}")

@@ -82,6 +82,11 @@ class Code(Enum):
         "A drill makes only a simulated broker ill, and in market hours only if it is told to.",
     )
     IF_MATCH_REQUIRED = ("if-match-required", 428, "This write needs If-Match.")
+    CONFIRM_REQUIRED = (
+        "confirm-required",
+        428,
+        "So large a step needs X-Confirm with the name of what it changes.",
+    )
     QUOTA_EXCEEDED = ("quota-exceeded", 429, "The caller is over its quota.")
     INTERNAL = ("internal-error", 500, "A fault of ours; the request id finds it in the log.")
     OVERLOADED = ("overloaded", 503, "Too much at once: no order exists; try again later.")

@@ -8,15 +8,22 @@ trap is to note the temporary value as the one to go back to.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from app import codec
 from app.domain.records import BrokerControl
 from app.domain.tuning import fact_of, with_facts
 
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
 
 def changed(
-    control: BrokerControl, facts: Mapping[str, Any], ttl_s: int | None, now: int
+    control: BrokerControl,
+    facts: Mapping[str, Any],
+    ttl_s: int | None,
+    now: int,
+    wanted_back: Mapping[str, Any] = NOTHING,
 ) -> BrokerControl:
     """Return the row with these facts changed, for good or until their time to live is over."""
     back: dict[str, Any] = codec.decode(control.reverts_to) if control.reverts_to else {}
@@ -25,6 +32,7 @@ def changed(
             back.pop(name, None)
         else:
             back.setdefault(name, fact_of(control, name))
+    back |= wanted_back
     expires_at = control.expires_at if back else None
     if ttl_s is not None:
         expires_at = now + ttl_s * 1000

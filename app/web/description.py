@@ -42,6 +42,9 @@ def _parameters(spec: Spec[Any, Any]) -> list[Parameter]:
     elif spec.if_match:
         seen = Header(alias="If-Match", description="The ETag that you saw.")
         found.append(_parameter("if_match", Annotated[str | None, seen], None))
+    if spec.confirms:
+        named = Header(alias="X-Confirm", description="For a large step: the name of what changes.")
+        found.append(_parameter("x_confirm", Annotated[str | None, named], None))
     if spec.reads is not None:
         found.append(_parameter("body", Annotated[spec.reads.model, Body()]))
     return found

@@ -13,7 +13,7 @@ from app.domain.errors import Code, Refused
 from app.domain.records import BrokerControl, LaneStatus
 from app.domain.tuning import tuning_of
 from app.domain.values import rfc3339
-from app.web.control import changed, undone
+from app.web.control import NOTHING, changed, undone
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.operator_schemas import (
@@ -74,12 +74,19 @@ class Dials:
         wanted = undone(control, BrokerControl(**before), self._house.clock.now())
         return await self._store(call, control, wanted)
 
-    async def set(self, call: Call[Any, Any], facts: Mapping[str, Any], ttl_s: int | None) -> Reply:
-        """Set these facts on the version that was seen, for good or for a time."""
-        control = await self.seen(call)
-        return await self._store(
-            call, control, changed(control, facts, ttl_s, self._house.clock.now())
-        )
+    async def set(
+        self,
+        call: Call[Any, Any],
+        facts: Mapping[str, Any],
+        ttl_s: int | None,
+        back: Mapping[str, Any] = NOTHING,
+    ) -> Reply:
+        """Set these facts on the version that was seen, for good or for a time.
+
+        Afterwards each goes back to what it is in `back`, or else to what it is now.
+        """
+        control, now = await self.seen(call), self._house.clock.now()
+        return await self._store(call, control, changed(control, facts, ttl_s, now, back))
 
     async def _store(
         self, call: Call[Any, Any], control: BrokerControl, wanted: BrokerControl

@@ -38,6 +38,9 @@ class RateChange(Asked):
         None, ge=0, le=600, description="A higher number is climbed to for so long."
     )
     ttl_s: Ttl | None = None
+    revert_to: Rate | None = Field(
+        None, description="The number after ttl_s; without it, the one that stands now."
+    )
     reason: Reason
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from app.domain.errors import Code
+from app.domain.errors import Code, Refused
 from app.domain.profile import BadEdge, offset_of
 from app.domain.records import BrokerControl
 from app.domain.tuning import TARGET_MS, Mode, tuning_of
@@ -11,9 +11,10 @@ from app.web.operator_schemas import EdgeAsked, RateChange
 from app.web.problems import Invalid, invalid_at
 from app.web.spec import json_of
 
-# A slip of one digit is ten times; what people mean is rarely above twice.
+# A slip of one digit is ten times; what people mean is rarely above twice. Above it they say so.
 BIG_STEP: Final = 2
-RATES: Final = ("tps", "floor", "ceiling")
+CONFIRM: Final = "x-confirm"
+NUMBERS: Final = ("tps", "floor", "ceiling", "revert_to")
 # What each fact is by itself. The number alone has no such value.
 BY_ITSELF: Final[Mapping[str, object]] = {
     "mode": Mode.MANUAL.value,
@@ -31,7 +32,7 @@ def read_rate(raw: bytes, content_type: str) -> RateChange:
     except Invalid as e:
         for error in e.errors:
             name = error["pointer"].removeprefix("#/")
-            if name in RATES:
+            if name in NUMBERS:
                 raise out_of_bounds(Code.RATE_OUT_OF_BOUNDS.title, name) from None
         raise
 
@@ -44,6 +45,8 @@ def out_of_bounds(detail: str, name: str = "tps") -> Invalid:
 def facts_asked(change: RateChange, control: BrokerControl, contract: int) -> dict[str, Any]:
     """Return what a merge patch sets, by name, or raise what is wrong with it."""
     given = change.model_fields_set
+    if change.revert_to is not None and (change.ttl_s is None or change.tps is None):
+        raise invalid_at("revert_to", "expected beside a tps and a ttl_s, after which it counts")
     found: dict[str, Any] = {
         name: usual if getattr(change, name) is None else getattr(change, name)
         for name, usual in BY_ITSELF.items()
@@ -57,13 +60,27 @@ def facts_asked(change: RateChange, control: BrokerControl, contract: int) -> di
         found["held"] = change.tps is not None and bool(tuning.schedule)
     if not found:
         raise invalid_at("tps", "expected at least one thing to change")
-    for name in RATES:
-        if (found.get(name) or 0) > contract:
-            raise out_of_bounds(f"{name} {found[name]} is above the contract of {contract}", name)
+    _within(contract, {**found, "revert_to": change.revert_to})
     floor, ceiling = (found.get(name, getattr(tuning, name)) for name in ("floor", "ceiling"))
     if floor and ceiling and floor > ceiling:
         raise out_of_bounds(f"floor {floor} is above the ceiling of {ceiling}", "floor")
     return found
+
+
+def _within(contract: int, facts: Mapping[str, Any]) -> None:
+    for name in NUMBERS:
+        if (facts.get(name) or 0) > contract:
+            detail = f"{name} {facts[name]} is above the contract of {contract}"
+            raise out_of_bounds(detail, name)
+
+
+def must_be_confirmed(broker_id: str, before: int, after: int, confirmed: str | None) -> None:
+    """Refuse a large step upwards, unless its caller names the broker that he means."""
+    if after > before * BIG_STEP and confirmed != broker_id:
+        raise Refused(
+            Code.CONFIRM_REQUIRED,
+            f"{before} to {after} is more than {BIG_STEP} times: send X-Confirm: {broker_id}",
+        )
 
 
 def edges_asked(schedule: Sequence[EdgeAsked], contract: int) -> list[dict[str, Any]]:

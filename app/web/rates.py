@@ -16,7 +16,14 @@ from app.domain.values import rfc3339
 from app.web.dials import BROKER, CHANGED, SEE, TUNE, Dials
 from app.web.house import House
 from app.web.operator_schemas import Preview, RateChange, Reasoned, ScheduleChange
-from app.web.rate import edges_asked, facts_asked, read_rate, warnings_of
+from app.web.rate import (
+    CONFIRM,
+    edges_asked,
+    facts_asked,
+    must_be_confirmed,
+    read_rate,
+    warnings_of,
+)
 from app.web.spec import Call, Reader, Reply, Spec, etag, json_of, ok
 from app.web.waiting import duration
 
@@ -32,9 +39,15 @@ class Rates:
         """Set the number or its bounds; with `dry_run`, only say what that would mean."""
         control = await self._dials.seen(call)
         facts = facts_asked(call.body, control, self._dials.contract(control))
+        wanted = with_facts(control, facts)
         if call.query.dry_run:
-            return ok(await self._preview(control, with_facts(control, facts)))
-        return await self._dials.set(call, facts, call.body.ttl_s)
+            return ok(await self._preview(control, wanted))
+        before, _ = await self._in_force(control)
+        after, _ = await self._in_force(wanted)
+        highest = max(after, call.body.revert_to or 0)
+        must_be_confirmed(control.broker_id, before, highest, call.request.headers.get(CONFIRM))
+        back = {} if call.body.revert_to is None else {"tps": call.body.revert_to}
+        return await self._dials.set(call, facts, call.body.ttl_s, back)
 
     async def schedule(self, call: Call[None, None]) -> Reply:
         """Show the profile, the number that is in force, and the next change."""
@@ -100,8 +113,9 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             reads=Reader(RateChange, read_rate),
             asks=Preview,
             answers={200: None},
-            refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS),
+            refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS, Code.CONFIRM_REQUIRED),
             if_match="required",
+            confirms=True,
             audited=True,
         ),
         Spec(

@@ -118,6 +118,7 @@ class Spec(Generic[B, Q]):
     answers: Mapping[int, object]
     refuses: tuple[Code, ...] = ()
     if_match: str = ""  # "", optional, required
+    confirms: bool = False  # a large step wants X-Confirm
     body_bytes_max: int = BODY_BYTES_MAX
     audited: bool = False  # a mutation by an operator
     takes_orders: bool = False  # closed while draining

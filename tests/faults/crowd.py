@@ -211,7 +211,7 @@ class Crowd:
             body = {"tps": tps, "reason": "the crowd's operator"}
             self.rates_max[name] = max(self.rates_max[name], tps)
             try:
-                client.change("PATCH", f"{seen}/rate", body, seen=seen)
+                client.change("PATCH", f"{seen}/rate", body, seen=seen, confirm=name)
             except Unreachable:
                 continue
             self.dials_turned += 1

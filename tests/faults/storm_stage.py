@@ -157,7 +157,7 @@ class StormStage(Stage):
         seen = f"/admin/v1/brokers/{broker}"
         with self.calling("operator") as operator:
             body = {"tps": tps, "reason": "a storm turns the dial"}
-            reply = operator.change("PATCH", f"{seen}/rate", body, seen=seen)
+            reply = operator.change("PATCH", f"{seen}/rate", body, seen=seen, confirm=broker)
         assert reply.document["applied"], "the answer says that it acts, within a second"
         return self.clock.monotonic_ns()
 

@@ -19,9 +19,13 @@ TOSS = [
 
 
 def turned(
-    gateway: Gateway, body: dict[str, Any], method: str = "PATCH", path: str = RATE
+    gateway: Gateway,
+    body: dict[str, Any],
+    method: str = "PATCH",
+    path: str = RATE,
+    confirm: str | None = None,
 ) -> Response:
-    key = gateway.key()
+    key = gateway.key() | ({"X-Confirm": confirm} if confirm else {})
     seen = {"If-Match": gateway.client.get(f"{ADMIN}/brokers/nova", headers=key).headers["etag"]}
     return gateway.client.request(method, path, json=WHY | body, headers=key | seen)
 
@@ -153,3 +157,49 @@ def test_a_schedule_that_no_clock_can_keep_is_refused(
 
     assert (reply.status_code, reply.json()["code"]) == (422, code.code)
     assert schedule(gateway)["schedule"] == []
+
+
+def test_a_step_above_twice_the_number_is_confirmed_by_the_brokers_name(gateway: Gateway) -> None:
+    turned(gateway, {"tps": 300})
+    refused = [turned(gateway, {"tps": 601}, confirm=name) for name in (None, "sol")]
+    twice = turned(gateway, {"tps": 600})
+    turned(gateway, {"tps": 300})
+    meant = turned(gateway, {"tps": 601}, confirm="nova")
+
+    assert {(r.status_code, r.json()["code"]) for r in refused} == {(428, "confirm-required")}
+    assert (twice.status_code, meant.status_code, meant.json()["configured"]) == (200, 200, 601)
+
+
+def test_a_preview_of_a_large_step_needs_no_confirmation_and_warns(gateway: Gateway) -> None:
+    turned(gateway, {"tps": 100})
+    told = turned(gateway, {"tps": 900}, path=f"{RATE}?dry_run=true").json()
+
+    assert "more than 2 times the present 100" in told["warnings"]
+
+
+def test_a_number_for_a_while_goes_back_to_the_one_that_was_named(gateway: Gateway) -> None:
+    turned(gateway, {"tps": 450, "ttl_s": 60, "revert_to": 350})
+    gateway.clock.at += 60_001
+    (reverted,) = run(gateway.ledger.revert_expired())
+
+    assert (reverted.tps, reverted.expires_at, reverted.reverts_to) == (350, None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"tps": 400, "revert_to": 300}, 422),
+        ({"floor": 50, "ttl_s": 60, "revert_to": 300}, 422),
+        ({"tps": 400, "ttl_s": 60, "revert_to": 0}, 422),
+        ({"tps": 400, "ttl_s": 60, "revert_to": 1_001}, 422),
+        ({"tps": 300, "ttl_s": 60, "revert_to": 1_000}, 200),
+        ({"tps": 200, "ttl_s": 60, "revert_to": 601}, 428),
+    ],
+)
+def test_what_a_number_goes_back_to_is_checked_as_it_is(
+    gateway: Gateway, body: dict[str, Any], status: int
+) -> None:
+    if status == 428:
+        turned(gateway, {"tps": 300})
+
+    assert turned(gateway, body).status_code == status
