@@ -2,17 +2,23 @@
 
     key      the event's key, so that one key keeps its partition and its order
     headers  content-type, ce_id, ce_type, ce_source, ce_specversion, ce_time, ce_subject,
-             ce_partitionkey, and ce_sequence where the id carries a version
+             ce_partitionkey, ce_traceparent, ce_dataschema where the type is one of ours, and
+             ce_sequence where the id carries a version
     value    the payload, byte for byte
 
 Reading is lenient, writing is not. Whatever stands in a topic comes out as an `Event`, also a
 tombstone or a record of strangers without one header of ours: its consumer must see it, judge
 it and park it. The trap is an exception here: a poll that raises on the same record for ever.
 CloudEvents in structured mode, the whole event as one JSON value, are understood as well.
+
+Nobody here traces, so `ce_traceparent` is derived: all that is told of one order, anomaly or
+failover is one trace, by whoever sends it and however often, and is not sampled.
 """
 
 from base64 import b64decode
 from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import msgspec
@@ -32,6 +38,14 @@ _VERSIONED: Final = (
     "io.openbell.anomaly.",
     "io.openbell.failover.",
 )
+# Whose payload is described under another name than its type has.
+_SCHEMAS: Final = {"execution": "report", "broker-report": "report"}
+_KINDS: Final = frozenset(
+    {"order", "execution", "audit", "anomaly", "failover", "broker-report", "dead_letter"}
+)
+# The document names itself so (`asyncapi.py`); its parts are where a fragment says.
+_DOCUMENT: Final = "urn:openbell:events#/components/schemas/"
+_TYPES_REMEMBERED: Final = 256
 _FIXED: Final = (
     ("content-type", JSON),
     ("ce_specversion", b"1.0"),
@@ -73,21 +87,41 @@ def stamp(now: int) -> Header:
 def headers(event: Event, published: Header) -> list[Header]:
     """Return what stands beside the payload; `published` is a `stamp`."""
     key = event.key.encode()
+    about, _, version = event.event_id.rpartition("-")
+    is_versioned = event.type.startswith(_VERSIONED)
     found = [
         *_FIXED,
         ("ce_id", event.event_id.encode()),
         ("ce_type", event.type.encode()),
         published,
         ("ce_partitionkey", key),
+        ("ce_traceparent", _trace(about, version) if is_versioned else _trace(event.event_id, "")),
     ]
-    if not event.type.startswith(_VERSIONED):
+    schema = _schema(event.type)
+    if schema is not None:
+        found.append(("ce_dataschema", schema))
+    if not is_versioned:
         found.append(("ce_subject", key))
         return found
-    about, _, version = event.event_id.rpartition("-")
     found.append(("ce_subject", about.encode() if event.type.startswith(_ORDERS) else key))
     if version.isdecimal():
         found.append(("ce_sequence", version.encode()))
     return found
+
+
+@lru_cache(_TYPES_REMEMBERED)
+def _schema(type_: str) -> bytes | None:
+    """Return what describes the payload of a type; None for types that are not ours."""
+    _, _, rest = type_.partition("io.openbell.")
+    kind = rest.partition(".")[0]
+    return f"{_DOCUMENT}{_SCHEMAS.get(kind, kind)}".encode() if kind in _KINDS else None
+
+
+def _trace(about: str, version: str) -> bytes:
+    """Return version, trace, span and flags of W3C's Trace Context; a span is one event."""
+    found = blake2b(about.encode(), digest_size=24).hexdigest()
+    span = f"{found[32:40]}{int(version):08x}"[:16] if version.isdecimal() else found[32:]
+    return f"00-{found[:32]}-{span}-00".encode()
 
 
 def event_of(arrived: Arrived) -> Event:

@@ -183,8 +183,10 @@ def headers_schema() -> Schema:
         "ce_time": (INSTANT, "When it was published."),
         "ce_subject": (_TEXT, "What it is about: the order's id, or the key."),
         "ce_partitionkey": (_TEXT, "The record's key."),
+        "ce_traceparent": (_TEXT, "One trace for all that is told of one thing; never sampled."),
     }
     sequence = {
+        "ce_dataschema": (_TEXT, "Where in this document the payload is described."),
         "ce_sequence": (
             _TEXT,
             "The order's version, the audit row's place, or the number of the subject's event.",

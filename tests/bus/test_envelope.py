@@ -1,6 +1,7 @@
 """Events on the wire: what goes in comes out, and strangers come out as something to judge."""
 
 import json
+import re
 from base64 import b64encode
 
 import pytest
@@ -48,9 +49,38 @@ def test_the_headers_are_those_of_cloudevents_in_binary_mode() -> None:
         "ce_type": b"io.openbell.order.new.v1",
         "ce_time": b"2026-03-02T14:29:00.000Z",
         "ce_partitionkey": b"acc-1",
+        "ce_traceparent": on_the_wire(ORDER)["ce_traceparent"],
+        "ce_dataschema": b"urn:openbell:events#/components/schemas/order",
         "ce_subject": b"01KK8WF00000000000000000A1",
         "ce_sequence": b"7",
     }
+
+
+def parts(event: Event) -> tuple[str, ...]:
+    found = re.fullmatch(
+        rb"00-([0-9a-f]{32})-([0-9a-f]{16})-00", on_the_wire(event)["ce_traceparent"]
+    )
+    assert found is not None
+    return tuple(part.decode() for part in found.groups())
+
+
+def test_all_that_is_told_of_one_thing_is_one_trace_and_each_event_a_span() -> None:
+    later = ORDER._replace(event_id="01KK8WF00000000000000000A1-8")
+    other = ORDER._replace(event_id="01KK8WF00000000000000000A2-7")
+    fill = ORDER._replace(event_id="north-e-1", type="io.openbell.execution.trade.v1")
+
+    assert parts(ORDER) == parts(ORDER)
+    assert parts(ORDER)[0] == parts(later)[0] != parts(other)[0]
+    assert len({parts(event)[1] for event in (ORDER, later, other, fill)}) == 4
+
+
+@pytest.mark.parametrize("number", ["4294967296", "99999999999999999999"])
+def test_a_number_of_any_length_is_still_a_span(number: str) -> None:
+    assert parts(ORDER._replace(event_id=f"audit-{number}"))
+
+
+def test_a_type_of_strangers_names_no_schema() -> None:
+    assert "ce_dataschema" not in on_the_wire(ORDER._replace(type="com.example.order.new"))
 
 
 def test_an_audit_row_is_about_its_resource_and_has_its_place_in_the_chain() -> None:
