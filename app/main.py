@@ -61,6 +61,7 @@ def furnish(gateway: Gateway) -> House:
         drills=gateway.drills,
         rulebook=RulesAsShipped(gateway.clock, watching.watch if watching else None),
         floor=gateway.floor,
+        sessions=gateway.sessions,
         accounts=gateway.book,
         bus=gateway.bus,
         brokers=gateway.brokers,

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Finding
+from app.domain.broker_session import SessionStatus
 from app.domain.drill import Drill, Drilled, DrillFault
 from app.domain.errors import Busy, Code, Refused
 from app.domain.failover import Failover, FailoverKind, Leader, Precheck, RoutePolicy
@@ -107,23 +108,6 @@ class Broker(Protocol):
 
     async def close(self) -> None:
         """Close idle connections. What is on the wire stays unknown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStatus:
-    """A broker's session in one look. Instants are milliseconds since 1970 UTC."""
-
-    session_id: str
-    state: str  # logged_on, connecting, waiting, refused, closed (no window), standing_by
-    why: str | None
-    host: str | None
-    since: int  # when it came to this state
-    numbering: int
-    next_out: int
-    next_in: int
-    last_out_at: int | None
-    last_in_at: int | None
-    alarm: str | None  # the last thing that a person should have heard of
 
 
 class LiveBroker(Broker, Protocol):
@@ -325,6 +309,9 @@ class Floor(Protocol):
 
     async def probe(self, broker_order_key: str) -> str:
         """Ask the broker about one doubt now; return in words what it proved."""
+
+    async def log_out(self, broker_id: str, reason: str) -> str:
+        """End a broker's connection politely; return in words what became of it."""
 
     def halts_changed(self) -> None:
         """Stop sends in scope now; the row is committed."""

@@ -33,7 +33,7 @@ from app.dispatch.floor import DispatchFloor
 from app.dispatch.gate import GatedBroker
 from app.dispatch.inbound import inbound_of
 from app.dispatch.lane import Lane
-from app.dispatch.live import sessions_of
+from app.dispatch.live import live, sessions_of
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.replaces import Replaces
 from app.dispatch.reports import Reports
@@ -116,6 +116,10 @@ class Gateway:
     @property
     def anomalies(self) -> AnomalyLedger:
         return AnomalyLedger(self.stores.ledger, self.clock, lambda: self.board.reference.calendar)
+
+    @property
+    def sessions(self) -> SessionLedger:
+        return SessionLedger(self.stores.ledger, self.clock)
 
     @property
     def grounds(self) -> Grounds:
@@ -338,9 +342,8 @@ def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[
     if "dispatch" in parts:
         showing = [Showing(sending.floor, gateway.ledger).run] if stores.ledger.is_shared else []
         loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
-        record = SessionLedger(stores.ledger, gateway.clock)
         loops += [inbound.run for inbound in inbound_of(gateway.brokers, stores.bus)]
-        loops += sessions_of(gateway.brokers, gateway.lanes, record, stores.bus)
+        loops += sessions_of(gateway.brokers, gateway.lanes, gateway.sessions, stores.bus)
     # Whoever lets people lead a route, leads it, or advises, sees the lanes of all processes.
     if gateway.seen is shown and parts & {"intake", "throttle", "failover"}:
         loops.append(shown.run)
@@ -447,7 +450,7 @@ def _dispatch(on: _Desks, brokers: dict[str, Broker], *, shared: bool) -> _Dispa
     ]
     asking: list[Loop] = [r.run for r in reconcilers.values()]
     asking += [*(c.run for c in cancels), *(r.run for r in replaces)]
-    floor = DispatchFloor(on.board, lanes, reconcilers, witness)
+    floor = DispatchFloor(on.board, lanes, reconcilers, witness, live(brokers))
     return _Dispatch(list(lanes.values()), asking, floor, gates, witness)
 
 

@@ -190,7 +190,7 @@ def headers_schema() -> Schema:
         "ce_sequence": (
             _TEXT,
             "The order's version, the audit row's place, or the number of the subject's event.",
-        )
+        ),
     }
     schema = object_of(fields, sequence)
     for name, value in fixed.items():

@@ -10,7 +10,7 @@ from app.dispatch.reconciler import Reconciler
 from app.dispatch.unwitnessed import NOBODY
 from app.dispatch.verdict import AtBroker, NeverReceived, StillInDoubt
 from app.domain.records import LaneStatus
-from app.ports import Witness
+from app.ports import LiveBroker, Witness
 
 UNLIMITED: Final = 0
 
@@ -24,11 +24,13 @@ class DispatchFloor:
         lanes: Mapping[str, Lane],
         reconcilers: Mapping[str, Reconciler],
         witness: Witness = NOBODY,
+        live: Mapping[str, LiveBroker] | None = None,
     ) -> None:
         self._board = board
         self._lanes = lanes
         self._reconcilers = reconcilers
         self._witness = witness
+        self._live = live or {}
 
     def lanes(self) -> list[LaneStatus]:
         return [self._status(lane) for lane in self._lanes.values()]
@@ -45,9 +47,14 @@ class DispatchFloor:
         """Whether a reconciler here asks about this doubt."""
         return any(broker_order_key in r.followed for r in self._reconcilers.values())
 
+    def holds(self, broker_id: str) -> bool:
+        """Whether this process holds the broker's session."""
+        return broker_id in self._live and self.owns(broker_id)
+
     def _status(self, lane: Lane) -> LaneStatus:
         gate = lane.broker.state()
         control = lane.control
+        live = self._live.get(lane.broker_id)
         return LaneStatus(
             broker_id=lane.broker_id,
             owner_epoch=lane.epoch,
@@ -69,6 +76,7 @@ class DispatchFloor:
             tps_advised=lane.pace.advised,
             throttle_wish_s=lane.pace.wish_s,
             health=self._witness.health(lane.broker_id),
+            session=live.session() if live is not None else None,
         )
 
     async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:
@@ -94,6 +102,13 @@ class DispatchFloor:
                     case StillInDoubt(why):
                         return f"still in doubt: {why}"
         return "not in doubt here"
+
+    async def log_out(self, broker_id: str, reason: str) -> str:
+        live = self._live.get(broker_id)
+        if live is None or live.session() is None:
+            return "no session is held here"
+        await live.log_out(reason)
+        return "it logs out, and on again as after any loss"
 
     def halts_changed(self) -> None:
         self._board.changed()

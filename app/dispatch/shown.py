@@ -19,6 +19,8 @@ SHOW_EVERY_S: Final = 0.25
 SILENT_MS: Final = 10_000
 PROBE_TIMEOUT_S: Final = 10.0
 ASK_EVERY_S: Final = 0.1
+# A question that is none on a doubt, but a wish: that the broker's session ends.
+LOG_OUT: Final = "log-out/"
 
 
 class Showing:
@@ -44,7 +46,12 @@ class Showing:
 
     async def _answer(self) -> None:
         for key in await self._control.questions():
-            if self._floor.follows(key):
+            broker_id = key.removeprefix(LOG_OUT)
+            if broker_id != key:
+                if self._floor.holds(broker_id):
+                    words = await self._floor.log_out(broker_id, "an operator ends the session")
+                    await self._control.answer(key, words)
+            elif self._floor.follows(key):
                 await self._control.answer(key, await self._floor.probe(key))
 
 
@@ -94,6 +101,13 @@ class ShownFloor:
             return False
 
     async def probe(self, broker_order_key: str) -> str:
+        nobody = "still in doubt: no dispatcher has answered"
+        return await self._answer_to(broker_order_key) or nobody
+
+    async def log_out(self, broker_id: str, reason: str) -> str:  # noqa: ARG002 - audited by whoever asks
+        return await self._answer_to(LOG_OUT + broker_id) or "no dispatcher has answered"
+
+    async def _answer_to(self, broker_order_key: str) -> str | None:
         await self._control.ask(broker_order_key)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
@@ -103,7 +117,7 @@ class ShownFloor:
                         return answer
                     await asyncio.sleep(ASK_EVERY_S)
         except TimeoutError:
-            return "still in doubt: no dispatcher has answered"
+            return None
 
     def halts_changed(self) -> None:
         """Do nothing: dispatchers look at the rows themselves."""

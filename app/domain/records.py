@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
+from app.domain.broker_session import SessionStatus
 from app.domain.messages import Answer, Replacement
 from app.domain.order import Order
 from app.domain.request import OrderRequest
@@ -295,3 +296,4 @@ class LaneStatus(NamedTuple):
     tps_source: str = "operator"  # of what acts: or schedule, ramp, adaptive, slow start
     tps_advised: int | None = None  # where the gateway would turn it, if it may only say so
     throttle_wish_s: float | None = None  # the broker asked for a longer pause than it was given
+    session: SessionStatus | None = None  # of a broker that lives on one

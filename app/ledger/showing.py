@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from app import codec
+from app.domain.broker_session import SessionStatus
 from app.domain.records import Health, LaneStatus
 from app.ledger.dialect import Statement
 
@@ -50,7 +51,11 @@ def shown(connection: Connection) -> list[tuple[LaneStatus, int]]:
 def _lane(cells: list[Any]) -> LaneStatus:
     """Read a row of this version or of an older one, which ends earlier."""
     lane = LaneStatus(*cells[: len(LaneStatus._fields)])
-    return lane._replace(health=Health(*lane.health) if lane.health else None)
+    session: Any = lane.session
+    return lane._replace(
+        health=Health(*lane.health) if lane.health else None,
+        session=SessionStatus(*session[: len(SessionStatus._fields)]) if session else None,
+    )
 
 
 def ask(connection: Connection, key: str) -> None:

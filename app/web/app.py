@@ -12,6 +12,7 @@ from app.web.alert_hooks import alert_hook_specs
 from app.web.anomalies import anomaly_specs
 from app.web.anomaly_rules import rule_specs
 from app.web.batch import batch_specs
+from app.web.broker_sessions import broker_session_specs
 from app.web.course_specs import course_specs
 from app.web.dials import dial_specs
 from app.web.door import Door
@@ -79,6 +80,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *hook_specs(house),
         *alert_hook_specs(house),
         *dial_specs(house),
+        *broker_session_specs(house),
         *course_specs(house),
         *drill_specs(house),
         *rate_specs(house),

@@ -24,6 +24,7 @@ from app.ports import (
     Rehearsals,
     Rulebook,
     RuleStore,
+    SessionStore,
 )
 from app.reference import Reference
 from app.settings import HookSettings
@@ -56,6 +57,7 @@ class House:
     courses: FailoverStore
     helm: Helm
     floor: Floor
+    sessions: SessionStore
     accounts: AccountBook
     bus: Bus
     brokers: Mapping[str, Broker]

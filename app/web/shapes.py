@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
+from app.domain.broker_session import SessionStatus
 from app.domain.messages import ExecutionReport
 from app.domain.order import WORKING, Order, order_status
 from app.domain.records import BrokerControl, Halt, LaneStatus, OrderEvent
@@ -97,7 +98,21 @@ def control_shape(control: BrokerControl) -> dict[str, Any]:
 
 
 def lane_shape(lane: LaneStatus | None) -> dict[str, Any] | None:
-    return None if lane is None else lane._asdict()
+    """Show a lane; its session has a door of its own."""
+    if lane is None:
+        return None
+    shape = lane._asdict()
+    del shape["session"]
+    return shape
+
+
+def broker_session_shape(broker_id: str, session: SessionStatus) -> dict[str, Any]:
+    instants = {
+        "since": rfc3339(session.since),
+        "last_out_at": instant(session.last_out_at),
+        "last_in_at": instant(session.last_in_at),
+    }
+    return {"broker_id": broker_id, **session._asdict(), **instants}
 
 
 def halt_shape(halt: Halt) -> dict[str, Any]:

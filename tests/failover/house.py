@@ -43,6 +43,9 @@ class Lanes:
     async def probe(self, broker_order_key: str) -> str:
         raise NotImplementedError
 
+    async def log_out(self, broker_id: str, reason: str) -> str:
+        raise NotImplementedError
+
     def halts_changed(self) -> None:
         raise NotImplementedError
 

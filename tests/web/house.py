@@ -28,6 +28,7 @@ from app.failover.helm import FailoverHelm
 from app.failover.switch import Grounds
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
+from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
 from app.reference import Reference
 from app.settings import HookSettings
@@ -155,8 +156,7 @@ def a_gateway(
     reference = Reference(CALENDAR, {("XNYS", "AA"): AA})
     desk, floor, bus = DirectDesk(ledger, clock, reference), StillFloor(), ShortBus()
     key_file = folder / "keys.json"
-    overridden: list[int] = []
-    moved: list[int] = []
+    overridden, moved = list[int](), list[int]()
 
     async def on_override() -> None:
         overridden.append(clock.now())
@@ -181,6 +181,7 @@ def a_gateway(
         ),
         drills=SimulatedDrills(ledger, {}, clock, lambda: CALENDAR) if drills else None,
         floor=floor,
+        sessions=SessionLedger(database, clock),
         accounts=SqliteAccountBook(Database(None)),
         bus=bus,
         brokers={"nova": SignedBroker()},

@@ -103,6 +103,7 @@ class StillFloor:
         self.acts = True
         self.halts_seen = 0
         self.probed: list[str] = []
+        self.logged_out: list[tuple[str, str]] = []
         self.others: list[LaneStatus] = []
 
     def lanes(self) -> list[LaneStatus]:
@@ -117,6 +118,10 @@ class StillFloor:
     async def probe(self, broker_order_key: str) -> str:
         self.probed.append(broker_order_key)
         return "still in doubt"
+
+    async def log_out(self, broker_id: str, reason: str) -> str:
+        self.logged_out.append((broker_id, reason))
+        return "it logs out"
 
     def halts_changed(self) -> None:
         self.halts_seen += 1

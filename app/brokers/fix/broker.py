@@ -24,6 +24,7 @@ from app.brokers.fix.line import Line
 from app.brokers.fix.options import LineOptions, read_line
 from app.brokers.fix.words import Dialect
 from app.clock import Clock
+from app.domain.broker_session import SessionStatus
 from app.domain.messages import (
     Absent,
     Answer,
@@ -37,7 +38,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.order import Order
-from app.ports import BadCallback, Placed, SessionStatus, Standing
+from app.ports import BadCallback, Placed, Standing
 
 log: Final = logging.getLogger(__name__)
 

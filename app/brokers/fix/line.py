@@ -26,8 +26,9 @@ from app.brokers.fix.register import Register
 from app.brokers.fix.windows import any_open
 from app.brokers.fix.writing import Ground
 from app.clock import Clock
+from app.domain.broker_session import SessionStatus
 from app.domain.records import FenceLost
-from app.ports import Numbers, SessionOwner, SessionStatus, Standing
+from app.ports import Numbers, SessionOwner, Standing
 
 # How often one who may not be up looks whether he may.
 LOOK_S: Final = 0.1
