@@ -23,10 +23,12 @@ from app.dispatch.shown import (
     Showing,
     ShownFloor,
 )
+from app.domain.broker_session import SessionStatus
 from app.domain.messages import Found, Lookup, Unknown
 from app.domain.records import LaneStatus, Settlement
 from app.domain.values import Status
 from app.ledger.store import Ledger
+from app.ports import Standing
 from tests.builders import NOW
 from tests.dispatch.rig import ScriptedBroker
 from tests.ledger.books import ME, Books, sendable
@@ -47,6 +49,23 @@ class Broker(ScriptedBroker):
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
         await asyncio.sleep(self.find_s)
         return await super().find(keys)
+
+
+class Live(Broker):
+    """A broker that lives on a session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logged_out: list[str] = []
+
+    async def run(self, standing: Standing) -> None:
+        raise NotImplementedError
+
+    def session(self) -> SessionStatus:
+        return SessionStatus("S", "logged_on", None, "h:1", 0, 1, 7, 5, None, 3, None)
+
+    async def log_out(self, reason: str) -> None:
+        self.logged_out.append(reason)
 
 
 class House:
@@ -71,7 +90,8 @@ class House:
         )
         self.reconciler = Reconciler(gate, self.ledger, virtual.clock)
         lanes, reconcilers = {"north": self.lane}, {"north": self.reconciler}
-        self.floor = DispatchFloor(self.board, lanes, reconcilers)
+        self.live = Live()
+        self.floor = DispatchFloor(self.board, lanes, reconcilers, live={"north": self.live})
         self.showing = Showing(self.floor, self.ledger)
         self.doors = ShownFloor(self.ledger, virtual.clock)
         self._tasks: list[asyncio.Task[None]] = []
@@ -282,3 +302,25 @@ def test_a_halt_is_a_row_and_needs_no_word_from_the_doors(house: House) -> None:
     house.passes(0.1)
 
     assert house.board.halts.covers("XNAS", "ann", "AAPL")
+
+
+# --- sessions ---------------------------------------------------------------------------
+
+
+def test_a_session_is_seen_and_ended_through_the_record(house: House) -> None:
+    house.run(house.lane.open())
+    house.goes_on(house.showing.run())
+    house.passes(2 * SHOW_EVERY_S)
+
+    assert house.look()[0].session == house.live.session()
+    words, _ = house.timed(house.doors.log_out("north", "a drill"))
+    assert words == "it logs out, and on again as after any loss"
+    assert len(house.live.logged_out) == 1
+
+
+def test_a_session_that_nobody_holds_is_not_ended_by_silence(house: House) -> None:
+    house.goes_on(house.showing.run())
+    words, seconds = house.timed(house.doors.log_out("north", "a drill"))
+
+    assert (words, seconds) == ("no dispatcher has answered", PROBE_TIMEOUT_S)
+    assert house.live.logged_out == []
