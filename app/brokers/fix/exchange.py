@@ -77,15 +77,18 @@ class Exchanges:
         """Send them and wait for all answers, so long and no longer."""
         for exchange in exchanges:
             self._waiting[exchange.kind, exchange.name] = exchange
+        late = f"no answer within {within_s:g} s"
+        # One timer for all of them: `asyncio.wait` makes a task's worth of objects for each order.
+        timer = asyncio.get_running_loop().call_later(within_s, _give_up, exchanges, late)
         try:
             post([exchange.post for exchange in exchanges])
-            await asyncio.wait([exchange.answer for exchange in exchanges], timeout=within_s)
+            return [await exchange.answer for exchange in exchanges]
         finally:
+            timer.cancel()
+            _give_up(exchanges, late)  # whoever is cancelled waits no longer, either
             for exchange in exchanges:
-                exchange.give_up(f"no answer within {within_s:g} s")
                 if self._waiting.get((exchange.kind, exchange.name)) is exchange:
                     del self._waiting[exchange.kind, exchange.name]
-        return [exchange.answer.result() for exchange in exchanges]
 
     def told(self, said: Said, cited: Post | None) -> list[Exchange]:
         """Settle whatever this answers; return what was settled."""
@@ -111,6 +114,11 @@ class Exchanges:
         if cited is None:
             return []
         return [exchange for exchange in self._waiting.values() if exchange.post is cited]
+
+
+def _give_up(exchanges: Sequence[Exchange], why: str) -> None:
+    for exchange in exchanges:
+        exchange.give_up(why)
 
 
 def _gone(kind: str, post: Post, why: str, is_refused: Callable[[], bool]) -> NotSent | Lookup:
