@@ -95,18 +95,17 @@ class Replaces:
             spare = None
 
     def _admitted(self) -> Permit | None:
-        """Ask the orders' circuit. A sick broker is tried out with new orders, not with these."""
+        """Ask the orders' circuit, which its lane pings while it is open.
+
+        Half open it is tried out with a replace as well: where a route has led away there may be
+        no order left to try it with, and what works there could never be changed again.
+        """
         admitted = self._broker.acquire(Lane.SUBMIT)
-        if not isinstance(admitted, Permit):
-            return None
-        if admitted.trial:
-            self._broker.record(admitted, [])
-            return None
-        return admitted
+        return admitted if isinstance(admitted, Permit) else None
 
     async def _claimed(self, permit: Permit) -> list[Sequence[ClaimedReplace]]:
         size = max(1, self._broker.capabilities.replace_batch_max)
-        limit = min(CLAIM_MAX, self._permits.free_slots * size)
+        limit = 1 if permit.trial else min(CLAIM_MAX, self._permits.free_slots * size)
         try:
             claimed = await self._store.claim_replaces(
                 self._ownership.fence(()), limit, self._recheck

@@ -170,7 +170,7 @@ def _out(chain: Chain, key: str) -> Asked | None:
 
 def _ended(answer: Answer) -> ReplaceState | None:
     match answer:
-        case Accepted() | Unknown():  # heard, perhaps: its end is reported, or asked for
+        case Accepted() | Unknown():  # heard, perhaps: its end is reported, or sought
             return None
         case Rejected():
             return _R.REJECTED

@@ -24,7 +24,8 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.order import TERMINAL
-from app.domain.values import Status
+from app.domain.records import Settlement
+from app.domain.values import Status, attempt_key_of, is_replace_key
 from app.ledger.dialect import part
 from tests.builders import SESSION, TODAY, a_report
 from tests.ledger.books import Books, sendable
@@ -57,7 +58,8 @@ class Chance:
 
     def settle(self) -> None:
         if self.keys:
-            self.books.settle({self.random.choice(self.keys[-4:]): self.random.choice(ANSWERS)})
+            key = attempt_key_of(self.random.choice(self.keys[-4:]))
+            self.books.settle({key: self.random.choice(ANSWERS)})
 
     def report(self) -> None:
         if not self.keys:
@@ -79,7 +81,28 @@ class Chance:
             last_quantity=quantity,
             referenced_execution_id=self.random.choice([None, f"e-{self.random.randint(1, 40)}"]),
             broker_order_id=self.random.choice(["N-1", "N-2"]),
+            quantity=self.random.choice([None, Decimal(self.random.randint(1, 30))]),
         )
+
+    def ask_to_replace(self) -> None:
+        """Want other terms for some order, however it stands."""
+        found = self.books.sql("SELECT order_id, version, limit_price FROM orders")
+        if found:
+            order_id, version, price = self.random.choice(found)
+            terms = (Decimal(self.random.randint(1, 30)), Decimal(str(price)))
+            try:
+                self.books.run(self.books.ledger.amend(order_id, version, *terms))
+            except Refused:
+                return
+
+    def replace(self) -> None:
+        """Let what waits leave, and perhaps hear an answer."""
+        ledger = self.books.ledger
+        claimed = self.books.run(ledger.claim_replaces(self.books.fence(), 2, sendable))
+        self.keys += [c.replacement.broker_order_key for c in claimed]
+        for key in (k for k in self.keys[-6:] if is_replace_key(k)):
+            answer = self.random.choice(ANSWERS)
+            self.books.run(ledger.settle_replaces([Settlement(key, answer, 5)]))
 
     def absent(self) -> None:
         doubts = self.books.run(self.books.ledger.in_doubt("north"))
@@ -109,14 +132,14 @@ def test_the_laws_hold_whatever_happens(books: Books, seed: int) -> None:
     chance = Chance(books, seed)
     acts: list[Callable[[], None]] = [chance.take, chance.claim, chance.settle, chance.report]
     rare: list[Callable[[], None]] = [chance.release, chance.absent, chance.cancel]
-    rare += [chance.refuse_cancel, chance.crash]
+    rare += [chance.refuse_cancel, chance.crash, chance.ask_to_replace, chance.replace]
     ended: dict[str, str] = {}
     for _ in range(STEPS):
         chance.random.choice(acts * 2 + rare)()
         books.check()
         for order_id, status in books.sql("SELECT order_id, status FROM orders"):
             past = ended.get(order_id)
-            # What has ended stays so; a late fill completes it, and a bust undoes a fill.
+            # What has ended stays so; a late fill completes it, a bust or a raise undoes that.
             if past in TERMINAL - {Status.FILLED}:
                 assert status in {past, "filled"}
             ended[order_id] = status

@@ -209,4 +209,30 @@ MUTANTS: Final = (
         "await self._exchange(batch, permit)",
         "tests/scenarios/test_cancels.py::test_a_cancel_that_is_answered_slowly_holds_up_no_other",
     ),
+    Mutant(
+        "replace_sent_again_after_silence",
+        "app/ledger/replacing.py",
+        "        case Accepted() | Unknown():  # heard, perhaps: its end is reported, or sought\n"
+        "            return None\n",
+        "        case Accepted():\n            return None\n"
+        "        case Unknown():\n            return _R.NOT_SENT\n",
+        "tests/scenarios/test_replaces.py"
+        "::test_a_replace_whose_answer_and_report_were_lost_is_found",
+    ),
+    Mutant(
+        "cancel_plus_new",
+        "app/brokers/http.py",
+        '        items = await self._judged("/v1/replaces", requests.replace_body(batch), keys)\n',
+        "        await self.cancel([Cancellation(i.original, None) for i in batch])\n"
+        "        return await self.submit([Submission(i[0], *i[3:]) for i in batch])\n",
+        "tests/contracts/test_broker_replaces.py::test_sim_a_chain_of_three_is_one_order",
+    ),
+    Mutant(
+        "filled_order_forgets_its_raise",
+        "app/domain/replacing.py",
+        "            return PendingRequest.REPLACE if self.is_out else PendingRequest.NONE\n",
+        "            return PendingRequest.NONE\n",
+        "tests/scenarios/test_replaces.py"
+        "::test_a_replace_that_is_too_late_leaves_the_filled_order_alone",
+    ),
 )

@@ -70,7 +70,7 @@ def no_order_is_accepted_twice(records: Records) -> Iterator[str]:
 
 def no_key_is_sent_twice(records: Records) -> Iterator[str]:
     """I2b: one message for each attempt, and none accepted of those that we called unsent."""
-    sends = Counter(s.key for _, s in records.sent if s.verb == "new")
+    sends = Counter(s.key for _, s in records.sent if s.verb in {"new", "replace"})
     yield from (f"{key} left {n} times" for key, n in sends.items() if n > 1)
     for key, attempt in records.attempts.items():
         accepted = any(key == k for k, _ in records.placed.get(attempt.order_id, []))
@@ -90,7 +90,8 @@ def nothing_is_invented_or_altered(records: Records) -> Iterator[str]:
             yield f"{broker} received {line.key}, which nobody claimed for it"
             continue
         order = records.orders[attempt.order_id]
-        ours = (order.account_id, Decimal(order.quantity), Decimal(order.limit_price))
+        asked = records.swarm.requests[order.client_order_id]  # it may have been replaced since
+        ours = (order.account_id, asked.quantity, asked.limit_price)
         theirs = line.submission
         if ours != (theirs.account_id, theirs.quantity, theirs.limit_price):
             yield f"{line.key} left as {theirs}, the record has {ours}"
@@ -160,7 +161,7 @@ def a_halt_holds(records: Records) -> Iterator[str]:
     """I9: from 100 ms after its answer until its lifting nothing new leaves, in any life."""
     for halted, lifted in records.swarm.halts:
         for broker, s in records.sent:
-            if s.verb == "new" and halted + GRACE_NS < s.at_ns <= lifted:
+            if s.verb in {"new", "replace"} and halted + GRACE_NS < s.at_ns <= lifted:
                 yield f"{s.key} left for {broker} {(s.at_ns - halted) / 1e9:.3f} s into a halt"
 
 
@@ -174,6 +175,26 @@ def both_sides_agree(records: Records) -> Iterator[str]:
             yield f"{order_id} is {here} here, and {there} there"
     if strays := records.swarm.floor.query("SELECT * FROM quarantine"):
         yield f"in quarantine: {strays}"
+
+
+def a_replace_leaves_one_order(records: Records) -> Iterator[str]:
+    """One parent: terms agree, and no more trades than was acknowledged at the most."""
+    for order_id, order in records.orders.items():
+        for key, placed in records.placed.get(order_id, []):
+            if placed.filled > max(placed.acknowledged):
+                yield f"{key} traded {placed.filled} of {placed.acknowledged}"
+            ours = (Decimal(order.quantity), Decimal(order.limit_price))
+            if ours != (placed.quantity, placed.limit_price):
+                yield f"{key} is {ours} here, and {placed.quantity} at {placed.limit_price} there"
+    if left := records.swarm.floor.query("SELECT * FROM replace_requests"):
+        yield f"still asked for: {left}"
+
+
+def one_replace_at_a_time(records: Records) -> Iterator[str]:
+    """Send no second request after an unanswered one; name what the order is called by now."""
+    for broker, line in records.received:
+        if line.verb == "replace" and line.decision in {"already-pending", "unknown-order"}:
+            yield f"{broker}: {line.key} came as {line.decision}"
 
 
 def the_audit_chain_holds(records: Records) -> Iterator[str]:
@@ -194,5 +215,7 @@ CHECKS: Final = (
     doubt_was_settled_by_proof,
     a_halt_holds,
     both_sides_agree,
+    a_replace_leaves_one_order,
+    one_replace_at_a_time,
     the_audit_chain_holds,
 )

@@ -43,6 +43,8 @@ class Odds:
     filled: float = 1.0
     ended: float = 0.15
     canceled: float = 0.6
+    replaced: float = 2.0  # so that in most runs most orders are
+    undecided: float = 1.0
 
     @classmethod
     def drawn(cls, chance: random.Random) -> "Odds":
@@ -61,6 +63,7 @@ class Sickness:
 
     def __init__(self, chance: random.Random, counts: Counter[str]) -> None:
         self.odds = Odds.drawn(chance)
+        self.trades_within_s = 2.0
         self._chance = chance
         self._counts = counts
 
@@ -90,8 +93,10 @@ class Sickness:
             "error": lambda: Unknown("HTTP 500"),
             "token": lambda: NotSent("HTTP 401", credentials=True),
         }
-        if verb == "new":
+        if verb in {"new", "replace"}:
             verdicts["rejected"] = lambda: Rejected("no-margin")
+        if verb == "replace" and self._happens("undecided"):
+            near = replace(near, decided_s=chance.uniform(0.0, 2.0))
         for name, verdict in verdicts.items():
             if self._happens(name):
                 return replace(near, verdict=verdict())
@@ -115,14 +120,13 @@ class Sickness:
     async def _trades(self, broker: BrokerWorld, placed: Placed) -> None:
         """Fill an order in a few steps, or end it, or leave it working."""
         key, chance = placed.submission.broker_order_key, self._chance
-        quantity = int(placed.submission.quantity)
-        parts = chance.randint(1, 3) if quantity > 3 else 1
+        parts = chance.randint(1, 3) if placed.quantity > 3 else 1
         for part in range(parts if self._happens("filled") else 0):
-            await asyncio.sleep(chance.choice([0.0, 0.01, chance.uniform(0, 2)]))
+            await asyncio.sleep(chance.choice([0.0, 0.01, chance.uniform(0, self.trades_within_s)]))
             if placed.status in ENDED:
                 return
             last = part == parts - 1 and chance.random() < 0.7
-            left = quantity - int(placed.filled)
+            left = int(placed.quantity - placed.filled)
             broker.fills(key, left if last else max(1, left // 3))
         if placed.status not in ENDED and self._happens("ended"):
             how = chance.choice([ExecutionType.EXPIRED, ExecutionType.CANCELED])

@@ -10,9 +10,11 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from app.domain.errors import Busy, Refused
+from app.domain.order import WORKING, Order
 from app.domain.records import Taken
 from app.domain.request import OrderRequest
 from app.domain.values import CancelOrigin, Status
@@ -37,7 +39,8 @@ Event = tuple[float, Callable[[], None]]
 class Swarm:
     """One run."""
 
-    def __init__(self, virtual: Virtual, seed: int) -> None:
+    def __init__(self, virtual: Virtual, seed: int, *, restless: bool = False) -> None:
+        """Draw a run; `restless`: clients keep changing their orders, brokers take their time."""
         chance = self._chance = random.Random(f"{seed}:operators")
         disk = random.Random(f"{seed}:disk")
         self.counts: Counter[str] = Counter()
@@ -49,6 +52,9 @@ class Swarm:
             delay=lambda: disk.choice([0.0005, 0.0005, 0.001, 0.003, 0.015]),
         )
         self.sickness = Sickness(random.Random(f"{seed}:faults"), self.counts)
+        if restless:
+            slow = replace(self.sickness.odds, replaced=1.0, undecided=0.7, filled=0.8)
+            self.sickness.odds, self.sickness.trades_within_s = slow, 4.0
         for broker in self.floor.brokers.values():
             self.sickness.befalls(broker)
         self.requests: dict[str, OrderRequest] = {}
@@ -85,6 +91,8 @@ class Swarm:
         """Place one order until it is answered, and perhaps change one's mind."""
         await asyncio.sleep(chance.uniform(0, TROUBLE_S * 0.7) if chance.random() < 0.5 else 0.1)
         order_id = self.taken[name] = await self._placed(name)
+        if chance.random() < self.sickness.odds.replaced:
+            await self._changes(order_id, chance)
         if chance.random() < self.sickness.odds.canceled:
             await asyncio.sleep(chance.choice([0.0, 0.02, chance.uniform(0, 4)]))
             await self._cancels(order_id)
@@ -102,6 +110,32 @@ class Swarm:
                 await asyncio.sleep(0.3)
             else:
                 return taken.order.order_id
+
+    async def _changes(self, order_id: str, chance: random.Random) -> None:
+        """Change one's mind about the terms, a few times, while the order works at a broker."""
+        for _ in range(chance.randint(2, 8)):
+            await asyncio.sleep(chance.choice([0.05, 0.3, chance.uniform(0, 2)]))
+            order = await self._seen(order_id)
+            if order is None or order.status not in WORKING:
+                continue
+            quantity = Decimal(chance.choice([2, 4, 8, 12, 20]))
+            try:
+                async with asyncio.timeout(CLIENT_TIMEOUT_S):
+                    desk = self.floor.gateway.desk
+                    await desk.amend(order, order.version, quantity, order.limit_price)
+            except TimeoutError:
+                self.counts["replace_unheard"] += 1
+            except Refused:
+                self.counts["replace_refused_here"] += 1
+            else:
+                self.counts["replace_asked"] += 1
+
+    async def _seen(self, order_id: str) -> Order | None:
+        try:
+            async with asyncio.timeout(CLIENT_TIMEOUT_S):
+                return await self.floor.gateway.ledger.get(order_id)
+        except TimeoutError:
+            return None
 
     async def _cancels(self, order_id: str) -> None:
         while True:

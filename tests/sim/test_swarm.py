@@ -27,7 +27,7 @@ HAPPENS: Final = {
     "duplicate": 10,
     "found": 10,
     "halted": 3,
-    "hidden": 2,
+    "hidden": 1,
     "late": 4,
     "lost": 5,
     "not_received": 10,
@@ -39,11 +39,22 @@ HAPPENS: Final = {
 }
 
 
-def ran(seed: int) -> Swarm:
+RESTLESS: Final = range(2_000, 2_012)
+REPLACES: Final = {
+    "accepted": 30,
+    "ended": 1,
+    "not_received": 3,
+    "not_sent": 2,
+    "rejected": 4,
+    "withdrawn": 3,
+}
+
+
+def ran(seed: int, *, restless: bool = False) -> Swarm:
     # Half of the seeds also shuffle what may run now, more widely than asyncio ever does.
     schedule = seed if seed % 2 else None
     with Virtual(seed=schedule, now=SESSION_OPENS - round(BEFORE_S * 1000)) as virtual:
-        swarm = Swarm(virtual, seed)
+        swarm = Swarm(virtual, seed, restless=restless)
         swarm.run()
         assert everything_wrong(swarm) == []
         swarm.floor.crash()
@@ -63,6 +74,19 @@ def test_trouble_of_every_kind_happens() -> None:
         happened.update(how_attempts_ended(swarm.floor))
 
     assert {kind: happened[kind] for kind, least in HAPPENS.items() if happened[kind] < least} == {}
+
+
+def test_replaces_meet_every_kind_of_trouble_and_leave_one_order_each() -> None:
+    happened: Counter[str] = Counter()
+    for seed in RESTLESS:
+        happened.update(how_replaces_ended(ran(seed, restless=True).floor))
+
+    assert {k: happened[k] for k, least in REPLACES.items() if happened[k] < least} == {}
+
+
+def how_replaces_ended(floor: Floor) -> Counter[str]:
+    """Count what became of replaces."""
+    return Counter(row.state for row in floor.query("SELECT state FROM replaces"))
 
 
 def how_attempts_ended(floor: Floor) -> Counter[str]:
