@@ -7,13 +7,14 @@ no number. Some brokers halve their limit at the open, by their own clock, so a 
 early and a higher one late. A broker of several markets has one limit: the lowest number counts.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from app.domain.records import BrokerControl, Route
 from app.domain.session import Calendar, TradingSession
-from app.domain.tuning import Edge, tuning_of
+from app.domain.tuning import Edge, tuning_of, with_facts
 
 EDGE: Final = re.compile(r"(open|close)(?:([+-])([0-9]{1,5})([smh]))?")
 UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000}
@@ -23,6 +24,8 @@ OFFSET_MS_MAX: Final = 12 * 3_600_000
 GUARD_MS: Final = 2_000
 # Longer than any holidays: the last session's last edge still counts on the day before the next.
 LOOK_BACK_MS: Final = 14 * 86_400_000
+# A few sessions of 24 edges each: who is not through by then is never through.
+STEPS_MAX: Final = 100
 
 
 class BadEdge(ValueError):
@@ -78,6 +81,57 @@ def in_force(
     tuning = tuning_of(control)
     said = 0 if tuning.held else tps_at(tuning.schedule, calendar, markets, now)
     return (said, "schedule") if said else (control.tps, "operator")
+
+
+class Drain(NamedTuple):
+    """How a backlog would leave: when its last order does, and how many the cut-off would find."""
+
+    ends_at: int
+    left: int
+
+
+def drain(
+    control: BrokerControl,
+    calendar: Calendar,
+    markets: Sequence[str],
+    orders: int,
+    window: tuple[int, int],
+) -> Drain:
+    """Send so many orders from an instant on, at whatever number is in force as time goes by.
+
+    `window` is that instant and the cut-off. A number that a person set for a while ends in it.
+    """
+    at, cut_off = window
+    left, in_time = orders, orders
+    for _ in range(STEPS_MAX):
+        control = _as_of(control, at)
+        tps, _ = in_force(control, calendar, markets, at)
+        until = _next_change(control, calendar, markets, at)
+        step_ms = -(-left * 1_000 // tps)  # by then all have left, if nothing changes
+        if at < cut_off:
+            in_time -= min(in_time, (min(until or cut_off, cut_off) - at) * tps // 1_000)
+        if until is None or at + step_ms <= until:
+            return Drain(at + step_ms, in_time)
+        left -= (until - at) * tps // 1_000
+        at = until
+    return Drain(at + -(-left * 1_000 // max(1, control.tps)), in_time)
+
+
+def _as_of(control: BrokerControl, at: int) -> BrokerControl:
+    """Return the row as it will be: what is set for a while goes back when its time is over."""
+    if control.expires_at is None or control.expires_at > at or control.reverts_to is None:
+        return control
+    back = with_facts(control, json.loads(control.reverts_to))
+    return back._replace(expires_at=None, reverts_to=None)
+
+
+def _next_change(
+    control: BrokerControl, calendar: Calendar, markets: Sequence[str], at: int
+) -> int | None:
+    tuning = tuning_of(control)
+    turn = None if tuning.held else next_turn(tuning.schedule, calendar, markets, at)
+    changes = [control.expires_at, turn and turn.from_ms]
+    return min((change for change in changes if change is not None and change > at), default=None)
 
 
 def markets_of(broker_id: str, routes: Sequence[Route]) -> list[str]:

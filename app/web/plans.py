@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from app.domain.errors import Code
 from app.domain.order import MAYBE_OUT
+from app.domain.profile import drain, in_force, markets_of
 from app.domain.records import Backlog
 from app.domain.session import TradingSession
 from app.domain.values import Status, rfc3339
@@ -82,25 +83,29 @@ class Plans:
     async def _brokers(
         self, session: TradingSession, reserved: int, backlog: Backlog, now: int
     ) -> list[dict[str, Any]]:
-        """Return a line for the broker that the market's route names."""
+        """Return a line for the broker that the market's route names, at the rates to come."""
         controls = await self._house.control.controls()
         lines = []
-        for route in await self._house.control.routes():
+        routes = await self._house.control.routes()
+        for route in routes:
             control = controls.get(route.active_broker)
             if route.route_id != session.market or control is None:
                 continue
             waiting = reserved + backlog.ready.get(route.route_id, 0)
             starts_at = max(now, session.opens_at)
-            ends_at = starts_at + -(-waiting * 1000 // control.tps)
-            in_time = max(0, session.closes_at - starts_at) * control.tps // 1000
+            calendar = self._house.reference().calendar
+            markets = markets_of(control.broker_id, routes)
+            found = drain(control, calendar, markets, waiting, (starts_at, session.closes_at))
+            tps, source = in_force(control, calendar, markets, starts_at)
             lines.append(
                 {
                     "broker_id": control.broker_id,
                     "route_id": route.route_id,
                     "backlog": waiting,
-                    "tps": control.tps,
-                    "expected_end": rfc3339(ends_at),
-                    "will_miss_cut_off": max(0, waiting - in_time),
+                    "tps": tps,
+                    "source": source,
+                    "expected_end": rfc3339(found.ends_at),
+                    "will_miss_cut_off": found.left,
                 }
             )
         return lines

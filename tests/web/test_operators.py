@@ -137,6 +137,19 @@ def test_a_plan_counts_every_order_twice_and_finds_them_equal(gateway: Gateway) 
     }
 
 
+def test_a_plan_reckons_with_the_schedule_and_not_with_the_number(gateway: Gateway) -> None:
+    reserve(gateway, 9)
+    key = gateway.key()
+    seen = gateway.client.get(f"{ADMIN}/brokers/nova", headers=key).headers["etag"]
+    schedule = [{"at": "open-60m", "tps": 3}, {"at": "open+2s", "tps": 6}]
+    body = {"schedule": schedule, "reason": "their rule"}
+    gateway.client.put(f"{RATE}/schedule", json=body, headers=key | {"If-Match": seen})
+    (line,) = gateway.client.get(f"{ADMIN}/sessions/{SESSION}/plan", headers=key).json()["brokers"]
+
+    assert (line["tps"], line["source"]) == (3, "schedule")
+    assert line["expected_end"] == "2026-03-02T14:30:03.000Z"
+
+
 def test_an_override_moves_the_bell_and_tells_the_house(gateway: Gateway) -> None:
     path = f"{ADMIN}/sessions/{SESSION}/override"
     body = {
