@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Final, cast
 
+from app.domain.profile import edges_of
 from app.ports import Broker
 
 GROUP: Final = "openbell.brokers"
@@ -46,6 +47,8 @@ def factory(adapter: str) -> Callable[..., object]:
 def build(adapter: str, make: Callable[..., object], options: Mapping[str, object]) -> Broker:
     """Build an adapter with its options."""
     try:
-        return cast("Broker", make(**options))
+        broker = cast("Broker", make(**options))
+        edges_of(broker.capabilities)
     except (ImportError, AttributeError, TypeError, ValueError) as e:
         raise BadAdapter(f"broker adapter {adapter!r} cannot start: {e}") from e
+    return broker

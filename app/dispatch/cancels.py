@@ -71,7 +71,7 @@ class Cancels:
 
     async def _round(self, requests: asyncio.TaskGroup) -> None:
         """Send every cancel that is due, in batches, ahead of orders."""
-        if not self._ownership.is_sure():
+        if not self._ownership.is_sure() or self._permits.limit == 0:  # a broker's blackout
             return
         standing = await self._store.pending_cancels(self._broker.name, LIST_MAX)
         self._forget_all_but({p.order_id for p in standing})

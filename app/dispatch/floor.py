@@ -61,7 +61,7 @@ class DispatchFloor:
             running=lane.why_not is None,
             why_not=lane.why_not,
             tps_configured=control.tps if control else 0,
-            tps_effective=lane.permits.per_second or UNLIMITED,
+            tps_effective=UNLIMITED if lane.permits.per_second is None else lane.permits.per_second,
             applied_version=lane.applied_version,
             in_flight=lane.permits.in_flight,
             sent_total=lane.permits.sent_total,

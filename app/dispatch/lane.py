@@ -165,7 +165,7 @@ class Lane:
         """Wait for what a claim needs; None after a nap, when something forbids it."""
         wait_ns = self.permits.wait_ns()
         if wait_ns or not self.permits.free_slots:
-            self.why_not = "at its rate" if wait_ns else "too many unanswered"
+            self.why_not = self.pace.why_waiting if wait_ns else "too many unanswered"
             await asyncio.sleep(min(max(wait_ns / SECOND_NS, 0.001), IDLE_S))
             return None
         admitted = self.broker.acquire(Circuit.SUBMIT)
@@ -253,10 +253,10 @@ class Lane:
             if stop is not None:
                 return 0, stop
             crash.point("send.after_check")
-            cost = self.broker.capabilities.cost(len(batch))
-            granted, wait = self.permits.take_now(cost)
+            able = self.broker.capabilities
+            granted, wait = self.permits.take_now(able.cost(len(batch)), able.useful)
             if granted:
-                return (granted if cost == len(batch) else len(batch)), None
+                return able.affordable(granted, len(batch)), None
             await asyncio.sleep(min(wait / SECOND_NS, NAP_S_MAX))
 
     async def _submitted(self, batch: Sequence[Submission], permit: Permit) -> Sequence[Answer]:

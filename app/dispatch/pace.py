@@ -33,12 +33,14 @@ from app.dispatch.pacer import THROTTLE_PAUSE_S_MAX, throttle_pause_ns
 from app.dispatch.permits import Permits
 from app.dispatch.tally import Tally
 from app.domain.messages import Answer, Throttled
-from app.domain.profile import in_force, markets_of
+from app.domain.profile import contract_at, in_force, markets_of
 from app.domain.records import BrokerControl, Claimed
 from app.domain.tuning import PLAIN, Bounds, Mode, Tuning, bounds_of, tuning_of
 
 CLOSED: Final = "closed"
 OPEN: Final = "open"
+# No number at all: the broker takes nothing now.
+BLACKOUT: Final = "blackout"
 
 
 class Pace:
@@ -82,6 +84,11 @@ class Pace:
         """How much longer the broker wants nothing, if that is more than it was given."""
         left_s = (self._wish_until - self._clock.monotonic_ns()) / SECOND_NS
         return left_s if left_s > 0 else None
+
+    @property
+    def why_waiting(self) -> str:
+        """Why no order may leave now, in words."""
+        return "the broker takes nothing now" if self.source == BLACKOUT else "at its rate"
 
     # --- what it hears ------------------------------------------------------------------
 
@@ -137,7 +144,7 @@ class Pace:
         now = self._clock.monotonic_ns()
         seen = self._tally.read(now, self.permits.sent_total)
         state = self._broker.state().state
-        if seen is not None and self._found is not None and state == CLOSED:
+        if seen is not None and self._found is not None and state == CLOSED and self.in_force:
             self._found = after(self._found, seen, self._bounds(), now)
         self.turn()
 
@@ -179,13 +186,19 @@ class Pace:
         markets = markets_of(control.broker_id, self._board.routes)
         calendar, now = self._board.reference.calendar, self._clock.now()
         tps, self.source = in_force(control, calendar, markets, now)
-        return min(tps, self._broker.capabilities.orders_per_second_max)
+        contract = self._broker.capabilities
+        allowed = contract_at(contract, calendar, markets, now)
+        if allowed < min(tps, contract.orders_per_second_max):
+            self.source = "contract" if allowed else BLACKOUT
+        return min(tps, allowed)
 
     def _bounds(self) -> Bounds:
         return bounds_of(self._tuning, self.in_force)
 
     def _paced(self, limit: int) -> int:
         """Return the rate below the limit, and note whose word it is."""
+        if not limit:
+            return 0
         now, bounds = self._clock.monotonic_ns(), self._bounds()
         rate = limit
         if self._climb is not None:

@@ -7,7 +7,7 @@ callers come here with the bytes in hand. Cancels go first: an order waits while
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -93,8 +93,14 @@ class Permits:
         """
         return max(1, (self._pacer.burst or 1) // 2)
 
-    def take_now(self, want: int, *, cancels: bool = False) -> tuple[int, int]:
-        """Spend up to `want` permits on what is written next; return (granted, wait in ns)."""
+    def take_now(
+        self, want: int, useful: Callable[[int], int] = int, *, cancels: bool = False
+    ) -> tuple[int, int]:
+        """Spend up to `want` permits on what is written next; return (granted, wait in ns).
+
+        `useful` says how many of so many can be spent at once, where a batch costs more than
+        its orders: the rest stays for the next one.
+        """
         if self._cancels_waiting and not cancels:
             return 0, 1_000_000
         now = self._clock.monotonic_ns()
@@ -104,7 +110,8 @@ class Permits:
         short = 0 if cancels else min(want, room, self._worthwhile()) - self._ready(now)
         if short > 0:
             return 0, short * SECOND_NS // max(1, self.per_second or 1)
-        granted, wait = self._pacer.take(min(want, room), now)
+        spendable = min(want, room, max(0, self._ready(now)))
+        granted, wait = self._pacer.take(useful(spendable), now)
         if granted:
             taken = self._window.take(granted, cancels=cancels)
             assert taken == granted, f"the window gave {taken} of {granted}"

@@ -53,15 +53,14 @@ def claim_size(
     Whatever fits into no slot, no window or no second is not claimed.
     """
     batch_max = max(1, capabilities.batch_max)
-    orders_a_permit = batch_max if capabilities.cost(batch_max) == 1 else 1
     limits = [
-        max(0, window_room) * orders_a_permit,
+        capabilities.orders_for(window_room),
         max(0, free_slots) * batch_max,
         CLAIM_ORDERS_MAX,
     ]
     if per_second is not None:
-        share = -(-per_second * CLAIM_MS // 1_000) * orders_a_permit
-        limits += [max(share, batch_max), per_second * orders_a_permit]
+        share = capabilities.orders_for(-(-per_second * CLAIM_MS // 1_000))
+        limits += [max(share, batch_max), capabilities.orders_for(per_second)]
     return min(limits)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from app.domain.messages import Capabilities
 from app.domain.records import BrokerControl, Route
 from app.domain.session import Calendar, TradingSession
 from app.domain.tuning import Edge, tuning_of, with_facts
@@ -83,41 +84,7 @@ def in_force(
     return (said, "schedule") if said else (control.tps, "operator")
 
 
-class Drain(NamedTuple):
-    """How a backlog would leave: when its last order does, and how many the cut-off would find."""
-
-    ends_at: int
-    left: int
-
-
-def drain(
-    control: BrokerControl,
-    calendar: Calendar,
-    markets: Sequence[str],
-    orders: int,
-    window: tuple[int, int],
-) -> Drain:
-    """Send so many orders from an instant on, at whatever number is in force as time goes by.
-
-    `window` is that instant and the cut-off. A number that a person set for a while ends in it.
-    """
-    at, cut_off = window
-    left, in_time = orders, orders
-    for _ in range(STEPS_MAX):
-        control = _as_of(control, at)
-        tps, _ = in_force(control, calendar, markets, at)
-        until = _next_change(control, calendar, markets, at)
-        step_ms = -(-left * 1_000 // tps)  # by then all have left, if nothing changes
-        if at < cut_off:
-            in_time -= min(in_time, (min(until or cut_off, cut_off) - at) * tps // 1_000)
-        if until is None or at + step_ms <= until:
-            return Drain(at + step_ms, in_time)
-        left -= (until - at) * tps // 1_000
-        at = until
-    return Drain(at + -(-left * 1_000 // max(1, control.tps)), in_time)
-
-
-def _as_of(control: BrokerControl, at: int) -> BrokerControl:
+def as_of(control: BrokerControl, at: int) -> BrokerControl:
     """Return the row as it will be: what is set for a while goes back when its time is over."""
     if control.expires_at is None or control.expires_at > at or control.reverts_to is None:
         return control
@@ -125,13 +92,21 @@ def _as_of(control: BrokerControl, at: int) -> BrokerControl:
     return back._replace(expires_at=None, reverts_to=None)
 
 
-def _next_change(
-    control: BrokerControl, calendar: Calendar, markets: Sequence[str], at: int
-) -> int | None:
-    tuning = tuning_of(control)
-    turn = None if tuning.held else next_turn(tuning.schedule, calendar, markets, at)
-    changes = [control.expires_at, turn and turn.from_ms]
-    return min((change for change in changes if change is not None and change > at), default=None)
+def contract_at(
+    capabilities: Capabilities, calendar: Calendar, markets: Iterable[str], now: int
+) -> int:
+    """Return the most that a broker allows at this instant; 0 while it takes nothing."""
+    if capabilities.hours.are_shut(now):
+        return 0
+    most = capabilities.orders_per_second_max
+    return min(most, tps_at(edges_of(capabilities), calendar, markets, now) or most)
+
+
+def edges_of(capabilities: Capabilities) -> list[Edge]:
+    """Return the contract's own profile as edges, or raise `BadEdge`."""
+    for at, _ in capabilities.rate_profile:
+        offset_of(at)
+    return [Edge(at, tps) for at, tps in capabilities.rate_profile]
 
 
 def markets_of(broker_id: str, routes: Sequence[Route]) -> list[str]:

@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.domain.errors import Code
+from app.domain.forecast import Line, Stretch, last_leaves, leave_before, stretches
+from app.domain.messages import Capabilities
 from app.domain.order import MAYBE_OUT
-from app.domain.profile import drain, in_force, markets_of
-from app.domain.records import Backlog
+from app.domain.profile import markets_of
+from app.domain.records import Backlog, BrokerControl, Route
 from app.domain.session import TradingSession
 from app.domain.values import Status, rfc3339
 from app.web.house import House
@@ -85,30 +87,45 @@ class Plans:
     ) -> list[dict[str, Any]]:
         """Return a line for the broker that the market's route names, at the rates to come."""
         controls = await self._house.control.controls()
-        lines = []
         routes = await self._house.control.routes()
+        lines = []
         for route in routes:
             control = controls.get(route.active_broker)
             if route.route_id != session.market or control is None:
                 continue
             waiting = reserved + backlog.ready.get(route.route_id, 0)
-            starts_at = max(now, session.opens_at)
-            calendar = self._house.reference().calendar
-            markets = markets_of(control.broker_id, routes)
-            found = drain(control, calendar, markets, waiting, (starts_at, session.closes_at))
-            tps, source = in_force(control, calendar, markets, starts_at)
+            found = self._forecast(control, routes, max(now, session.opens_at))
+            ends_at = last_leaves(found, waiting)
             lines.append(
                 {
                     "broker_id": control.broker_id,
                     "route_id": route.route_id,
                     "backlog": waiting,
-                    "tps": tps,
-                    "source": source,
-                    "expected_end": rfc3339(found.ends_at),
-                    "will_miss_cut_off": found.left,
+                    "tps": found[0].tps,
+                    "source": found[0].source,
+                    "schedule": [_stretch(s) for s in found if s.at < session.closes_at],
+                    "expected_end": None if ends_at is None else rfc3339(ends_at),
+                    "will_miss_cut_off": max(0, waiting - leave_before(found, session.closes_at)),
                 }
             )
         return lines
+
+    def _forecast(
+        self, control: BrokerControl, routes: Sequence[Route], since: int
+    ) -> list[Stretch]:
+        """Return how fast a broker takes orders from then on; of a stranger, its number alone."""
+        broker = self._house.brokers.get(control.broker_id)
+        able = Capabilities(orders_per_second_max=control.tps)
+        markets = tuple(markets_of(control.broker_id, routes))
+        calendar = self._house.reference().calendar
+        return stretches(
+            Line(control, broker.capabilities if broker else able, markets, calendar), since
+        )
+
+
+def _stretch(stretch: Stretch) -> dict[str, Any]:
+    told = {"at": rfc3339(stretch.at), "tps": stretch.tps, "source": stretch.source}
+    return told | {"orders_per_second": stretch.orders_per_second}
 
 
 def _instant(name: str, text: str) -> int:

@@ -4,10 +4,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from app.domain.profile import BadEdge, Drain, drain, next_turn, offset_of, tps_at
-from app.domain.records import BrokerControl
+from app.domain.profile import BadEdge, next_turn, offset_of, tps_at
 from app.domain.session import Calendar
-from app.domain.tuning import Edge, with_facts
+from app.domain.tuning import Edge
 
 TOSS = (Edge("open-60m", 6), Edge("open", 3), Edge("open+10m", 6))
 MINUTE = 60_000
@@ -80,46 +79,3 @@ def test_a_closed_day_has_no_edges_and_a_moved_bell_moves_them() -> None:
 def test_an_instant_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(BadEdge):
         offset_of(wrong)
-
-
-# --- how a backlog leaves ---------------------------------------------------------------
-
-CLOSE = at(2, 6, 30)
-PLAIN = BrokerControl("b1", 1, 10, "running", "auto", "kim", 0, "first", None, None, None)
-SCHEDULED = with_facts(PLAIN, {"schedule": [edge._asdict() for edge in TOSS]})
-
-
-def drained(control: BrokerControl, orders: int, since: int = OPEN, until: int = CLOSE) -> Drain:
-    return drain(control, CALENDAR, ["XKRX"], orders, (since, until))
-
-
-def test_without_a_schedule_a_backlog_leaves_at_the_number() -> None:
-    assert drained(PLAIN, 0) == Drain(OPEN, 0)
-    assert drained(PLAIN, 600) == Drain(OPEN + MINUTE, 0)
-    assert drained(PLAIN, 601, until=OPEN + MINUTE) == Drain(OPEN + MINUTE + 100, 1)
-    assert drained(PLAIN, 7, since=CLOSE + 1).left == 7
-
-
-def test_a_backlog_leaves_at_the_numbers_that_come() -> None:
-    slow = 602 * 3  # in the ten minutes and two seconds of the lower number
-
-    assert drained(SCHEDULED, 300) == Drain(OPEN + 100_000, 0)
-    assert drained(SCHEDULED, slow + 600) == Drain(OPEN + 602_000 + 100_000, 0)
-    assert drained(SCHEDULED, slow + 600, until=OPEN + 602_000) == Drain(OPEN + 702_000, 600)
-
-
-def test_before_the_bell_the_number_of_that_time_counts() -> None:
-    early = OPEN - 60_000
-    sent_before = 58 * 6  # two seconds early it is the lower one
-
-    assert drained(SCHEDULED, sent_before + 30, since=early) == Drain(OPEN - 2_000 + 10_000, 0)
-
-
-def test_a_number_that_holds_for_a_while_ends_in_the_plan() -> None:
-    brief = PLAIN._replace(tps=100, expires_at=OPEN + 1_000, reverts_to='{"tps": 10}')
-    held = with_facts(SCHEDULED, {"held": True, "tps": 100})._replace(
-        expires_at=OPEN + 1_000, reverts_to='{"held": false}'
-    )
-
-    assert drained(brief, 200) == Drain(OPEN + 1_000 + 10_000, 0)
-    assert drained(held, 130) == Drain(OPEN + 1_000 + 10_000, 0)

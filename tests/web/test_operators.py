@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from app.domain.errors import Code
+from app.domain.messages import Capabilities
+from app.domain.windows import read_window
 from tests.web.house import (
     CLOSES_AT,
     OPENS_AT,
@@ -11,6 +15,7 @@ from tests.web.house import (
     run,
 )
 from tests.web.operators import ADMIN, audit, reserve
+from tests.web.stand_ins import SignedBroker
 
 RATE = f"{ADMIN}/brokers/nova/rate"
 SEEN = {"If-Match": '"v1"'}
@@ -129,6 +134,7 @@ def test_a_plan_counts_every_order_twice_and_finds_them_equal(gateway: Gateway) 
     (line,) = plan["brokers"]
     assert (line["broker_id"], line["tps"], line["backlog"]) == ("nova", 500, 3)
     assert (line["expected_end"], line["will_miss_cut_off"]) == ("2026-03-02T14:30:00.006Z", 0)
+    assert [stretch["tps"] for stretch in line["schedule"]] == [500]
     assert plan["conservation"] == {
         "accepted": 3,
         "by_status": {"reserved": 3},
@@ -148,6 +154,25 @@ def test_a_plan_reckons_with_the_schedule_and_not_with_the_number(gateway: Gatew
 
     assert (line["tps"], line["source"]) == (3, "schedule")
     assert line["expected_end"] == "2026-03-02T14:30:03.000Z"
+
+
+def test_a_plan_waits_for_a_brokers_blackout_to_end(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = {"days": "mon-fri", "opens": "09:25", "closes": "10:00", "zone": "America/New_York"}
+    able = Capabilities(blackouts=(read_window(hours),))
+    monkeypatch.setattr(SignedBroker, "capabilities", able)
+    reserve(gateway, 3)
+
+    plan = gateway.client.get(f"{ADMIN}/sessions/{SESSION}/plan", headers=gateway.key()).json()
+
+    (line,) = plan["brokers"]
+    assert [(s["tps"], s["source"]) for s in line["schedule"]] == [
+        (0, "blackout"),
+        (500, "operator"),
+    ]
+    assert line["schedule"][1]["at"] == "2026-03-02T15:00:02.000Z", "two seconds late: its clock"
+    assert (line["expected_end"], line["will_miss_cut_off"]) == ("2026-03-02T15:00:02.006Z", 0)
 
 
 def test_an_override_moves_the_bell_and_tells_the_house(gateway: Gateway) -> None:

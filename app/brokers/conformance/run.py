@@ -51,7 +51,10 @@ class Report(NamedTuple):
         return {
             "broker": self.subject.name,
             "adapter": self.subject.adapter,
-            "capabilities": asdict(self.capabilities),
+            "capabilities": {
+                name: sorted(map(str, value)) if isinstance(value, tuple | frozenset) else value
+                for name, value in asdict(self.capabilities).items()
+            },
             "passed": self.passed,
             "counts": {verdict.value: self.count(verdict) for verdict in Verdict},
             "cases": [outcome.shown() for outcome in self.outcomes],

@@ -30,10 +30,10 @@ from app.brokers.fix.commands import (
 )
 from app.brokers.fix.frame import Frames
 from app.brokers.fix.register import Inbox, Register
-from app.brokers.fix.windows import any_open
 from app.brokers.fix.writing import Ground, Over, Writing
 from app.domain.messages import ExecutionReport
 from app.domain.records import FenceLost
+from app.domain.windows import any_open
 
 log: Final = logging.getLogger(__name__)
 

@@ -23,11 +23,11 @@ from app.brokers.fix.machine import Session
 from app.brokers.fix.options import Host, LineOptions
 from app.brokers.fix.outbox import LastSecond, Outbox, Post
 from app.brokers.fix.register import Register
-from app.brokers.fix.windows import any_open
 from app.brokers.fix.writing import Ground
 from app.clock import Clock
 from app.domain.broker_session import SessionStatus
 from app.domain.records import FenceLost
+from app.domain.windows import any_open
 from app.ports import Numbers, SessionOwner, Standing
 
 # How often one who may not be up looks whether he may.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from app.brokers.fix.commands import Identity
-from app.brokers.fix.windows import Window, read_window
+from app.domain.windows import Window, read_window
 
 PORT_MAX: Final = 65_535
 COUNTED: Final = frozenset({"orders", "messages"})

@@ -1,4 +1,4 @@
-"""When a broker's session may be up: hours of a week in the broker's own zone. Pure.
+"""When a broker takes what we send: hours of a week in the broker's own zone. Pure.
 
 Windows are data, as the contract writes them: `{"days": "mon-fri", "opens": "07:00", "closes":
 "17:30", "zone": "America/New_York"}`. One that closes before it opens runs past midnight and
@@ -6,8 +6,8 @@ belongs to the day on which it opens. The trap is a zone written as an offset: i
 for half of the year, so zones have names.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -24,7 +24,7 @@ class Window(NamedTuple):
     zone: ZoneInfo
 
     def is_open(self, now: int) -> bool:
-        """Whether the session may be up at this instant (milliseconds since 1970)."""
+        """Whether this instant (milliseconds since 1970) lies in it."""
         local = datetime.fromtimestamp(now / 1000, UTC).astimezone(self.zone)
         minute = local.hour * 60 + local.minute
         if self.closes > self.opens:
@@ -33,6 +33,50 @@ class Window(NamedTuple):
             return local.weekday() in self.days
         yesterday = (local - timedelta(days=1)).weekday()
         return minute < self.closes and yesterday in self.days
+
+    def edges(self, now: int) -> Iterator[int]:
+        """Return the instants at which it opens or closes, from yesterday to next week."""
+        today = datetime.fromtimestamp(now / 1000, UTC).astimezone(self.zone).date()
+        for offset in range(-1, len(DAYS) + 1):
+            midnight = datetime.combine(today + timedelta(days=offset), time.min, self.zone)
+            for minute in (self.opens, self.closes):
+                # Added by the wall: on the day of a clock change midnight is not 24 hours away.
+                yield round((midnight + timedelta(minutes=minute)).timestamp() * 1000)
+
+    def __str__(self) -> str:
+        days = ",".join(DAYS[day] for day in sorted(self.days))
+        opens, closes = (f"{m // 60:02d}:{m % 60:02d}" for m in (self.opens, self.closes))
+        return f"{days} {opens}-{closes} {self.zone}"
+
+
+class Hours(NamedTuple):
+    """When a broker takes messages at all: within its windows, and in no blackout.
+
+    `guard_ms` belongs to neither side of an edge: clocks differ, and so do ideas of a minute.
+    """
+
+    windows: tuple[Window, ...]
+    blackouts: tuple[Window, ...]
+    guard_ms: int
+
+    def are_shut(self, now: int) -> bool:
+        """Whether nothing may leave at this instant."""
+        around = (now - self.guard_ms, now, now + self.guard_ms)
+        if any(blackout.is_open(at) for blackout in self.blackouts for at in around):
+            return True
+        return not all(any_open(self.windows, at) for at in around)
+
+    def change(self, now: int) -> int | None:
+        """Return the next instant at which they shut or open; None if they never do."""
+        edges = {e for window in (*self.windows, *self.blackouts) for e in window.edges(now)}
+        guarded = {edge + shift for edge in edges for shift in (-self.guard_ms, 0, self.guard_ms)}
+        shut = self.are_shut(now)
+        return next((e for e in sorted(guarded) if e > now and self.are_shut(e) != shut), None)
+
+
+def read_windows(given: Sequence[Window | Mapping[str, str]]) -> tuple[Window, ...]:
+    """Read windows as options or code write them."""
+    return tuple(w if isinstance(w, Window) else read_window(w) for w in given)
 
 
 def read_window(given: Mapping[str, str]) -> Window:
@@ -55,7 +99,7 @@ def read_window(given: Mapping[str, str]) -> Window:
 
 
 def any_open(windows: Sequence[Window], now: int) -> bool:
-    """Whether one of them is open; without windows a session is always up."""
+    """Whether one of them is open; without windows it is always open."""
     return not windows or any(window.is_open(now) for window in windows)
 
 
