@@ -14,13 +14,13 @@ from typing import Final, NamedTuple, Protocol
 from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Finding
 from app.domain.broker_session import SessionStatus
+from app.domain.capabilities import Capabilities
 from app.domain.drill import Drill, Drilled, DrillFault
 from app.domain.errors import Busy, Code, Refused
 from app.domain.failover import Failover, FailoverKind, Leader, Precheck, RoutePolicy
 from app.domain.messages import (
     Answer,
     Cancellation,
-    Capabilities,
     ExecutionReport,
     Lookup,
     Replacement,

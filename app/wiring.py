@@ -39,9 +39,9 @@ from app.dispatch.replaces import Replaces
 from app.dispatch.reports import Reports
 from app.dispatch.shown import Showing, ShownFloor
 from app.domain.anomaly import Severity
+from app.domain.capabilities import Capabilities
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
-from app.domain.messages import Capabilities
 from app.domain.order import Order
 from app.domain.records import DaysKept
 from app.failover.drills import SimulatedDrills

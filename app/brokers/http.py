@@ -16,10 +16,10 @@ from app.brokers import requests, wire
 from app.brokers.callback import Key, read_callback, read_record
 from app.brokers.exchange import OK, Exchange, Reply
 from app.clock import Clock
+from app.domain.capabilities import Capabilities
 from app.domain.messages import (
     Answer,
     Cancellation,
-    Capabilities,
     ExecutionReport,
     Lookup,
     Replacement,

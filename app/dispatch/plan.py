@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.dispatch.pacer import STEADY_PER_MILLE
-from app.domain.messages import Capabilities, Submission
+from app.domain.capabilities import Capabilities
+from app.domain.messages import Submission
 from app.domain.records import Claimed
 
 # A lease, a halt or a failover waits for what is claimed: 50 ms of it is within every promise.

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, NamedTuple
 
-from app.domain.messages import Absent, Capabilities, Found, Lookup, Unknown
+from app.domain.capabilities import Capabilities
+from app.domain.messages import Absent, Found, Lookup, Unknown
 
 SECOND_NS: Final = 1_000_000_000
 # One question a second finds an order soon and spares the broker; its query budget comes first.

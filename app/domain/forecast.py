@@ -12,7 +12,7 @@ that of the minutes before the bell, when many brokers take twice what they take
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from app.domain.messages import Capabilities
+from app.domain.capabilities import Capabilities
 from app.domain.profile import as_of, contract_at, edges_of, in_force, next_turn
 from app.domain.records import BrokerControl
 from app.domain.session import Calendar

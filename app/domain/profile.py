@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from app.domain.messages import Capabilities
+from app.domain.capabilities import Capabilities
 from app.domain.records import BrokerControl, Route
 from app.domain.session import Calendar, TradingSession
 from app.domain.tuning import Edge, tuning_of, with_facts

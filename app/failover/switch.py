@@ -16,10 +16,10 @@ from typing import Final, NamedTuple, Protocol
 
 from app.clock import Clock
 from app.domain.anomaly import Anomaly
+from app.domain.capabilities import Capabilities
 from app.domain.errors import Refused
 from app.domain.failover import Failover, FailoverState, FailoverStep, Leader
 from app.domain.halts import Halts
-from app.domain.messages import Capabilities
 from app.domain.records import FenceLost, Route
 from app.domain.session import Calendar
 from app.domain.values import ulid

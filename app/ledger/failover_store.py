@@ -8,9 +8,9 @@ read back by the next look at the route, so none is ever asked for twice.
 from sqlalchemy import Connection
 
 from app import crash
+from app.domain.capabilities import Capabilities
 from app.domain.drill import Drill, Drilled
 from app.domain.failover import Failover, Leader, RoutePolicy
-from app.domain.messages import Capabilities
 from app.domain.records import Actor
 from app.ledger import drills, failovers
 from app.ledger.edge import Edge

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from app import codec
+from app.domain.capabilities import Capabilities
 from app.domain.errors import Code, Refused
 from app.domain.failover import (
     ENDED,
@@ -30,7 +31,6 @@ from app.domain.failover import (
     RoutePolicy,
     told,
 )
-from app.domain.messages import Capabilities
 from app.domain.records import Actor, Change, FenceLost
 from app.domain.values import Outcome
 from app.ledger import attempts, audit, control, days

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from app.domain.capabilities import Capabilities
 from app.domain.errors import Code
 from app.domain.forecast import Line, Stretch, last_leaves, leave_before, stretches
-from app.domain.messages import Capabilities
 from app.domain.order import MAYBE_OUT
 from app.domain.profile import markets_of
 from app.domain.records import Backlog, BrokerControl, Route

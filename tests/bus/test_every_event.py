@@ -6,14 +6,17 @@ whoever reads our topics, and shall be seen as such. After a meant one, write it
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import Connection
 
 from app.bus import asyncapi
 from app.bus.envelope import headers, stamp
+from app.dispatch.reports import event_of
 from app.domain.anomaly import Severity
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep, told
 from app.domain.messages import ExecutionType
@@ -25,7 +28,6 @@ from app.ledger.dialect import part
 from app.ledger.replay import replay
 from app.letters import parked
 from app.ports import Event, Record
-from app.web.hooks import event_of
 from tests.builders import a_finding, a_report
 from tests.bus.test_asyncapi import DOCUMENT, SCHEMAS, assert_fits, known_types
 from tests.ledger.books import ME, Books, on
@@ -97,9 +99,11 @@ def courses(books: Books) -> None:
             witnesses=("submit", "ping"),
         )
         document, happening = told(failover), f"failover.{state}"
-        books.database.write_now(
-            lambda c, d=document, h=happening: telling.tell(c, "route/XNAS", "fo_1", h, d)
-        )
+        books.database.write_now(partial(_happens, happening=happening, document=document))
+
+
+def _happens(connection: Connection, happening: str, document: Mapping[str, object]) -> None:
+    telling.tell(connection, "route/XNAS", "fo_1", happening, document)
 
 
 def from_outside() -> Iterator[tuple[str, Event]]:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from app import codec
+from app.domain.capabilities import Capabilities
 from app.domain.errors import Code, Refused
 from app.domain.failover import (
     LEADER,
@@ -24,7 +25,7 @@ from app.domain.failover import (
     RoutePolicy,
     told,
 )
-from app.domain.messages import Accepted, Capabilities, NotSent, Unknown
+from app.domain.messages import Accepted, NotSent, Unknown
 from app.domain.records import Claimed, Fence, FenceLost, Settlement
 from app.domain.values import Status
 from tests.builders import NOW, SESSION

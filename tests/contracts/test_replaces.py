@@ -86,14 +86,14 @@ def test_new_terms_are_a_wish_until_the_broker_accepts_them(shop: Shop) -> None:
     key = replace_key(of.broker_order_key, 1)
     wanted = claimed.replacement
     assert (wanted.broker_order_key, wanted.original) == (key, of.broker_order_key)
-    assert (wanted.quantity, wanted.limit_price, wanted.broker_order_id) == (20, PRICE, "N-1")
+    assert (wanted.quantity, wanted.limit_price, wanted.broker_order_id) == (D(20), PRICE, "N-1")
     assert (claims(shop), doubts(shop)) == ([], [])
 
     answered(shop, key, Accepted("N-1"))
     assert doubts(shop) == [key]
     assert told(shop, key, E.REPLACED, quantity=D(20), limit_price=PRICE) == Applied(1, 0, 0)
     after = shop.get(of.order.order_id)
-    assert (after.status, after.quantity, after.limit_price) == (Status.NEW, 20, PRICE)
+    assert (after.status, after.quantity, after.limit_price) == (Status.NEW, D(20), PRICE)
     assert after.pending_request is PendingRequest.NONE
     assert (doubts(shop), states(shop)) == ([], {"R001": "accepted"})
     assert told(shop, key, E.REPLACED, quantity=D(20), limit_price=PRICE) == Applied(0, 1, 0)

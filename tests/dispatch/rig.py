@@ -10,12 +10,12 @@ from app.dispatch.gate import (
     Lane,
     Permit,
 )
+from app.domain.capabilities import Capabilities
 from app.domain.messages import (
     Absent,
     Accepted,
     Answer,
     Cancellation,
-    Capabilities,
     ExecutionReport,
     Lookup,
     NotSent,

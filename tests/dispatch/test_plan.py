@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dispatch.plan import CLAIM_ORDERS_MAX, batches, claim_size, eta_s
-from app.domain.messages import Capabilities, Submission
+from app.domain.capabilities import Capabilities
+from app.domain.messages import Submission
 from app.domain.values import OrderType, Side, TimeInForce
 
 

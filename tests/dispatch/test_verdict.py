@@ -14,7 +14,8 @@ from app.dispatch.verdict import (
     Verdict,
     judge,
 )
-from app.domain.messages import Absent, Capabilities, Found, Lookup, Unknown
+from app.domain.capabilities import Capabilities
+from app.domain.messages import Absent, Found, Lookup, Unknown
 from app.domain.values import Status
 
 SENT = 100 * SECOND_NS

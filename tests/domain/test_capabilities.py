@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.messages import Capabilities
+from app.domain.capabilities import Capabilities
 
 ORDER = ("XNYS", "limit", "day", "A-1")
 

@@ -3,8 +3,8 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+from app.domain.capabilities import Capabilities
 from app.domain.forecast import Line, last_leaves, leave_before, stretches
-from app.domain.messages import Capabilities
 from app.domain.records import BrokerControl
 from app.domain.session import Calendar
 from app.domain.tuning import with_facts

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.messages import Capabilities
+from app.domain.capabilities import Capabilities
 from app.domain.windows import Hours, read_window, read_windows
 
 SETTLEMENT = {"days": "mon-fri", "opens": "16:30", "closes": "16:45", "zone": "Asia/Seoul"}

@@ -14,12 +14,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from app.domain.capabilities import Capabilities
 from app.domain.messages import (
     Absent,
     Accepted,
     Answer,
     Cancellation,
-    Capabilities,
     ExecutionReport,
     ExecutionType,
     Found,

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from app.domain.messages import Answer, Capabilities, ExecutionReport, Replacement, Submission
+from app.domain.capabilities import Capabilities
+from app.domain.messages import Answer, ExecutionReport, Replacement, Submission
 from app.domain.values import Status
 
 ENDED: Final = frozenset({Status.FILLED, Status.CANCELED, Status.EXPIRED})

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import text
 
 from app import codec
-from app.domain.messages import Capabilities, ExecutionReport
+from app.domain.capabilities import Capabilities
+from app.domain.messages import ExecutionReport
 from app.domain.order import Order
 from app.domain.records import Actor, AttemptView, BrokerControl, Taken
 from app.domain.session import TradingSession

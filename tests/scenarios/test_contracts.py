@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from app.domain.messages import Capabilities
+from app.domain.capabilities import Capabilities
 from app.domain.windows import read_window
-from tests.scenarios.brokers import PLAIN
+from tests.scenarios.fates import PLAIN
 from tests.scenarios.floor import SESSION_OPENS, Floor
 from tests.scenarios.seconds import worst_second
 from tests.scenarios.test_pace import acts, lane

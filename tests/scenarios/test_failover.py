@@ -8,8 +8,8 @@ import pytest
 from app.domain.errors import Code
 from app.domain.messages import Unknown
 from app.domain.values import OrderType
-from tests.scenarios.brokers import PLAIN
 from tests.scenarios.builders import MARKET
+from tests.scenarios.fates import PLAIN
 from tests.scenarios.floor import ALICE, Floor
 from tests.virtual import Virtual
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.errors import Refused
 from app.domain.messages import ExecutionType, NotSent, Rejected, Throttled
-from app.domain.values import replace_key
+from app.domain.values import PendingRequest, replace_key
 from tests.scenarios.fates import PLAIN
 from tests.scenarios.floor import Floor
 
@@ -27,12 +27,12 @@ def settles(floor: Floor, name: str = "o-1") -> float:
     return floor.until(lambda: floor.order(name).pending_request == "none")
 
 
-def terms(floor: Floor, name: str = "o-1") -> tuple[str, Decimal, Decimal]:
+def terms(floor: Floor, name: str = "o-1") -> tuple[object, ...]:
     order = floor.order(name)
     return order.status.value, order.quantity, order.filled_quantity
 
 
-def there(floor: Floor, name: str = "o-1") -> tuple[str, Decimal, Decimal]:
+def there(floor: Floor, name: str = "o-1") -> tuple[object, ...]:
     placed = floor.north.orders[floor.key(name)]
     return placed.status.value, placed.quantity, placed.filled
 
@@ -41,7 +41,7 @@ def test_new_terms_are_the_orders_when_the_broker_says_so(floor: Floor) -> None:
     key = working(floor)
     floor.north.does("replace", decided_s=1.0)
     asked = floor.replace("o-1", 20, "270.00")
-    assert (asked.pending_request, asked.quantity) == ("replace", 10)
+    assert (asked.pending_request, asked.quantity) == (PendingRequest.REPLACE, Decimal(10))
     floor.passes(0.5)
     assert terms(floor) == ("new", 10, 0)
 
@@ -218,7 +218,7 @@ def test_a_cancel_overtakes_a_replace_that_has_not_been_answered(floor: Floor) -
 
 def test_a_broker_that_cannot_is_never_asked(floor: Floor) -> None:
     working(floor)
-    floor.gateway.desk._replaces = frozenset({"south"})  # type: ignore[attr-defined]
+    floor.gateway.desk._replaces = frozenset({"south"})
     with pytest.raises(Refused, match="replace-unsupported"):
         floor.replace("o-1", 20)
 

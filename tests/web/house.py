@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from app import codec
 from app.accounts.sqlite import SqliteAccountBook
 from app.domain.anomaly import Anomaly
+from app.domain.capabilities import Capabilities
 from app.domain.instruments import Instrument
-from app.domain.messages import Capabilities, Unknown
+from app.domain.messages import Unknown
 from app.domain.records import Fence, Settlement
 from app.domain.session import Calendar
 from app.failover.drills import SimulatedDrills

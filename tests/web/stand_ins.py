@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from app import codec
+from app.domain.capabilities import Capabilities
 from app.domain.errors import Busy, Code, Refused
 from app.domain.limits import Limits
 from app.domain.messages import (
     Answer,
     Cancellation,
-    Capabilities,
     ExecutionReport,
     Lookup,
     Replacement,

@@ -5,13 +5,13 @@ from typing import Any, Final
 
 import pytest
 
+from app.domain.capabilities import Capabilities
 from app.domain.failover import (
     Failover,
     FailoverKind,
     FailoverState,
     FailoverStep,
 )
-from app.domain.messages import Capabilities
 from app.domain.records import Actor, Health, Route
 from tests.web.house import Gateway, a_gateway, run
 from tests.web.operators import ADMIN, audit, reserve

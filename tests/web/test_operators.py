@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from app.domain.capabilities import Capabilities
 from app.domain.errors import Code
-from app.domain.messages import Capabilities
 from app.domain.windows import read_window
 from tests.web.house import (
     CLOSES_AT,

@@ -22,12 +22,13 @@ from app.brokers.alpaca.stream import Door, Stream
 from app.brokers.alpaca.told import Told
 from app.brokers.exchange import OK, Exchange, Reply
 from app.clock import Clock
+from app.domain.broker_session import SessionStatus
+from app.domain.capabilities import Capabilities
 from app.domain.messages import (
     Absent,
     Accepted,
     Answer,
     Cancellation,
-    Capabilities,
     ExecutionReport,
     Found,
     Lookup,
@@ -38,7 +39,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import Status
-from app.ports import BadCallback, SessionStatus, Standing
+from app.ports import BadCallback, Standing
 
 PAPER: Final = "https://paper-api.alpaca.markets"
 # Its documents do not say how old an answer may be, and users saw two lists ten seconds apart; so

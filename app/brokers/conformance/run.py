@@ -16,7 +16,8 @@ from app.brokers.conformance.kit import Kit, Run, Subject, Terms, only
 from app.brokers.conformance.line import KitLoop
 from app.brokers.conformance.listener import Listener
 from app.clock import Clock
-from app.domain.messages import Absent, Capabilities, Found, Submission
+from app.domain.capabilities import Capabilities
+from app.domain.messages import Absent, Found, Submission
 from app.domain.order import TERMINAL
 from app.ports import Broker
 

@@ -25,11 +25,11 @@ from app.brokers.fix.options import LineOptions, read_line
 from app.brokers.fix.words import Dialect
 from app.clock import Clock
 from app.domain.broker_session import SessionStatus
+from app.domain.capabilities import Capabilities
 from app.domain.messages import (
     Absent,
     Answer,
     Cancellation,
-    Capabilities,
     ExecutionReport,
     Lookup,
     Rejected,

@@ -10,10 +10,11 @@ from app.brokers.callback import Key, verify
 from app.brokers.exchange import OK, Exchange, Reply
 from app.clock import Clock
 from app.domain import messages as m
+from app.domain.capabilities import Capabilities
 from app.domain.values import Status
 from app.ports import BadCallback
 
-ABLE = m.Capabilities(batch_max=20, cancel_batch_max=20, find_batch_max=20, visibility_window_s=1)
+ABLE = Capabilities(batch_max=20, cancel_batch_max=20, find_batch_max=20, visibility_window_s=1)
 BAD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 Once = Callable[[str, bytes], Awaitable[Reply | m.NotSent | m.Unknown]]
 

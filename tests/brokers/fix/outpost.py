@@ -18,13 +18,14 @@ from app.clock import SystemClock
 from app.dispatch.gate import GatedBroker
 from app.dispatch.plan import submission
 from app.dispatch.reconciler import Reconciler
+from app.domain.broker_session import SessionStatus
 from app.domain.messages import Answer, ExecutionReport, Submission
 from app.domain.order import Order
 from app.domain.records import Actor, Fence, Settlement
 from app.ledger.schema import upgrade
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
-from app.ports import SessionStatus, Standing
+from app.ports import Standing
 from app.sqlite import Database
 from tests.builders import SESSION, a_taking
 from tests.contracts.record import sendable

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.brokers.fix.windows import any_open, read_window
+from app.domain.windows import any_open, read_window
 
 NEW_YORK = {"days": "mon-fri", "opens": "07:00", "closes": "17:30", "zone": "America/New_York"}
 SEOUL = {"days": "sun-thu", "opens": "22:00", "closes": "06:30", "zone": "Asia/Seoul"}
