@@ -1,13 +1,18 @@
 """What the line to a FIX broker promises, against an acceptor that shares no code with it."""
 
 import asyncio
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from app.brokers.fix.options import read_tls
 from app.ports import Numbers, Outgoing, SessionOwner
 from tests.brokers.fix.counterpart import Book, Counterpart
 from tests.brokers.fix.stage import IDENTITY, Stage, running, staged
@@ -175,6 +180,29 @@ def test_what_nobody_waits_for_any_more_does_not_leave() -> None:
     play(story)
 
 
+def test_what_is_given_up_between_number_and_write_is_a_gap_in_its_place() -> None:
+    async def story(stage: Stage) -> None:
+        line, append = stage.line(), stage.sessions.append
+        given_up, kept = stage.order("given up"), stage.order("kept")
+
+        async def watched(*batch: Any) -> Numbers:
+            after = await append(*batch)
+            given_up.withdraw()
+            return after
+
+        async with running(line, stage.standing):
+            stage.sessions.append = watched  # type: ignore[assignment, method-assign]
+            line.post([given_up, kept])
+            await eventually(lambda: stage.book.keys() == ["kept"])
+            placed = await stage.sessions.placed(line.session_id, ["given up", "kept"])
+            # It has a number, which the broker took as a gap: nobody asks for it again.
+            assert placed["given up"].number == placed["kept"].number - 1
+            assert stage.book.next_in == placed["kept"].number + 1
+            assert stage.lost == [("given up", False, "it could not leave in time")]
+
+    play(story)
+
+
 def test_a_lease_that_runs_out_between_number_and_write_lets_nothing_out() -> None:
     async def story(stage: Stage) -> None:
         line = stage.line()
@@ -258,6 +286,63 @@ def test_outside_its_hours_the_line_is_closed_and_says_goodbye_when_they_end() -
         assert b"5" in [m.get(35) for m in stage.counterpart.peers[0].received]
 
     play(story)
+
+
+def test_a_line_that_wants_tls_says_nothing_in_the_clear() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line(tls=True, connect_s=0.2)
+        async with running(line, stage.standing, up=False):
+            await eventually(lambda: line.status().state == "waiting" and stage.counterpart.peers)
+            line.post([stage.order("a")])
+            assert stage.lost[0][:2] == ("a", False)
+        assert [peer.received for peer in stage.counterpart.peers if peer.received] == []
+
+    play(story)
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """Make a certificate for localhost that vouches for itself; return it and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl: not installed")
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    made = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    )
+    more = ("-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert))
+    subprocess.run([openssl, *made.split(), *more], check=True, capture_output=True)  # noqa: S603 - our words
+    return cert, key
+
+
+@pytest.mark.parametrize(("name", "is_up"), [("localhost", True), ("north.example", False)])
+def test_over_tls_the_broker_shows_who_it_is(tmp_path: Path, name: str, *, is_up: bool) -> None:
+    cert, key = certificate(tmp_path)
+
+    async def story(stage: Stage) -> None:
+        await stage.counterpart.hang_up()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(cert, key)
+        await stage.counterpart.listen(context)
+        tls = {"ca_file": str(cert), "server_name": name}
+        line = stage.line(tls=tls)
+        async with running(line, stage.standing, up=False):
+            if is_up:
+                await eventually(lambda: line.is_up)
+                line.post([stage.order("a")])
+                await eventually(lambda: stage.book.keys() == ["a"])
+            else:
+                await eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in (line.status().why or ""))
+
+    play(story)
+
+
+def test_tls_always_verifies_the_broker_and_its_name() -> None:
+    for options in (True, {"server_name": "fix.north.example"}):
+        tls = read_tls(options)
+        assert tls is not None
+        assert tls.context().verify_mode is ssl.CERT_REQUIRED
+        assert tls.context().check_hostname
+    assert read_tls(given=False) is None
 
 
 def test_a_ping_is_a_round_trip_over_the_session() -> None:
