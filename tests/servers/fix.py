@@ -31,6 +31,8 @@ from tests.servers.server import Server, lifecycle
 SENDER: Final = "BROKER"
 # How many tests one process serves; a file of numbers each, so more would slow its start.
 CLIENTS: Final = 40
+# Of these, the last ones say in their logon which number they expect (789).
+SAY_EXPECTED: Final = 5
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,13 @@ class Acceptor(Server):
 
     directory: Path
     _taken: "count[int]" = field(default_factory=lambda: count(1))
+    _saying: "count[int]" = field(default_factory=lambda: count(CLIENTS - SAY_EXPECTED + 1))
 
-    def client(self) -> Client:
+    def client(self, *, says_expected: bool = False) -> Client:
         """Return a client that no other test has."""
-        number = next(self._taken)
-        assert number <= CLIENTS, f"expected at most {CLIENTS} clients of one acceptor"
+        number = next(self._saying if says_expected else self._taken)
+        last = CLIENTS if says_expected else CLIENTS - SAY_EXPECTED
+        assert number <= last, f"expected at most {last} clients of one acceptor"
         split = urlsplit(self.url)
         assert split.hostname is not None
         assert split.port is not None
@@ -136,7 +140,12 @@ def named(service: str, url: str) -> Acceptor:
 
 
 def started(
-    service: str, on: str, command: Callable[[Path, int, int], list[str]], start_s_max: float = 20.0
+    service: str,
+    on: str,
+    command: Callable[[Path, int, int], list[str]],
+    *,
+    can: frozenset[str] = frozenset(),
+    start_s_max: float = 20.0,
 ) -> Acceptor:
     """Start one in a directory of its own; `command` gets the directory and the two ports."""
     directory = scratch()
@@ -154,7 +163,7 @@ def started(
         service=service,
         url=f"fix://127.0.0.1:{port}?control={control}",
         on=f"{on}, started by the tests",
-        capabilities=frozenset({"proxied"}) | lifecycle(),
+        capabilities=frozenset({"proxied"}) | can | lifecycle(),
         process=process,
         directory=directory,
     )

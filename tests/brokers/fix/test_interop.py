@@ -236,6 +236,34 @@ def test_a_broker_that_asks_for_old_orders_again_gets_a_gap(client: Client) -> N
     run(story())
 
 
+@pytest.mark.parametrize("lacks", [False, True])
+def test_two_that_say_in_their_logons_what_they_expect_need_not_ask(
+    acceptor: Acceptor, *, lacks: bool
+) -> None:
+    if lacks:
+        acceptor.needs("honest_789")
+    client = acceptor.client(says_expected=True)
+
+    async def story() -> None:
+        async with manned(client, next_expected=True) as outpost:
+            batch = await outpost.placed(5)
+            await agree(outpost)
+            since = outpost.status.since
+            client.disconnect()
+            if lacks:
+                client.numbers(next_in=4)
+            client.does("fill", name=batch[0].broker_order_key, quantity="3")
+            await outpost.back(since)
+            after = await outpost.placed()
+            await agree(outpost)
+            await outpost.applied()
+
+            assert received(client) == once(batch, after)
+            assert (await outpost.order(batch[0])).filled_quantity == 3
+
+    run(story())
+
+
 def test_reports_that_were_on_the_wire_when_it_broke_come_again_and_count_once(
     acceptor: Acceptor, client: Client
 ) -> None:

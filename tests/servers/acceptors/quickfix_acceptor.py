@@ -3,7 +3,8 @@
     python -m tests.servers.acceptors.quickfix_acceptor DIRECTORY FIX_PORT CONTROL_PORT [CLIENTS]
 
 It speaks FIX 4.4 as BROKER to CLIENT1, CLIENT2 and so on: each has numbers, a desk and a
-directory of its own, so that tests share a process and nothing else. QuickFIX keeps its numbers
+directory of its own, so that tests share a process and nothing else. The last five say in their
+logon what they expect (789), as some brokers' contracts demand. QuickFIX keeps its numbers
 and messages in its file store and logs into files; a life after a `kill -9` goes on from them.
 
 The other port takes commands over HTTP, `POST /what?client=CLIENT1&...`, and answers in JSON:
@@ -36,6 +37,7 @@ from tests.servers.acceptors.desk import Desk, Message
 
 SENDER: Final = "BROKER"
 CLIENTS: Final = 40
+SAY_EXPECTED: Final = 5
 SETTINGS: Final = """[DEFAULT]
 ConnectionType=acceptor
 SocketAcceptPort={port}
@@ -179,7 +181,9 @@ def main() -> None:
     count = int(sys.argv[4]) if sys.argv[4:] else CLIENTS
     clients = [f"CLIENT{number}" for number in range(1, count + 1)]
     path = directory / "acceptor.cfg"
-    sessions = "".join(f"[SESSION]\nTargetCompID={client}\n" for client in clients)
+    sessions = "".join(f"[SESSION]\nTargetCompID={client}\n" for client in clients[:-SAY_EXPECTED])
+    for client in clients[-SAY_EXPECTED:]:
+        sessions += f"[SESSION]\nTargetCompID={client}\nSendNextExpectedMsgSeqNum=Y\n"
     path.write_text(SETTINGS.format(port=port, directory=directory, sender=SENDER) + sessions)
     settings = quickfix.SessionSettings(str(path))
     application = Application(directory, clients)

@@ -33,8 +33,10 @@ public final class Acceptor implements Application {
                 + "SocketAcceptPort=" + given[1] + "\nSenderCompID=" + SENDER + "\n"
                 + "FileStorePath=" + directory + "/store\nFileLogPath=" + directory + "/log\n");
         Acceptor broker = new Acceptor();
-        for (int number = 1; number <= Integer.parseInt(given[3]); number++) {
+        int clients = Integer.parseInt(given[3]);
+        for (int number = 1; number <= clients; number++) {
             text.append("[SESSION]\nTargetCompID=CLIENT").append(number).append('\n');
+            text.append(number > clients - 5 ? "EnableNextExpectedMsgSeqNum=Y\n" : "");
             broker.desks.put("CLIENT" + number, new Desk(directory.resolve("CLIENT" + number)));
         }
         Path path = directory.resolve("acceptor.cfg");
