@@ -6,32 +6,20 @@ mistake cannot be made on both sides. Each finding is a violation of one invaria
 those of the README's promises and of the invariants they stand on.
 """
 
-import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from app.cli.checker_brokers import Seen, lines, read_audit, worst_second
 from app.cli.checker_trail import check_trail
 
-SECOND_NS: Final = 1_000_000_000
 # Between our write and the broker's read lies a network; arrivals may bunch by this much.
 ARRIVAL_HEADROOM: Final = 0.10
 SHOWN_MAX: Final = 5
 UNSENT: Final = ("reserved", "held", "queued", "denied")
-ZERO: Final = Decimal(0)
-
-
-@dataclass(slots=True)
-class Seen:
-    """What all brokers together know of one order."""
-
-    accepted: list[tuple[str, str]] = field(default_factory=list)  # broker, key
-    news: Counter[str] = field(default_factory=Counter)  # by key
-    filled: Decimal = ZERO
 
 
 @dataclass(slots=True)
@@ -76,7 +64,10 @@ def check(
     seen: dict[str, Seen] = defaultdict(Seen)
     terms: dict[str, tuple[str | None, ...]] = {}
     for broker, path in audits.items():
-        _read_audit(broker, path, seen, terms, report)
+        worst, refused = read_audit(broker, path, seen, terms, report.note)
+        report.worst_second_arrived[broker] = worst
+        if refused:
+            report.refused_as_too_fast[broker] = refused
     _check_orders(connection, seen, terms, attempts, report)
     _check_executions(connection, audits, report)
     _check_history(connection, history, report)
@@ -84,13 +75,6 @@ def check(
     report.visits = check_trail(connection, report.note)
     connection.close()
     return report
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
 
 
 def _attempts(connection: sqlite3.Connection, report: Report) -> dict[str, tuple[str, str]]:
@@ -108,61 +92,6 @@ def _attempts(connection: sqlite3.Connection, report: Report) -> dict[str, tuple
         if count > 1:
             report.note("P3 one open attempt an order", f"{order_id} has {count}")
     return found
-
-
-def _read_audit(
-    broker: str,
-    path: Path,
-    seen: dict[str, Seen],
-    terms: dict[str, tuple[str | None, ...]],
-    report: Report,
-) -> None:
-    arrivals: list[int] = []
-    for line in _lines(path):
-        key = line.get("client_order_id") or ""
-        if line["kind"] == "NEW":
-            arrivals.append(line["ns"])
-            seen[key[:-2]].news[key] += 1
-            if line["decision"] == "accepted":
-                seen[key[:-2]].accepted.append((broker, key))
-                _note_terms(key[:-2], line, terms, report)
-            elif line["decision"] == "throttled":
-                report.refused_as_too_fast[broker] = report.refused_as_too_fast.get(broker, 0) + 1
-        elif line["kind"] == "CANCEL":
-            arrivals.append(line["ns"])
-        elif line["kind"] == "FILL" and line.get("fault") is None:
-            sign = -1 if line["type"] == "trade_cancel" else 1
-            if line["type"] in ("trade", "trade_cancel"):
-                seen[key[:-2]].filled += sign * Decimal(line["last_quantity"])
-    report.worst_second_arrived[broker] = worst_second(arrivals)
-
-
-def _note_terms(
-    order_id: str, line: dict[str, Any], terms: dict[str, tuple[str | None, ...]], report: Report
-) -> None:
-    price = line.get("limit_price")
-    told = (
-        line["account"],
-        line["symbol"],
-        line["market"],
-        line["side"],
-        str(Decimal(line["quantity"]).normalize()),
-        None if price is None else str(Decimal(price).normalize()),
-        line["time_in_force"],
-    )
-    if terms.setdefault(order_id, told) != told:
-        report.note("P3 nothing altered", f"{order_id} arrived with two sets of terms")
-
-
-def worst_second(instants: Iterable[int]) -> int:
-    """Return the largest number of instants in any half-open second."""
-    ordered = sorted(instants)
-    worst = start = 0
-    for end, instant in enumerate(ordered):
-        while ordered[start] <= instant - SECOND_NS:
-            start += 1
-        worst = max(worst, end - start + 1)
-    return worst
 
 
 def _check_orders(
@@ -207,6 +136,8 @@ def _check_sent(
     filled = Decimal(row[9]) + Decimal(row[10])
     if filled != seen.filled:
         report.note("P7 every fill once", f"{order_id}: {filled} here, {seen.filled} at brokers")
+    if seen.quantities and seen.filled > max(seen.quantities):
+        report.note("P3 one parent cap", f"{order_id} traded {seen.filled} of {seen.quantities}")
 
 
 def _check_verdicts(seen: Seen, attempts: dict[str, tuple[str, str]], report: Report) -> None:
@@ -245,7 +176,7 @@ def _check_executions(
         report.note("P7 every fill once", f"{len(rows) - len(applied)} were applied again")
     for broker, path in audits.items():
         accepted = 0
-        for line in _lines(path):
+        for line in lines(path):
             accepted += line["kind"] == "NEW" and line["decision"] == "accepted"
             if line["kind"] == "FILL" and line.get("fault") is None:
                 made.add((broker, line["execution_id"]))
@@ -267,7 +198,7 @@ def _check_history(connection: sqlite3.Connection, history: Path | None, report:
     }
     if len(owners) != report.orders:
         report.note("P2 one id, one order", f"{report.orders - len(owners)} orders share an id")
-    for line in _lines(history):
+    for line in lines(history):
         report.acked += 1
         if owners.get((line["account_id"], line["client_order_id"])) != line["order_id"]:
             report.note("P1 what was answered 201 is on disk", line["order_id"])
@@ -288,7 +219,7 @@ def _check_rates(
         # What a crash kept us from writing down left when the broker received it, or just before.
         sends[broker] += [
             line["ns"]
-            for line in (_lines(audits[broker]) if silent else ())
+            for line in (lines(audits[broker]) if silent else ())
             if line["kind"] == "NEW" and line["client_order_id"] in silent
         ]
         sent = worst_second(sends[broker])

@@ -18,6 +18,7 @@ from app.dispatch.gate import (
 from app.domain.messages import (
     Answer,
     NotSent,
+    Replacement,
 )
 from app.ports import BadCallback, Broker
 from tests.dispatch.rig import (
@@ -330,3 +331,14 @@ def test_logon_loss_opens_breaker_at_once(virtual: Virtual) -> None:
     rig.half_open()
     rig.gate.record(rig.permit(), [OK, EXPIRED])
     assert rig.state == "open"
+
+
+def test_replaces_pass_the_circuit_of_orders(virtual: Virtual) -> None:
+    rig = Rig(virtual, SILENT)
+    terms = Replacement("kR001", ORDER[0], None, *ORDER[1:])
+    answers = [virtual.run(rig.gate.replace([terms])) for _ in range(4)]
+
+    assert answers[:3] == [[SILENT]] * 3
+    assert isinstance(answers[3][0], NotSent)
+    assert rig.broker.replaced == 3
+    assert isinstance(rig.send()[0], NotSent)

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from app.cli.book import reserved_book
-from app.cli.checker import worst_second
+from app.cli.checker_brokers import worst_second
 from tests.faults.storm_stage import StormStage, say, until
 
 pytestmark = pytest.mark.storm

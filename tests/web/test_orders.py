@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from app.domain.errors import Busy, Code
+from app.domain.messages import Accepted
+from app.domain.records import Settlement
 from app.web.schemas import OrderTold, ResultsTold
 from tests.web.house import (
     NEXT_SESSION,
@@ -75,6 +77,27 @@ def test_an_unsent_order_is_canceled_at_once_and_only_once(gateway: Gateway) -> 
     assert (first.status_code, first.json()["status"]) == (200, "canceled")
     assert (second.status_code, second.json()["code"]) == (409, "order-terminal")
     assert second.json()["context"] == {"status": "canceled"}
+
+
+def test_new_terms_of_an_order_at_a_broker_wait_for_its_word(gateway: Gateway) -> None:
+    key = gateway.key()
+    path = gateway.client.post(POST, json=an_order(), headers=key).headers["location"]
+    attempt = run(put_in_doubt(gateway.ledger))
+    body = {"quantity": "20"}
+    doubtful = gateway.client.patch(path, json=body, headers=key | {"If-Match": '"v4"'})
+    run(gateway.ledger.settle([Settlement(attempt, Accepted("N-1"), 1)]))
+
+    asked = gateway.client.patch(path, json=body, headers=key | {"If-Match": '"v5"'})
+    again = gateway.client.patch(path, json=body, headers=key | {"If-Match": '"v6"'})
+    canceled = gateway.client.delete(path, headers=key)
+
+    assert (doubtful.status_code, doubtful.json()["code"]) == (409, "order-not-editable")
+    assert (asked.status_code, asked.json()["pending_request"]) == (202, "replace")
+    assert (asked.json()["quantity"], asked.json()["order_status"]) == ("10", "pending_replace")
+    assert (again.status_code, again.json()["code"]) == (409, "order-not-editable")
+    assert (canceled.status_code, canceled.json()["pending_request"]) == (202, "cancel")
+    shown = gateway.client.get(path, headers=key).json()
+    assert (shown["status"], shown["order_status"]) == ("new", "pending_cancel")
 
 
 def test_a_cancel_of_an_order_in_doubt_waits_for_evidence(gateway: Gateway) -> None:
