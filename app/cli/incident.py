@@ -21,6 +21,9 @@ FIRST_FAILURE: Final = (
 )
 
 
+FIRST_ALERT: Final = "SELECT min(opened_at) FROM anomalies WHERE subject = ? AND opened_at >= ?"
+
+
 class Times(NamedTuple):
     """Seconds from the first failing answer to each step."""
 
@@ -33,6 +36,7 @@ class Times(NamedTuple):
 class Incident(NamedTuple):
     """One failover, and when what happened."""
 
+    alerted: float | None  # seconds from the first failing answer to the first alert of it
     failed_after: float  # seconds from the fault to the first failing answer
     times: Times
     failover: dict[str, Any]
@@ -44,6 +48,7 @@ class Incident(NamedTuple):
         return [
             f"{way}, epoch {told['epoch']}: {told['reason']}",
             f"{0:8.2f} s  the first failing answer, {self.failed_after:.2f} s after the fault",
+            *([] if self.alerted is None else [f"{self.alerted:8.2f} s  alerted"]),
             *(f"{at:8.2f} s  {name.replace('_', ' ')}" for name, at in steps.items()),
             f"{told['moved']:,} orders moved, {told['pinned']:,} pinned in doubt",
         ]
@@ -55,8 +60,18 @@ def incident(ledger: Path, audit: Path, failover: dict[str, Any], injected_ms: f
     steps = {s["state"]: _ms(s["at"]) for s in reversed(failover["steps"])}
     accepted_ms = _first_accepted(audit, failover["route_id"])
     at = (*(steps[state.value] for state in TIMED.values()), accepted_ms)
+    alerted_ms = _first_alert(ledger, failover["from_broker"], injected_ms)
+    alerted = None if alerted_ms is None else (alerted_ms - failed_ms) / 1_000
     times = Times(*((ms - failed_ms) / 1_000 for ms in at))
-    return Incident((failed_ms - injected_ms) / 1_000, times, failover)
+    return Incident(alerted, (failed_ms - injected_ms) / 1_000, times, failover)
+
+
+def _first_alert(ledger: Path, broker: str, since_ms: float) -> float | None:
+    """Return when the first anomaly of a broker was noted, which wrote its event."""
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+        values = (f"broker/{broker}", int(since_ms))
+        (found,) = connection.execute(FIRST_ALERT, values).fetchone()
+    return found if found is None else float(found)
 
 
 def _first_failure(ledger: Path, since_ms: float) -> float:
