@@ -26,6 +26,8 @@ SECRET = "s3cret"
 WAITS = {"timeout_s": 2.0, "connect_timeout_s": 2.0}
 # These cases wait for a time-out; they are played where a time-out makes a difference.
 SILENT = {"B-201", "B-204", "B-209", "B-211", "B-404", "B-704"}
+# Acme cannot change an order in one step, and says so.
+NO_REPLACE = {"B-751", "B-752", "B-753", "B-754"}
 SLOW = (Sound, RaisesOnTimeOut, Retries)
 
 
@@ -128,7 +130,9 @@ def test_a_planted_bug_fails_exactly_the_case_that_names_it(
 
 
 def test_a_sound_adapter_passes_every_case(reports: Reports) -> None:
-    assert {o.verdict for o in reports.of[Sound].outcomes} == {Verdict.PASS}
+    others = {o.case.case_id for o in reports.of[Sound].outcomes if o.verdict is not Verdict.PASS}
+
+    assert others == NO_REPLACE
 
 
 def test_a_window_that_is_declared_too_short_is_found(reports: Reports) -> None:
@@ -149,7 +153,13 @@ def test_our_own_adapter_passes_on_the_simulated_broker(tmp_path: Path) -> None:
     terms = Terms(live=True, orders_max=20, patience_s=10.0, callbacks=push)
     more = ["--callback", f"http://{push}/"]
     with SimProcess(tmp_path / "north.jsonl", SECRET, more=more) as sim:
-        options = {"url": sim.url, "secret": SECRET, "timeout_s": 0.5, "visibility_window_s": 0.2}
+        options: dict[str, object] = {
+            "url": sim.url,
+            "secret": SECRET,
+            "timeout_s": 0.5,
+            "visibility_window_s": 0.2,
+            "replaces": True,
+        }
         report = play(Subject("north", "http", options), terms, SystemClock(), CASES)
 
     assert failed(report) == set()

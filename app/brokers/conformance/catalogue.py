@@ -10,6 +10,7 @@ from app.brokers.conformance import (
     endings,
     limits,
     lookups,
+    replaces,
     silence,
     words,
 )
@@ -24,6 +25,7 @@ CASES: Final[tuple[Case, ...]] = (
     *limits.CASES,
     *callbacks.CASES,
     *cancels.CASES,
+    *replaces.CASES,
     *endings.CASES,
 )
 assert [one.case_id for one in CASES] == sorted({one.case_id for one in CASES}), "each number once"

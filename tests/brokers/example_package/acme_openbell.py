@@ -1,7 +1,7 @@
 """Speaks the REST API of Acme, a broker that answers each request with {our key: its word}."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,6 @@ from app.ports import BadCallback
 
 ABLE = Capabilities(batch_max=20, cancel_batch_max=20, find_batch_max=20, visibility_window_s=1)
 BAD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-Once = Callable[[str, bytes], Awaitable[Reply | m.NotSent | m.Unknown]]
 
 
 class AcmeBroker:
@@ -26,21 +25,22 @@ class AcmeBroker:
         self._wire = Exchange(url, {"Authorization": f"Bearer {secret}"}, **waits)
 
     async def submit(self, batch: Sequence[m.Submission]) -> list[m.Answer]:
-        asked = {o.broker_order_key: order_of(o) for o in batch}
-        said = await self._asked("/orders", asked, self._wire.send)
+        said = await self._asked("/orders", {o.broker_order_key: order_of(o) for o in batch})
         return [answer_of(said(o.broker_order_key)) for o in batch]
 
     async def cancel(self, batch: Sequence[m.Cancellation]) -> list[m.Answer]:
-        asked = dict.fromkeys(o.broker_order_key for o in batch)
-        said = await self._asked("/cancels", asked, self._wire.send)
+        said = await self._asked("/cancels", {o.broker_order_key: None for o in batch})
         return [answer_of(said(o.broker_order_key)) for o in batch]
 
+    async def replace(self, batch: Sequence[m.Replacement]) -> list[m.Answer]:
+        return [m.NotSent("Acme has no such step")] * len(batch)
+
     async def find(self, keys: Sequence[str]) -> list[m.Lookup]:
-        said = await self._asked("/lookups", dict.fromkeys(keys), self._wire.ask)
+        said = await self._asked("/lookups", dict.fromkeys(keys), fresh=True)
         return [shown_of(self.name, said(key)) for key in keys]
 
     async def ping(self) -> bool:
-        said = await self._asked("/ping", {"ping": None}, self._wire.ask)
+        said = await self._asked("/ping", {"ping": None}, fresh=True)
         return bool(said("ping") == "pong")
 
     def read_callback(self, headers: Mapping[str, str], body: bytes) -> list[m.ExecutionReport]:
@@ -53,10 +53,11 @@ class AcmeBroker:
     async def close(self) -> None:
         await self._wire.close()
 
-    async def _asked(self, path: str, what: Mapping[str, Any], once: Once) -> Any:
+    async def _asked(self, path: str, what: Mapping[str, Any], *, fresh: bool = False) -> Any:
         """Ask once; return what Acme said of each key, or what its silence proves of all."""
         if not what:
             return None
+        once = self._wire.ask if fresh else self._wire.send
         reply = await once(path, json.dumps(what).encode())
         if not isinstance(reply, Reply) or reply.status not in OK:
             return lambda _: reply.proves() if isinstance(reply, Reply) else reply
