@@ -171,6 +171,15 @@ def test_our_own_adapter_passes_on_the_simulated_broker(tmp_path: Path) -> None:
     }
 
 
+def test_what_nobody_runs_is_not_judged_and_does_not_pass() -> None:
+    options = {"hosts": "127.0.0.1:1", "sender": "A", "target": "B", "heartbeat_s": 30}
+    report = play(Subject("fixed", "fix", options), Terms(), SystemClock(), CASES[:1])
+
+    assert [o.verdict for o in report.outcomes] == [Verdict.NOT_APPLICABLE]
+    assert "only a gateway runs" in report.outcomes[0].detail
+    assert not report.passed
+
+
 def test_every_case_says_what_it_proves_and_on_whose_word() -> None:
     for one in CASES:
         assert re.fullmatch(r"B-[1-9][0-9]{2}", one.case_id)

@@ -116,14 +116,20 @@ class Kit:
 
     # --- adapters -----------------------------------------------------------------------
 
-    async def broker(self, **changes: object) -> Broker:
-        """Build the adapter, with these options changed."""
+    def bare(self, **changes: object) -> Broker:
+        """Build the adapter, with these options changed, and let it lie."""
         subject = self.run.subject
         given = {"name": subject.name, "clock": self.clock, **subject.options, **changes}
-        broker = build(subject.adapter, self.run.make, given)
+        return build(subject.adapter, self.run.make, given)
+
+    async def broker(self, **changes: object) -> Broker:
+        """Build the adapter, with these options changed, and run it if it has to be run."""
+        broker = self.bare(**changes)
         self._opened.push_async_callback(self._let_go, broker)
         if self.terms.hold is not None:
             await self._opened.enter_async_context(self.terms.hold(broker))
+        elif hasattr(broker, "run"):
+            raise NotApplicable("it lives on a session that only a gateway runs")
         return broker
 
     async def on_the_line(self) -> Broker:

@@ -41,8 +41,9 @@ class Report(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed and nothing was left behind."""
-        return not self.left and all(o.verdict is not Verdict.FAIL for o in self.outcomes)
+        """Whether something was proved, nothing failed and nothing was left behind."""
+        verdicts = {outcome.verdict for outcome in self.outcomes}
+        return not self.left and Verdict.PASS in verdicts and Verdict.FAIL not in verdicts
 
     def count(self, verdict: Verdict) -> int:
         return sum(outcome.verdict is verdict for outcome in self.outcomes)
@@ -150,7 +151,9 @@ async def _ended(kit: Kit, broker: Broker, order: Submission, *, last: bool = Fa
 async def _capabilities(run: Run) -> Capabilities:
     kit = Kit(run)
     try:
-        return (await kit.broker()).capabilities
+        broker = kit.bare()
+        await kit.seen(broker.close())
+        return broker.capabilities
     finally:
         await kit.close()
 
