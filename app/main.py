@@ -21,9 +21,11 @@ from app.diagnostics.rulebook import RulesAsShipped
 from app.failover.helm import FailoverHelm
 from app.settings import Settings
 from app.web.app import create_app
+from app.web.feed import Feed
 from app.web.house import Health, House
 from app.web.keys import Keyring
 from app.web.quota import open_quotas
+from app.web.stream import framed
 from app.wiring import Gateway, open_gateway
 
 # Roles to which nobody speaks: they have probes and metrics, and no other door.
@@ -58,6 +60,7 @@ def furnish(gateway: Gateway) -> House:
         trouble=gateway.anomalies,
         courses=gateway.ledger,
         helm=FailoverHelm(gateway.grounds),
+        feed=Feed(gateway.ledger, gateway.clock, framed(gateway.reference)),
         drills=gateway.drills,
         rulebook=RulesAsShipped(gateway.clock, watching.watch if watching else None),
         floor=gateway.floor,
@@ -122,8 +125,11 @@ async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], 
         running = parts.create_task(gateway.run())
         serving = parts.create_task(server.serve([bound]))
         parts.create_task(_when_ready(gateway, house, announce))
+        assert house.feed is not None, "furnish makes it"
+        parts.create_task(house.feed.run())
         await drain.wait()
         house.health.draining = True
+        house.feed.end()
         gateway.drain()
         await asyncio.wait({running}, timeout=gateway.settings.drain_s)
         running.cancel()

@@ -54,6 +54,7 @@ from app.domain.records import (
     Vitals,
 )
 from app.domain.request import OrderRequest
+from app.domain.steps import Place, Step
 from app.domain.values import CancelOrigin
 
 
@@ -594,6 +595,12 @@ class OrderStore(Protocol):
         """Cancel at once if it never left, else note the wish; or raise `Refused`."""
 
     async def events(self, order_id: str) -> list[OrderEvent]: ...
+
+    async def steps(self, accounts: Sequence[str], after: Place, limit: int) -> list[Step]:
+        """Return the steps of these accounts' orders behind a place, the oldest first.
+
+        A step may yet appear behind a place that was read: its instant is older than its commit.
+        """
 
     async def executions(self, order_id: str) -> list[ExecutionReport]: ...
 

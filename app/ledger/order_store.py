@@ -5,7 +5,7 @@ the answer to a commit is lost, the same ids find out whether it stands.
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -22,8 +22,9 @@ from app.domain.records import (
     Taken,
     Taking,
 )
-from app.domain.values import CancelOrigin, legible, new_order_id, trade_date_of
-from app.ledger import booking, days, rows
+from app.domain.steps import Place, Step
+from app.domain.values import EPOCH, CancelOrigin, legible, new_order_id, trade_date_of
+from app.ledger import booking, days, rows, steps
 from app.ledger.dialect import Dialect, Statement
 from app.ledger.edge import Edge
 from app.sql import MissingDay
@@ -75,6 +76,8 @@ _PAGE: Final = Statement(
     )
 )
 NO_BOUND: Final = 2**63 - 1
+# A bust or a late fill may come days after the trade; a week later people talk, not streams.
+FOLLOWED: Final = timedelta(days=7)
 
 
 class OrderLedger(Edge):
@@ -173,6 +176,12 @@ class OrderLedger(Edge):
     async def events(self, order_id: str) -> list[OrderEvent]:
         found = await self._of_order(_EVENTS, order_id)
         return [OrderEvent(*row) for row in found]
+
+    async def steps(self, accounts: Sequence[str], after: Place, limit: int) -> list[Step]:
+        earliest = EPOCH + timedelta(milliseconds=after.at) - FOLLOWED
+        return await self._read(
+            lambda c: steps.after(c, accounts, after, earliest, limit), CLIENT_PATIENCE_S
+        )
 
     async def executions(self, order_id: str) -> list[ExecutionReport]:
         found = await self._of_order(_EXECUTIONS, order_id)

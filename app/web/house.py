@@ -28,6 +28,7 @@ from app.ports import (
 )
 from app.reference import Reference
 from app.settings import HookSettings
+from app.web.feed import Feed
 from app.web.keys import Keyring
 
 
@@ -73,6 +74,7 @@ class House:
     days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
     alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
     quotas: Quotas | None = None  # nobody is counted
+    feed: Feed | None = None  # nobody may follow an account
     drills: Rehearsals | None = None  # no simulated broker is named
     rulebook: Rulebook | None = None  # nothing is watched here
     hooks: Mapping[str, HookSettings] = field(default_factory=dict)  # by who alarms

@@ -15,7 +15,7 @@ from app.domain.errors import Code
 from app.domain.order import Order
 from app.domain.records import OrderQuery
 from app.domain.session import TradingSession
-from app.web import schemas
+from app.web import queries, schemas
 from app.web.cursors import cursor_at, place_of
 from app.web.house import House
 from app.web.keys import authorize, not_there
@@ -47,7 +47,7 @@ class Reads:
             raise not_there()
         return self._told(order)
 
-    async def orders(self, call: Call[None, schemas.OrdersAsked]) -> Reply:
+    async def orders(self, call: Call[None, queries.OrdersAsked]) -> Reply:
         """List an account's orders from the ledger, newest first."""
         asked = call.query
         authorize(call.who, READ, asked.account_id)
@@ -85,7 +85,7 @@ class Reads:
         found = await self._house.orders.events(order.order_id)
         return ok({"data": [event_shape(event) for event in found]})
 
-    async def account_orders(self, call: Call[None, schemas.BookAsked]) -> Reply:
+    async def account_orders(self, call: Call[None, queries.BookAsked]) -> Reply:
         """List an account's orders from its view, newest first; seconds behind at most."""
         account_id = call.part("account_id")
         authorize(call.who, READ, account_id)
@@ -105,7 +105,7 @@ class Reads:
         authorize(call.who, READ, account_id)
         return ok(await self._house.accounts.summary(account_id))
 
-    async def sessions(self, call: Call[None, schemas.SessionsAsked]) -> Reply:
+    async def sessions(self, call: Call[None, queries.SessionsAsked]) -> Reply:
         """List the sessions that are open and those that follow."""
         markets = self._house.reference().calendar.markets
         wanted = call.query.market
@@ -206,7 +206,7 @@ def _listings(reads: Reads) -> Sequence[Spec[Any, Any]]:
             name="list_orders",
             scope=READ,
             handler=reads.orders,
-            asks=schemas.OrdersAsked,
+            asks=queries.OrdersAsked,
             answers={200: schemas.PageTold},
             refuses=(Code.NOT_FOUND, Code.VALIDATION_FAILED),
         ),
@@ -216,7 +216,7 @@ def _listings(reads: Reads) -> Sequence[Spec[Any, Any]]:
             name="list_account_orders",
             scope=READ,
             handler=reads.account_orders,
-            asks=schemas.BookAsked,
+            asks=queries.BookAsked,
             answers={200: schemas.PageTold},
             refuses=(Code.NOT_FOUND, Code.VALIDATION_FAILED),
         ),
@@ -226,7 +226,7 @@ def _listings(reads: Reads) -> Sequence[Spec[Any, Any]]:
             name="list_sessions",
             scope=READ,
             handler=reads.sessions,
-            asks=schemas.SessionsAsked,
+            asks=queries.SessionsAsked,
             answers={200: schemas.SessionsTold},
             refuses=(Code.VALIDATION_FAILED,),
         ),

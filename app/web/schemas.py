@@ -12,11 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.domain.order import Order
 from app.domain.request import OrderRequest
-from app.domain.values import OrderType, Side, Status, TimeInForce
+from app.domain.values import OrderType, Side, TimeInForce
 
 ORDERS_MAX: Final = 1_000
-PAGE_MAX: Final = 1_000
-BOOK_PAGE_MAX: Final = 500
 # Long enough for every amount that any market knows, and no exponent: 1E999999 is 8 bytes.
 NUMBER: Final = r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$"
 # An id goes into SQL texts, URLs and logs, so it is made of letters that none of them minds.
@@ -84,38 +82,6 @@ class NewTerms(Asked):
         None, description="Tag 38, the whole of it: what has traded already counts."
     )
     limit_price: Number | None = Field(None, description="Tag 44.")
-
-
-class OrdersAsked(BaseModel):
-    """Which orders of one account."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    account_id: Name
-    status: Status | None = None
-    symbol: Symbol | None = None
-    list_id: Name | None = None
-    trade_date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-    cursor: str | None = Field(None, max_length=200, description="A next_cursor, as it was given.")
-    limit: int = Field(100, ge=1, le=PAGE_MAX)
-
-
-class BookAsked(BaseModel):
-    """Which orders of the account's view."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    status: Status | None = None
-    cursor: str | None = Field(None, max_length=200)
-    limit: int = Field(100, ge=1, le=BOOK_PAGE_MAX)
-
-
-class SessionsAsked(BaseModel):
-    """Sessions of which market; absent: of all."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    market: Market | None = None
 
 
 class OrderTold(Told):

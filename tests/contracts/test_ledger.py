@@ -14,7 +14,16 @@ import pytest
 from app.domain.errors import Code, Refused
 from app.domain.messages import Accepted, ExecutionType, Unknown
 from app.domain.order import Order
-from app.domain.records import Applied, Claimed, Conflict, FenceLost, OrderQuery, Settlement, Taken
+from app.domain.records import (
+    Applied,
+    Claimed,
+    Conflict,
+    FenceLost,
+    OrderQuery,
+    Settlement,
+    Taken,
+)
+from app.domain.steps import Place, Step
 from app.domain.values import CancelOrigin, PendingRequest, Status
 from tests.builders import SESSION, TODAY, StillClock, a_report, a_taking
 from tests.contracts.record import KIM, Shop, opened, sendable, shop
@@ -269,3 +278,29 @@ def test_all_of_it_survives_a_restart(tmp_path: Path) -> None:
         assert shop.run(ledger.recover("north", shop.owned().owner_epoch)) == 1
         assert shop.owned().owner_epoch == 3
     database.close()
+
+
+def test_the_steps_of_some_accounts_are_read_in_order_and_page_by_page(shop: Shop) -> None:
+    one, foreign, other = (shop.take(f"c-{a}", account_id=a) for a in ("ann", "bob", "cat"))
+    shop.clock.at += 5
+    shop.run(shop.store.cancel(one.order_id, None, CancelOrigin.CLIENT))
+
+    def steps(place: Place, limit: int) -> list[Step]:
+        return shop.run(shop.store.steps(["ann", "cat"], place, limit))
+
+    whole = steps(Place(one.accepted_at), 10)
+    paged = steps(Place(one.accepted_at), 1)
+    while len(paged) < len(whole):
+        paged += steps(paged[-1].place, 1)
+
+    assert paged == whole
+    assert [s.place for s in whole] == sorted(s.place for s in whole)
+    assert {(s.order.order_id, s.event.sequence) for s in whole} == {
+        (one.order_id, 1),
+        (one.order_id, 2),
+        (other.order_id, 1),
+    }
+    assert all(s.order == shop.get(s.order.order_id) for s in whole)
+    assert whole[-1].event == shop.run(shop.store.events(one.order_id))[-1]
+    assert steps(whole[-1].place, 10) == []
+    assert foreign.order_id not in {s.order.order_id for s in whole}

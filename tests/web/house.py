@@ -35,9 +35,11 @@ from app.reference import Reference
 from app.settings import HookSettings
 from app.sqlite import Database
 from app.web.app import create_app
+from app.web.feed import Feed
 from app.web.house import Health, House
 from app.web.keyfile import SCOPES, Grant, create_key
 from app.web.keys import Keyring
+from app.web.stream import framed
 from tests.web.stand_ins import (
     DirectDesk,
     ShortBus,
@@ -147,6 +149,7 @@ def a_gateway(
     docs: bool = True,
     drills: bool = True,
     able: Mapping[str, Capabilities] = {},
+    held_max: int = 1_000,
 ) -> Gateway:
     """Build the house one minute before the bell, and open its doors."""
     clock = SteadyClock(now)
@@ -156,30 +159,29 @@ def a_gateway(
     ledger.declare({"nova": 500, "sol": 200}, {"XNYS": "nova"})
     reference = Reference(CALENDAR, {("XNYS", "AA"): AA})
     desk, floor, bus = DirectDesk(ledger, clock, reference), StillFloor(), ShortBus()
-    key_file = folder / "keys.json"
-    overridden, moved = list[int](), list[int]()
+    key_file, overridden, moved = folder / "keys.json", list[int](), list[int]()
 
     async def on_override() -> None:
         overridden.append(clock.now())
 
+    grounds = Grounds(
+        record=ledger,
+        anomalies=nothing,
+        floor=floor,
+        clock=clock,
+        calendar=lambda: CALENDAR,
+        on_moved=lambda: moved.append(clock.now()),
+        able=able,
+        stands_by=False,
+    )
     house = House(
+        feed=Feed(ledger, clock, framed(lambda: reference), held_max),
         desk=desk,
         orders=ledger,
         control=ledger,
         trouble=AnomalyLedger(database, clock, lambda: reference.calendar),
         courses=ledger,
-        helm=FailoverHelm(
-            Grounds(
-                record=ledger,
-                anomalies=nothing,
-                floor=floor,
-                clock=clock,
-                calendar=lambda: CALENDAR,
-                on_moved=lambda: moved.append(clock.now()),
-                able=able,
-                stands_by=False,
-            )
-        ),
+        helm=FailoverHelm(grounds),
         drills=SimulatedDrills(ledger, {}, clock, lambda: CALENDAR) if drills else None,
         floor=floor,
         sessions=SessionLedger(database, clock),
