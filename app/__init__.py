@@ -26,7 +26,7 @@ Follow one order from left to right: `web/orders.py`, `intake/desk.py`, `intake/
 and laws that all of them use stand in `domain/`.
 
 Rooms stand on floors and import only downwards: `__main__` · `cli` · `main` · `web` · `wiring` ·
-`stores`, `watching` · the rooms `intake`, `dispatch`, `failover`, `diagnostics`, `ledger`, `bus`,
+`stores`, `sending`, `watching` · the rooms `intake`, `dispatch`, `failover`, `diagnostics`, `ledger`, `bus`,
 `accounts`, `brokers`, `alarms` · `consuming`, `letters`, `postgres`, `sqlite` · `ports`,
 `settings`, `reference`, `codec`, `sql` · `domain`, `clock`, `crash`. Neighbours meet in
 `wiring.py`.

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from app import crash
 from app.accounts.projector import Projector, differences, rebuild
@@ -24,22 +24,15 @@ from app.brokers.fault_line import SimulatorLine
 from app.brokers.registry import load
 from app.bus.log import LogBus
 from app.clock import Clock, SystemClock
-from app.diagnostics.health import HealthWitness
 from app.dispatch.adviser import Adviser
 from app.dispatch.bell import Bell
 from app.dispatch.board import Board
-from app.dispatch.cancels import Cancels
-from app.dispatch.floor import DispatchFloor
-from app.dispatch.gate import GatedBroker
 from app.dispatch.inbound import inbound_of
 from app.dispatch.lane import Lane
-from app.dispatch.live import live, sessions_of
-from app.dispatch.reconciler import Reconciler
-from app.dispatch.replaces import Replaces
+from app.dispatch.live import sessions_of
 from app.dispatch.reports import Reports
 from app.dispatch.shown import Showing, ShownFloor
 from app.domain.anomaly import Severity
-from app.domain.capabilities import Capabilities
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
@@ -54,13 +47,13 @@ from app.ledger.relay import Relay
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
 from app.mishaps import Mishaps
-from app.ports import AccountBook, Broker, Bus, Floor, Recheck
+from app.ports import AccountBook, Broker, Bus, Floor
 from app.reference import Reference, load_reference
+from app.sending import Ground, Loop, Sending, send_through
 from app.settings import Settings
 from app.stores import Stores, drop_gate, open_stores
 from app.watching import Kept, Sent, Watching, watch_over
 
-Loop = Callable[[], Awaitable[None]]
 # What each role of `serve` runs. A part that stands in no other role is in `all`.
 PARTS: Final[dict[str, frozenset[str]]] = {
     "api": frozenset({"intake"}),
@@ -267,9 +260,9 @@ async def furnish(
     def check(order: Order) -> Code | None:
         return recheck(order, instruments=board.reference.instruments, limits=limits)
 
-    on = _Desks(settings, clock, ledger, board, check)
+    on = Ground(clock, ledger, board, check, settings.unlimited)
     lanes = brokers if "dispatch" in parts else {}
-    sending = _dispatch(on, lanes, shared=stores.ledger.is_shared)
+    sending = send_through(on, lanes, shared=stores.ledger.is_shared)
     shown = ShownFloor(ledger, clock)
     writer = Writer(ledger, clock)
     desk = Desk(
@@ -305,7 +298,7 @@ async def furnish(
     return gateway
 
 
-def _bell(on: "_Desks", sending: "_Dispatch") -> Bell:
+def _bell(on: Ground, sending: Sending) -> Bell:
     return Bell(
         store=on.ledger,
         control=on.ledger,
@@ -316,7 +309,7 @@ def _bell(on: "_Desks", sending: "_Dispatch") -> Bell:
     )
 
 
-def _watching(gateway: Gateway, sending: "_Dispatch") -> list[Loop]:
+def _watching(gateway: Gateway, sending: Sending) -> list[Loop]:
     if "watch" not in PARTS[gateway.settings.role]:
         return []
     kept = Kept(gateway.ledger, gateway.anomalies, gateway.stores)
@@ -335,7 +328,7 @@ def _partitions(settings: Settings, clock: Clock, stores: Stores, board: Board) 
     )
 
 
-def _forever(gateway: Gateway, sending: "_Dispatch", shown: ShownFloor) -> list[Loop]:
+def _forever(gateway: Gateway, sending: Sending, shown: ShownFloor) -> list[Loop]:
     """Return the loops of this role."""
     parts, stores = PARTS[gateway.settings.role], gateway.stores
     loops: list[Loop] = []
@@ -377,88 +370,3 @@ async def _trim(bus: LogBus, keep_s: int) -> None:
     while True:
         await asyncio.sleep(TRIM_EVERY_S)
         await bus.trim(keep_s * 1_000)
-
-
-class _Desks(NamedTuple):
-    """What every lane stands on."""
-
-    settings: Settings
-    clock: Clock
-    ledger: Ledger
-    board: Board
-    recheck: Recheck
-
-
-class _Dispatch(NamedTuple):
-    """Every broker's lane, and the loops that ask beside it."""
-
-    lanes: list[Lane]
-    asking: list[Loop]
-    floor: DispatchFloor
-    gates: dict[str, GatedBroker]
-    witness: HealthWitness
-
-    def wake(self) -> None:
-        for lane in self.lanes:
-            lane.wake()
-
-
-def _dispatch(on: _Desks, brokers: dict[str, Broker], *, shared: bool) -> _Dispatch:
-    witness = HealthWitness(on.clock, brokers)
-    gates = {n: GatedBroker(b, on.clock, witness=witness) for n, b in brokers.items()}
-    holder = f"{on.clock.random_bits(64):016x}"
-    lanes = {
-        name: Lane(
-            broker=gate,
-            store=on.ledger,
-            clock=on.clock,
-            board=on.board,
-            recheck=partial(_fits, gate.capabilities, on.recheck),
-            holder=holder,
-            unlimited=on.settings.unlimited,
-            stands_by=shared,
-        )
-        for name, gate in gates.items()
-    }
-    reconcilers = {
-        name: Reconciler(gate, on.ledger, on.clock, partial(_owns, lanes[name], shared=shared))
-        for name, gate in gates.items()
-    }
-    cancels = [
-        Cancels(
-            broker=gates[name],
-            store=on.ledger,
-            clock=on.clock,
-            permits=lane.permits,
-            ownership=lane.ownership,
-            reconciler=reconcilers[name],
-        )
-        for name, lane in lanes.items()
-    ]
-    replaces = [
-        Replaces(
-            broker=gates[name],
-            store=on.ledger,
-            clock=on.clock,
-            board=on.board,
-            recheck=on.recheck,
-            permits=lane.permits,
-            ownership=lane.ownership,
-            reconciler=reconcilers[name],
-        )
-        for name, lane in lanes.items()
-    ]
-    asking: list[Loop] = [r.run for r in reconcilers.values()]
-    asking += [*(c.run for c in cancels), *(r.run for r in replaces)]
-    floor = DispatchFloor(on.board, lanes, reconcilers, witness, live(brokers))
-    return _Dispatch(list(lanes.values()), asking, floor, gates, witness)
-
-
-def _fits(able: Capabilities, recheck: Recheck, order: Order) -> Code | None:
-    """Check an order right before its claim: for its limits, and for the broker that claims it."""
-    lacking = able.lacks(order.market, order.order_type, order.time_in_force, order.account_id)
-    return Code.BROKER_LACKS if lacking is not None else recheck(order)
-
-
-def _owns(lane: Lane, *, shared: bool) -> bool:
-    return lane.ownership.is_sure() or not shared

@@ -14,7 +14,7 @@ FLOORS = (
     {"intake", "dispatch", "failover", "diagnostics", "quotes"}
     | {"ledger", "bus", "accounts", "brokers", "alarms", "webhooks"},
     {"stores"},
-    {"watching"},
+    {"sending", "watching"},
     {"wiring"},
     {"web"},
     {"main"},
@@ -147,7 +147,7 @@ LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
     "app/ports.py": (860, "every seam on one page, and most of it is contracts in prose"),
-    "app/wiring.py": (480, "the only place that constructs anything, for every role"),
+    "app/wiring.py": (390, "the only place that constructs anything, for every role"),
     "tests/scenarios/floor.py": (320, "the verbs of every story, found by their names"),
     "app/dispatch/circuit.py": (
         330,

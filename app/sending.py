@@ -1,0 +1,113 @@
+"""Puts every broker's sending together: its gate, its lane, and the loops that ask beside it.
+
+It stands beside `watching`, below `wiring`: all of it is of the process that owns the broker, and
+of no other. The trap is a second holder of one lease: one name is drawn for the whole process.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NamedTuple
+
+from app.clock import Clock
+from app.diagnostics.health import HealthWitness
+from app.dispatch.board import Board
+from app.dispatch.cancels import Cancels
+from app.dispatch.floor import DispatchFloor
+from app.dispatch.gate import GatedBroker
+from app.dispatch.lane import Lane
+from app.dispatch.live import live
+from app.dispatch.reconciler import Reconciler
+from app.dispatch.replaces import Replaces
+from app.domain.capabilities import Capabilities
+from app.domain.errors import Code
+from app.domain.order import Order
+from app.ledger.store import Ledger
+from app.ports import Broker, Recheck
+
+Loop = Callable[[], Awaitable[None]]
+
+
+class Ground(NamedTuple):
+    """What every lane stands on."""
+
+    clock: Clock
+    ledger: Ledger
+    board: Board
+    recheck: Recheck
+    unlimited: bool  # for a bench: no rate at all
+
+
+class Sending(NamedTuple):
+    """Every broker's lane, and the loops that ask beside it."""
+
+    lanes: list[Lane]
+    asking: list[Loop]
+    floor: DispatchFloor
+    gates: dict[str, GatedBroker]
+    witness: HealthWitness
+
+    def wake(self) -> None:
+        for lane in self.lanes:
+            lane.wake()
+
+
+def send_through(on: Ground, brokers: dict[str, Broker], *, shared: bool) -> Sending:
+    """Return what sends to these brokers; nothing runs yet. `shared`: others may own them."""
+    witness = HealthWitness(on.clock, brokers)
+    gates = {n: GatedBroker(b, on.clock, witness=witness) for n, b in brokers.items()}
+    holder = f"{on.clock.random_bits(64):016x}"
+    lanes = {
+        name: Lane(
+            broker=gate,
+            store=on.ledger,
+            clock=on.clock,
+            board=on.board,
+            recheck=partial(_fits, gate.capabilities, on.recheck),
+            holder=holder,
+            unlimited=on.unlimited,
+            stands_by=shared,
+        )
+        for name, gate in gates.items()
+    }
+    reconcilers = {
+        name: Reconciler(gate, on.ledger, on.clock, partial(_owns, lanes[name], shared=shared))
+        for name, gate in gates.items()
+    }
+    cancels = [
+        Cancels(
+            broker=gates[name],
+            store=on.ledger,
+            clock=on.clock,
+            permits=lane.permits,
+            ownership=lane.ownership,
+            reconciler=reconcilers[name],
+        )
+        for name, lane in lanes.items()
+    ]
+    replaces = [
+        Replaces(
+            broker=gates[name],
+            store=on.ledger,
+            clock=on.clock,
+            board=on.board,
+            recheck=on.recheck,
+            permits=lane.permits,
+            ownership=lane.ownership,
+            reconciler=reconcilers[name],
+        )
+        for name, lane in lanes.items()
+    ]
+    asking: list[Loop] = [r.run for r in reconcilers.values()]
+    asking += [*(c.run for c in cancels), *(r.run for r in replaces)]
+    floor = DispatchFloor(on.board, lanes, reconcilers, witness, live(brokers))
+    return Sending(list(lanes.values()), asking, floor, gates, witness)
+
+
+def _fits(able: Capabilities, recheck: Recheck, order: Order) -> Code | None:
+    """Check an order right before its claim: for its limits, and for the broker that claims it."""
+    lacking = able.lacks(order.market, order.order_type, order.time_in_force, order.account_id)
+    return Code.BROKER_LACKS if lacking is not None else recheck(order)
+
+
+def _owns(lane: Lane, *, shared: bool) -> bool:
+    return lane.ownership.is_sure() or not shared
