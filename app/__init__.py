@@ -26,10 +26,10 @@ Follow one order from left to right: `web/orders.py`, `intake/desk.py`, `intake/
 and laws that all of them use stand in `domain/`.
 
 Rooms stand on floors and import only downwards: `__main__` · `cli` · `main` · `web` · `wiring` ·
-`stores`, `sending`, `watching` · the rooms `intake`, `dispatch`, `failover`, `diagnostics`, `ledger`, `bus`,
-`accounts`, `brokers`, `alarms` · `consuming`, `letters`, `postgres`, `sqlite` · `ports`,
-`settings`, `reference`, `codec`, `sql` · `domain`, `clock`, `crash`. Neighbours meet in
-`wiring.py`.
+`sending`, `watching` · `stores` · the rooms `intake`, `dispatch`, `failover`, `diagnostics`,
+`ledger`, `bus`, `accounts`, `brokers`, `alarms` · `consuming`, `letters`, `mishaps`, `postgres`,
+`sqlite` · `ports`, `settings`, `reference`, `codec`, `sql` · `domain`, `clock`, `crash`.
+Neighbours meet in `wiring.py` and in those who put a part of it together.
 Each room's `__init__.py` is its door plate: one promise, and the trap that it avoids.
 """
 

@@ -33,6 +33,7 @@ from app.domain.messages import (
     ExecutionReport,
     Lookup,
     Rejected,
+    Replacement,
     Submission,
     Throttled,
     Unknown,
@@ -118,6 +119,10 @@ class FixBroker:
             ],
             self._answer_s,
         )
+
+    async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
+        """Refuse: nothing here says 35=G yet, as `capabilities.replaces` tells."""
+        return [Rejected("unsupported", "this adapter replaces nothing")] * len(batch)
 
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
         """Ask for each order's status; `Absent` only with the proof of its number."""
