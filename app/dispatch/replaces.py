@@ -78,7 +78,7 @@ class Replaces:
 
     async def _round(self, requests: asyncio.TaskGroup) -> None:
         """Claim what waits, if it may leave about now, and put it on the wire."""
-        if not self._ownership.is_sure():
+        if not self._ownership.is_sure() or self._permits.limit == 0:  # a broker's blackout
             return
         if not await self._store.waits_to_replace(self._broker.name):
             return
@@ -151,10 +151,10 @@ class Replaces:
             stop = self._forbidden(rest, claim)
             if stop is not None:
                 return 0, stop
-            cost = self._broker.capabilities.cost(len(rest))
-            granted, wait = self._permits.take_now(cost)
+            able = self._broker.capabilities
+            granted, wait = self._permits.take_now(able.cost(len(rest)), able.useful)
             if granted:
-                return (granted if cost == len(rest) else len(rest)), None
+                return able.affordable(granted, len(rest)), None
             await asyncio.sleep(min(wait / SECOND_NS, NAP_S_MAX))
 
     def _forbidden(self, rest: Sequence[ClaimedReplace], claim: _Claim) -> str | None:

@@ -134,8 +134,7 @@ class ExecutionReport:
     referenced_execution_id: str | None = None  # 19
     reason: str | None = None  # 103, 58
     possible_duplicate: bool = False  # 43
-    # Of `REPLACED`: the terms as they stand there now. A broker may have amended what was asked
-    # for, because fills had passed it; absent: as it was asked for.
+    # Of `REPLACED`: the terms as they stand, amended where fills had passed; None: as asked for.
     quantity: Decimal | None = None  # 38
     limit_price: Decimal | None = None  # 44
 
