@@ -93,10 +93,14 @@ class Standing:
         return [sayings.test_request(test_id)]
 
     def rejected(self, message: Message, fault: Fault, at: Instant) -> list[Command]:
-        """Refuse one message and go on; a Reject is never rejected."""
+        """Refuse one message and go on."""
+        return [*self.disbelieved(message, fault), *self.turned(message, at)]
+
+    def disbelieved(self, message: Message, fault: Fault) -> list[Command]:
+        """Refuse one message whose number stays, so that it comes again; never a Reject."""
         said = f"rejected {message.type[:4]} number {message.number}: {fault.words} ({fault.tag})"
         answer = [] if message.type == tags.REJECT else [sayings.reject(message, fault)]
-        return [*answer, Alarm(legible(said)), *self.turned(message, at)]
+        return [*answer, Alarm(legible(said))]
 
     def leave(self, text: str, at: Instant) -> list[Command]:
         """Log out and wait for the answer."""

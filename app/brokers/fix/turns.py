@@ -38,8 +38,9 @@ def obeyed(standing: Standing, message: Message, values: _Values, at: Instant) -
         return standing.cut("MsgSeqNum missing")
     fault = checks.misplaced(standing.identity, values, at.wall_ms)
     if fault is not None:
-        refused = standing.rejected(message, fault, at)
-        return [*refused, *standing.leave(fault.words, at)]
+        # It may be a fill that lay in our socket while we were stopped: its number does not move,
+        # so after the next logon it is asked for, and comes again under a stamp of then.
+        return [*standing.disbelieved(message, fault), *standing.leave(fault.words, at)]
     if _is_reset_logon(message, values):
         return _begun_anew(standing, message, values, at)
     if message.type == tags.SEQUENCE_RESET and values.get(tags.GAP_FILL) != "Y":

@@ -187,6 +187,21 @@ def test_a_clock_that_is_two_minutes_off_is_rejected_and_logged_out(off_ms: int)
     assert dict(sends(commands)[0].fields)[373] == "10"
 
 
+def test_a_fill_that_waited_while_we_were_stopped_is_asked_for_again() -> None:
+    peer = Peer().logged_on()
+    stale = peer.at.wall_ms
+    peer.steady_ms += 130_000
+    for number in (3, 4):  # the second one comes while we log out
+        commands = peer.says("8", *REPORT, number=number, header={"sent": written(stale)})
+        assert not [c for c in commands if isinstance(c, Deliver | Advance)]
+    assert isinstance(commands[-1], Disconnect)
+
+    peer.session.connected(peer.at, 6, peer.next_in)
+    assert Send("2", ((7, "3"), (16, "0"))) in peer.says("A", *LOGON, number=5)
+    peer.repeats("8", *REPORT, number=3, first=stale)
+    assert isinstance(peer.last[0], Deliver)
+
+
 def test_a_clock_that_is_a_little_off_is_nobodys_business() -> None:
     assert Peer().logged_on().says("0", header={"sent": written(NOW - 119_000)}) == [Advance(4)]
 
