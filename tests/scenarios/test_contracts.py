@@ -48,17 +48,23 @@ def test_in_a_blackout_no_order_leaves_and_after_it_all_do(virtual: Virtual) -> 
         assert virtual.clock.now() * NS_PER_MS - ago_ns >= (SESSION_OPENS + 62_000) * NS_PER_MS
 
 
-def test_in_a_blackout_a_cancel_waits_too(virtual: Virtual) -> None:
-    with a_floor(virtual, capabilities=shut("09:31", "09:32")) as floor:
-        floor.reserve("early")
+def test_in_a_blackout_cancels_and_new_terms_wait_too(virtual: Virtual) -> None:
+    able_to_replace = replace(shut("09:31", "09:32"), replaces=True)
+    with a_floor(virtual, capabilities=able_to_replace) as floor:
+        floor.reserve_all(["gone", "changed"])
         floor.bell()
-        floor.comes_to("new", "early")
+        floor.comes_to("new", "gone", "changed")
         floor.passes(60)
-        floor.cancel("early")
-        floor.passes(61)
-        assert [s.verb for s in floor.north.sent] == ["new"]
+        floor.cancel("gone")
+        floor.replace("changed", 20)
+        floor.passes(30)
+        claimed = "SELECT count(*) FROM replace_requests WHERE state <> 'waiting'"
+        assert floor.query(claimed)[0][0] == 0, "what is claimed could not be withdrawn"
+        floor.passes(31)
+        assert {s.verb for s in floor.north.sent} == {"new"}
 
-        floor.comes_to("canceled", "early")
+        floor.comes_to("canceled", "gone")
+        floor.until(lambda: floor.order("changed").quantity == 20)
 
 
 def test_the_contracts_own_profile_lowers_the_number_by_phase(virtual: Virtual) -> None:
