@@ -15,12 +15,14 @@ from app.diagnostics.distance import Asked, Distance
 from app.diagnostics.gathering import Sources
 from app.diagnostics.health import HealthWitness
 from app.diagnostics.meters import WatchMeters
+from app.diagnostics.outlook import any_opens_soon
 from app.diagnostics.pings import Pings
 from app.diagnostics.watch import Watch
 from app.dispatch.board import Board
 from app.dispatch.floor import DispatchFloor
 from app.dispatch.reports import Reports
 from app.domain.halts import Halts
+from app.domain.records import Backlog
 from app.ports import AnomalyStore, Broker, ControlStore, RuleStore
 from app.stores import Stores
 
@@ -62,6 +64,7 @@ def watch_over(kept: Kept, sent: Sent, clock: Clock, *, view: bool) -> Watching:
         shown=kept.control.shown_lanes if shared else None,
         behind=partial(bus.lag, projector.TOPIC, projector.GROUP) if view else None,
         carried=view,
+        book=partial(_book, kept.control, sent.board, clock),
     )
     board, floor, reports = sent.board, sent.floor, sent.reports
     sources = Sources(
@@ -72,6 +75,7 @@ def watch_over(kept: Kept, sent: Sent, clock: Clock, *, view: bool) -> Watching:
         controls=lambda: board.controls,
         calendar=lambda: board.reference.calendar,
         halted=lambda: board.standing != Halts(),
+        able=lambda name: sent.brokers[name].capabilities,
         strays=lambda: reports.strays,
         # Its pod's name, where it has one: the same after a restart, and no other's.
         instance=socket.gethostname(),
@@ -83,3 +87,10 @@ def watch_over(kept: Kept, sent: Sent, clock: Clock, *, view: bool) -> Watching:
 
     watch = Watch(sources, kept.anomalies, pings, rules)
     return Watching(watch, WatchMeters(watch, sent.witness))
+
+
+async def _book(control: ControlStore, board: Board, clock: Clock) -> Backlog | None:
+    """Count what waits, in the hour before a bell: counting it all night would be for nobody."""
+    calendar = board.reference.calendar
+    near = any_opens_soon(calendar, calendar.markets, clock.now())
+    return await control.backlog() if near else None

@@ -99,6 +99,7 @@ PURE = {
     "app/brokers/fix/turns.py",
     "app/brokers/fix/words.py",
     "app/diagnostics/baselines.py",
+    "app/diagnostics/outlook.py",
     "app/diagnostics/rules.py",
     "app/diagnostics/shipped.py",
     "app/diagnostics/signals.py",

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from app.clock import Clock
-from app.domain.records import LaneStatus, Vitals
+from app.domain.records import Backlog, LaneStatus, Vitals
 
 SECOND_NS: Final = 1_000_000_000
 ASK_EVERY_S: Final = 1.0
@@ -23,6 +23,8 @@ ASK_S_MAX: Final = 5.0
 LOOKS_MAX: Final = 3_600
 # A busy projector is never through: one batch behind is what "caught up" looks like.
 BEHIND_MIN: Final = 5_000
+# Counting a whole book is for once in a while, and the bell that it waits for is an hour away.
+BOOK_EVERY_NS: Final = 30 * SECOND_NS
 
 
 class Asked(NamedTuple):
@@ -32,6 +34,8 @@ class Asked(NamedTuple):
     shown: Callable[[], Awaitable[list[tuple[LaneStatus, int]]]] | None = None
     behind: Callable[[], Awaitable[int]] | None = None  # how many events the view has not seen
     carried: bool = True  # whether anybody carries the outbox away
+    # What waits for a bell that is near; None while none is.
+    book: Callable[[], Awaitable[Backlog | None]] | None = None
 
 
 class Distance:
@@ -43,6 +47,8 @@ class Distance:
         self._published: deque[tuple[int, int]] = deque(maxlen=LOOKS_MAX)
         self._caught_up_ns = self.seen_ns = clock.monotonic_ns()
         self.vitals: Vitals | None = None
+        self.book: Backlog | None = None
+        self._book_due_ns = self.seen_ns
         self.shown: list[tuple[LaneStatus, int]] = []
         self.skew_ms = 0.0
         self.outbox_lag_s: float | None = None
@@ -88,6 +94,9 @@ class Distance:
             if await self._asked.behind() <= BEHIND_MIN:
                 self._caught_up_ns = now
             self.projector_lag_s = (now - self._caught_up_ns) / SECOND_NS
+        if self._asked.book is not None and now >= self._book_due_ns:
+            self.book = await self._asked.book()
+            self._book_due_ns = now + BOOK_EVERY_NS
 
     def _outbox_lag_s(self, vitals: Vitals, now: int) -> float:
         """Return how long the oldest event has waited: since a look that saw its id, or a later."""

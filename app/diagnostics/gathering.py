@@ -16,6 +16,7 @@ from app.diagnostics.signals import Snapshot
 from app.diagnostics.tally import Tally
 from app.diagnostics.waiting import Gauges, Notes, Rules, Waiting
 from app.domain.anomaly import Subject
+from app.domain.capabilities import Capabilities
 from app.domain.records import BrokerControl, Health, LaneStatus, Vitals
 from app.domain.session import Calendar, Phase
 
@@ -40,6 +41,7 @@ class Sources(NamedTuple):
     controls: Callable[[], Mapping[str, BrokerControl]]
     calendar: Callable[[], Calendar]
     halted: Callable[[], bool]  # whether any halt is in force
+    able: Callable[[str], Capabilities]  # what a broker can do
     strays: Callable[[], Mapping[str, int]]  # words on attempts that were settled, by broker
     instance: str  # what this process is called
 
@@ -61,7 +63,9 @@ class Gathering:
     def __init__(self, sources: Sources, baselines: Baselines) -> None:
         self._on = sources
         self._baselines = baselines
-        rules = Rules(sources.clock, sources.controls, sources.calendar, sources.halted)
+        rules = Rules(
+            sources.clock, sources.controls, sources.calendar, sources.halted, sources.able
+        )
         self._waiting = Waiting(rules)
         self._lanes: dict[str, _Lane] = {}
         self._looked_ns: int | None = None
@@ -87,6 +91,7 @@ class Gathering:
         vitals = distance.vitals if distance.age_s <= FRESH_S else None
         if vitals is not None:
             self._waiting.note(gauges, notes, lanes, vitals)
+            self._waiting.expect(gauges, notes, lanes, vitals.routes, distance.book)
         together, who = self._together(lanes, now)
         if self._leads(lanes):
             gauges[Subject("gateway", "brokers")] = {"in_trouble_together": together}

@@ -114,6 +114,8 @@ _RULES: Final = (
         clear_at=0.8,
         action="raise_tps",
     ),
+    # The same before the bell, from the numbers to come: while there is time to find a better one.
+    _stands("plan.misses_cut_off", "misses_cut_off", _at(WARNING, 1), action="raise_tps"),
     _stands("dispatch.stalled", "stalled_s", _at(CRITICAL, 5)),
     _stands("ownership.missing", "unowned_s", _at(CRITICAL, 10)),
     # One reason for more than a twentieth of all answers, six deviations above what is usual.

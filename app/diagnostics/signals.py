@@ -146,6 +146,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "refusals_z": "sigma",
     "strays": "reports",
     "deadline_ratio": "ratio",
+    "misses_cut_off": "orders",
     "unbalanced": "orders",
     "quarantined": "reports",
     "outbox_lag_s": "s",

@@ -9,8 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from app.clock import Clock
+from app.diagnostics.outlook import left_over, opens_soon
 from app.domain.anomaly import Subject
-from app.domain.records import BrokerControl, LaneStatus, Vitals
+from app.domain.capabilities import Capabilities
+from app.domain.forecast import Line
+from app.domain.profile import markets_of
+from app.domain.records import Backlog, BrokerControl, LaneStatus, Route, Vitals
 from app.domain.session import Calendar
 
 SECOND_NS: Final = 1_000_000_000
@@ -27,6 +31,7 @@ class Rules(NamedTuple):
     controls: Callable[[], Mapping[str, BrokerControl]]
     calendar: Callable[[], Calendar]
     halted: Callable[[], bool]  # whether any halt is in force
+    able: Callable[[str], Capabilities]  # what a broker can do
 
 
 class _Pace:
@@ -57,6 +62,9 @@ class Waiting:
         self._rules = rules
         self._paces: dict[str, _Pace] = {}
         self._unowned: dict[str, int] = {}
+        # The last book, and what it means: reckoned once, since it is counted rarely.
+        self._book: Backlog | None = None
+        self._expected: dict[Subject, tuple[int, dict[str, object]]] = {}
 
     def note(
         self, gauges: Gauges, notes: Notes, lanes: Sequence[LaneStatus], vitals: Vitals
@@ -79,6 +87,45 @@ class Waiting:
             unowned = waits and broker_id not in vitals.owned
             found["unowned_s"] = self._unowned_s(broker_id, now, unowned=unowned)
 
+    def expect(
+        self,
+        gauges: Gauges,
+        notes: Notes,
+        lanes: Sequence[LaneStatus],
+        routes: Sequence[Route],
+        book: Backlog | None,
+    ) -> None:
+        """Add what of a book that waits for its bell would be left at the close."""
+        if book is not self._book:
+            self._book = book
+            led = {lane.broker_id for lane in lanes}
+            mine = [route for route in routes if route.active_broker in led]
+            # With the bell the question is over, and says so: it is the pace's from then on.
+            over = {subject: (0, dict[str, object]()) for subject in self._expected}
+            self._expected = over if book is None else self._reckoned(mine, routes, book)
+        for subject, (missed, note) in self._expected.items():
+            gauges.setdefault(subject, {})["misses_cut_off"] = float(missed)
+            notes.setdefault(subject, {}).update(note)
+
+    def _reckoned(
+        self, mine: Sequence[Route], routes: Sequence[Route], book: Backlog
+    ) -> dict[Subject, tuple[int, dict[str, object]]]:
+        calendar, now = self._rules.calendar(), self._rules.clock.now()
+        found = {}
+        for route in mine:
+            session = opens_soon(calendar, route.route_id, now)
+            control = self._rules.controls().get(route.active_broker)
+            if session is None or control is None:
+                continue
+            waiting = book.reserved.get(session.trading_session_id, 0)
+            waiting += book.ready.get(route.route_id, 0)
+            markets = tuple(markets_of(route.active_broker, routes))
+            line = Line(control, self._rules.able(route.active_broker), markets, calendar)
+            missed = left_over(line, session, waiting)
+            note: dict[str, object] = {"waiting": waiting, "opens_at": session.opens_at}
+            found[Subject("route", route.route_id)] = missed, note
+        return found
+
     def _of_lane(
         self,
         gauges: Gauges,
@@ -97,7 +144,8 @@ class Waiting:
             left_s = self._left_s(route_id)
             if left_s is not None:
                 subject = Subject("route", route_id)
-                gauges[subject] = {"deadline_ratio": waiting / rate / max(left_s, 1.0)}
+                ratio = waiting / rate / max(left_s, 1.0)
+                gauges.setdefault(subject, {})["deadline_ratio"] = ratio
                 notes[subject] = {"ready": waiting, "per_second": round(rate, 1), "left_s": left_s}
 
     def _unowned_s(self, broker_id: str, now: int, *, unowned: bool) -> float:

@@ -15,7 +15,7 @@ from app.diagnostics.health import HealthWitness
 from app.diagnostics.pings import Pings
 from app.diagnostics.watch import Watch
 from app.domain.anomaly import Anomaly
-from app.domain.records import Actor, BrokerControl, LaneStatus, Route, Vitals
+from app.domain.records import Actor, Backlog, BrokerControl, LaneStatus, Route, Vitals
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.store import Ledger
@@ -74,6 +74,8 @@ class Watched:
         self.away = False
         self.db_ahead_ms = 0
         self.behind = 0
+        self.book: Backlog | None = None
+        self.books_counted = 0
         self.halted = False
         self.operators: list[Mapping[str, object]] = []  # their rules
         self.starts()
@@ -86,11 +88,12 @@ class Watched:
         sources = Sources(
             clock=self.clock,
             witness=self.witness,
-            distance=Distance(Asked(self._vitals, self._shown, self._behind), self.clock),
+            distance=Distance(self._asked(), self.clock),
             lanes=lambda: [self._lane(name) for name in self.lanes],
             controls=lambda: self.controls,
             calendar=lambda: CALENDAR,
             halted=lambda: self.halted,
+            able=lambda name: self.brokers[name].capabilities,
             strays=lambda: self.strays,
             instance="here",
         )
@@ -131,6 +134,13 @@ class Watched:
 
     async def _shown(self) -> list[tuple[LaneStatus, int]]:
         return self.shown
+
+    def _asked(self) -> Asked:
+        return Asked(self._vitals, self._shown, self._behind, book=self._book)
+
+    async def _book(self) -> Backlog | None:
+        self.books_counted += 1
+        return self.book
 
     async def _behind(self) -> int:
         return self.behind
