@@ -92,7 +92,7 @@ class Exchanges:
 
     def told(self, said: Said, cited: Post | None) -> list[Exchange]:
         """Settle whatever this answers; return what was settled."""
-        found = self._named(said) if said.number is None else self._citing(cited)
+        found = self._named(said) if said.number is None else self._citing(said, cited)
         settled = []
         for exchange in found:
             answer = exchange.hears(said)
@@ -110,8 +110,9 @@ class Exchanges:
         found = [self._waiting.get((kind, name)) for kind, name in names if name is not None]
         return [exchange for exchange in found if exchange is not None]
 
-    def _citing(self, cited: Post | None) -> list[Exchange]:
-        if cited is None:
+    def _citing(self, said: Said, cited: Post | None) -> list[Exchange]:
+        # A gap fill of ours has the number of what it stands for: the type tells them apart.
+        if cited is None or said.refused_type not in {None, cited.type}:
             return []
         return [exchange for exchange in self._waiting.values() if exchange.post is cited]
 

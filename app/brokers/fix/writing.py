@@ -77,6 +77,7 @@ class Writing:
                 case [ResetNumbers(reason)]:
                     await self._inbox.flushed()
                     await self._register.reset(reason)
+                    self.waiting.clear()  # these numbers now name other messages
                     self.reset.set()
                 case _:
                     await self._leave(taken)
@@ -137,6 +138,9 @@ class Writing:
         post.on_lost(post, why)
 
     def _fill(self, begin: int, before: int) -> None:
+        # A refusal of one of these numbers may be that of the fill: it proves nothing from here.
+        for number in [number for number in self.waiting if begin <= number < before]:
+            del self.waiting[number]
         fields = ((tags.GAP_FILL, "Y"), (tags.NEW_NUMBER, str(before)))
         now = self._ground.clock.now()
         identity = self._ground.identity

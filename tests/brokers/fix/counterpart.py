@@ -80,6 +80,9 @@ class Peer:
 
     def _logon(self, message: simplefix.FixMessage, number: int) -> bool:
         book = self.book
+        if self.logged_on:  # the answer to a numbering that we began
+            book.next_in += 1
+            return True
         if book.logon_words is not None:
             self._logout(book.logon_words)
             return False

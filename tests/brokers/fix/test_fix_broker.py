@@ -26,6 +26,7 @@ from app.domain.values import Status
 from app.ports import BadCallback, Outgoing, SessionOwner
 from tests.brokers.builders import a_cancellation, a_key, a_submission
 from tests.brokers.fix.counterpart import SENDER, TARGET, Book
+from tests.brokers.fix.market import Fields
 from tests.brokers.fix.stage import Stage, staged
 from tests.eventually import eventually
 
@@ -156,6 +157,40 @@ def test_br_05_a_message_that_nobody_looked_at_is_settled_by_its_number() -> Non
 
     assert isinstance(business, NotSent)
     assert isinstance(refused, Rejected)
+
+
+@asynccontextmanager
+async def unanswered(broker: FixBroker, stage: Stage) -> AsyncIterator[int]:
+    """Let an order leave, give its number, and hold its silence against the broker."""
+    async with asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(broker.submit([a_submission()]))
+        await eventually(lambda: stage.book.audit)
+        yield stage.book.audit[0].number
+        assert await answering == [Unknown("no answer within 0.5 s")]
+
+
+@pytest.mark.parametrize("named", [[(372, "4")], []], ids=["by type", "by number alone"])
+def test_br_05_a_refused_gap_fill_is_no_word_about_the_order_in_its_place(named: Fields) -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        async with unanswered(broker, stage) as number:
+            peer = stage.counterpart.peer
+            # It has the order, asks for it again all the same, and does not like what it gets.
+            peer.send("2", [(7, number), (16, number)])
+            await eventually(lambda: any(m.get(35) == b"4" for m in peer.received))
+            peer.send("3", [(45, number), *named, (373, 10), (58, "SendingTime accuracy")])
+
+    play(story, "silent")
+
+
+def test_br_05_a_number_of_an_ended_numbering_names_no_order_any_more() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        async with unanswered(broker, stage) as number:
+            peer, stage.book.next_in, stage.book.next_out = stage.counterpart.peer, 1, 1
+            peer.send("A", [(98, 0), (108, 1), (141, "Y")])
+            await eventually(lambda: sum(m.get(35) == b"A" for m in peer.received) == 2)
+            peer.send("3", [(45, number), (373, 10), (58, "SendingTime accuracy")])
+
+    play(story, "silent")
 
 
 def test_br_06_too_fast_is_throttled_by_code_or_by_the_broker_s_words() -> None:
