@@ -143,6 +143,8 @@ class Standing(NamedTuple):
     publish: Callable[[Sequence[ExecutionReport]], Awaitable[None]]  # durable on return
     epoch: Callable[[], int]  # 0 while another process owns the broker
     is_sure: Callable[[], bool]  # whether what is written now is written by the owner
+    # Why this order may not leave after all, asked right before its write; None: it may.
+    stops: Callable[[str], str | None] = lambda _key: None
 
 
 class Event(NamedTuple):

@@ -65,6 +65,7 @@ class Lane:
         self.applied_version = 0
         self.why_not: str | None = "starting"
         self._answers = Answers(store)
+        self._claims: dict[str, _Claim] = {}  # of the orders that nobody has answered for yet
         self._wake = asyncio.Event()
         self._stopping = False
         board.on_refresh(self._retune)
@@ -150,6 +151,7 @@ class Lane:
             return
         orders = {c.broker_order_key: c for c in claimed}
         claim = _Claim(orders, self._clock.monotonic_ns(), epoch)
+        self._claims |= dict.fromkeys(orders, claim)
         spare: Permit | None = permit
         for batch in batches([submission(c) for c in claimed], self.broker.capabilities):
             rest: Sequence[Submission] = batch
@@ -218,8 +220,8 @@ class Lane:
     ) -> None:
         """Put as much of a batch on the wire as may leave now, and note what came back.
 
-        A task of its own with one slot. `left` learns how many it took over. Between the last
-        check and the write nothing is awaited: what the checks allowed is what leaves.
+        A task of its own with one slot. `left` learns how many it took over. Nothing is awaited
+        between the last check and the write; an adapter that has to wait asks `stops`.
         """
         try:
             admitted = permit or self.broker.acquire(Circuit.SUBMIT)
@@ -268,6 +270,11 @@ class Lane:
             return [Unknown("the adapter answered for another batch")] * len(batch)
         return answers
 
+    def stops(self, key: str) -> str | None:
+        """Check once more, where an adapter held an order back before its write."""
+        claim = self._claims.get(key)
+        return self._forbidden([claim.orders[key]], claim) if claim else "nobody sends it"
+
     def _forbidden(self, rest: Sequence[Claimed], claim: _Claim) -> str | None:
         if not self.ownership.is_sure():
             return "the lease is running out"
@@ -276,9 +283,8 @@ class Lane:
         if self._clock.monotonic_ns() - claim.at_ns > CLAIM_NS_MAX:
             return "the claim is too old"
         halts = self._board.halts
-        if halts.covers_broker(self.broker_id):
-            return "halted"
-        if any(halts.covers(c.route_id, c.order.account_id, c.order.symbol) for c in rest):
+        covered = (halts.covers(c.route_id, c.order.account_id, c.order.symbol) for c in rest)
+        if halts.covers_broker(self.broker_id) or any(covered):
             return "halted"
         if any(self._board.has_moved(c.route_id, c.route_epoch) for c in rest):
             return "the route has moved"
@@ -287,6 +293,8 @@ class Lane:
     def _note(
         self, batch: Sequence[Submission], answers: Sequence[Answer], sent_ns: int | None
     ) -> None:
+        for each in batch:
+            self._claims.pop(each.broker_order_key, None)
         self._answers.note(batch, answers, sent_ns)
         if sent_ns is not None:
             self.pace.heard(answers, sent_ns)

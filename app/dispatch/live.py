@@ -10,7 +10,6 @@ from typing import cast
 
 from app.consuming import persistently
 from app.dispatch.lane import Lane
-from app.dispatch.ownership import Ownership
 from app.dispatch.reports import event_of
 from app.domain.messages import ExecutionReport
 from app.ports import Broker, Bus, LiveBroker, SessionStore, Standing
@@ -27,17 +26,19 @@ def sessions_of(
     """Return the loop of each session whose lane may be ours."""
     alive = live(brokers)
     return [
-        partial(alive[lane.broker_id].run, _standing(lane.ownership, store, bus))
+        partial(alive[lane.broker_id].run, _standing(lane, store, bus))
         for lane in lanes
         if lane.broker_id in alive
     ]
 
 
-def _standing(ownership: Ownership, store: SessionStore, bus: Bus) -> Standing:
+def _standing(lane: Lane, store: SessionStore, bus: Bus) -> Standing:
+    ownership = lane.ownership
+
     async def publish(reports: Sequence[ExecutionReport]) -> None:
         await persistently(partial(_publish, bus, reports))
 
-    return Standing(store, publish, lambda: ownership.epoch, ownership.is_sure)
+    return Standing(store, publish, lambda: ownership.epoch, ownership.is_sure, lane.stops)
 
 
 async def _publish(bus: Bus, reports: Sequence[ExecutionReport]) -> int:

@@ -71,6 +71,22 @@ def test_a_halt_between_the_claim_and_the_write_gives_the_order_back(virtual: Vi
     floor.crash()
 
 
+def test_an_adapter_that_holds_an_order_back_hears_of_a_halt(floor: Floor) -> None:
+    """A session may wait for a commit or a gap: what it asks right before its write is the lane."""
+    floor.north.does("new", leaves_s=0.5)
+    floor.reserve("o-1")
+    floor.bell()
+    floor.comes_to("sending", "o-1")
+    lane = next(one for one in floor.gateway.lanes if one.broker_id == "north")
+    key = floor.key("o-1")
+
+    assert lane.stops(key) is None
+    floor.halt()
+    assert lane.stops(key) == "halted"
+    floor.comes_to("new", "o-1")
+    assert lane.stops(key) == "nobody sends it"
+
+
 def waiting(floor: Floor) -> set[str]:
     """Return the states of the orders of which no byte has left."""
     gone = {s.key for s in floor.north.sent}

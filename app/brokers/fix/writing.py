@@ -2,9 +2,10 @@
 
 Orders gather while a commit runs, so one disk flush carries as many as the line is fast. After
 the commit stand the last checks, and between them and the write nothing is awaited: the lease, the
-session's own law, whether anybody still waits for it, and the broker's contract, counted here as
-bytes leave. The trap is a commit that stalls: what gathered meanwhile would leave in one burst
-above the contract, so the line waits until its own last second has room.
+session's own law, halts and routes as the lane sees them by now, whether anybody still waits for
+it, and the broker's contract, counted here as bytes leave. The trap is a commit that stalls: what
+gathered meanwhile would leave in one burst above the contract, so the line waits until its own
+last second has room.
 
 A number that was given and may not leave after all is written as a gap fill in its place.
 """
@@ -120,8 +121,11 @@ class Writing:
         standing, owner = self._register.standing, self._register.owner
         if not standing.is_sure() or standing.epoch() != owner.epoch:
             raise Over("the lease is running out")
+        why = None if post.key is None else standing.stops(post.key)
         if post.withdrawn or not ground.machine.may_send:
-            self._skip(post, number, "it could not leave in time")
+            why = "it could not leave in time"
+        if why is not None:
+            self._skip(post, number, why)
             return
         try:
             self._put(post.type, number, post.fields)

@@ -36,6 +36,7 @@ class Peer:
         self._writer = writer
         self.logged_on = False
         self.silent = False
+        self.fills_gaps = True
         self.received: list[simplefix.FixMessage] = []
         self.market = Market(book, self.send)
 
@@ -128,7 +129,8 @@ class Peer:
                     self.send("0", [(112, text(message, 112))])
                 return True
             case "2":
-                self._again(int(text(message, 7)))
+                if self.fills_gaps:
+                    self.fill_gap(int(text(message, 7)))
                 return True
             case "5":
                 self.send("5", [])
@@ -143,7 +145,7 @@ class Peer:
             self._writer.transport.abort()
         return stands
 
-    def _again(self, begin: int) -> None:
+    def fill_gap(self, begin: int) -> None:
         """Send reports again as possible duplicates, and fill the rest as gaps."""
         at = begin
         for number, kind, fields in self.book.sent:

@@ -51,11 +51,16 @@ class Stage:
         self.published: list[ExecutionReport] = []
         self.heard: list[Message] = []
         self.lost: list[tuple[str | None, bool, str]] = []
+        self.stopped: dict[str, str] = {}  # why an order may not leave, by its key
 
     @property
     def standing(self) -> Standing:
         return Standing(
-            self.sessions, self.publish, lambda: self.owner.epoch, lambda: self.owner.sure
+            self.sessions,
+            self.publish,
+            lambda: self.owner.epoch,
+            lambda: self.owner.sure,
+            self.stopped.get,
         )
 
     async def publish(self, reports: Sequence[ExecutionReport]) -> None:

@@ -203,6 +203,24 @@ def test_what_is_given_up_between_number_and_write_is_a_gap_in_its_place() -> No
     play(story)
 
 
+def test_a_halt_stops_what_a_gap_of_the_broker_s_has_held_back() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        async with running(line, stage.standing):
+            stage.book.next_out += 1  # one is lost on the way, and the next one shows it
+            stage.counterpart.peer.fills_gaps = False
+            stage.counterpart.peer.send("0", [])
+            await eventually(lambda: stage.counterpart.peer.received[-1].get(35) == b"2")
+            line.post([stage.order("held back"), stage.order("free")])
+            stage.stopped["held back"] = "halted"
+            stage.counterpart.peer.fill_gap(stage.book.next_out - 2)
+            await eventually(lambda: stage.book.audit)
+            assert stage.lost == [("held back", False, "halted")]
+            assert stage.book.keys() == ["free"]
+
+    play(story)
+
+
 def test_a_lease_that_runs_out_between_number_and_write_lets_nothing_out() -> None:
     async def story(stage: Stage) -> None:
         line = stage.line()
