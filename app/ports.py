@@ -734,7 +734,10 @@ class SessionStore(Protocol):
         """Return where a session stands; None if it was never opened."""
 
     async def placed(self, session_id: str, keys: Sequence[str]) -> dict[str, Placed]:
-        """Return where these orders were numbered last; one that never was has no entry."""
+        """Return where these orders were numbered last; one that never was has no entry.
+
+        Of what left on another session nothing is lacked: this one can prove nothing about it.
+        """
 
     async def orders(self, keys: Sequence[str]) -> dict[str, Order]:
         """Return the orders of these attempts: what a question or a cancel has to name."""

@@ -7,7 +7,7 @@ writes nothing, because two engines on one sequence send two orders under one nu
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, text
 
@@ -62,9 +62,16 @@ _RESET: Final = text(
 )
 _PLACED: Final = Statement(
     lambda d: d.listed(
-        d.array("m.broker_order_key", "m.numbering", "m.number", "m.lacked", "s.numbering"),
-        "(SELECT * FROM fix_messages WHERE session_id = :session"
-        f" AND broker_order_key {d.among('keys')} AND type IN {_PLACING}"
+        d.array(
+            "m.broker_order_key",
+            "m.numbering",
+            "m.number",
+            "m.lacked",
+            "s.numbering",
+            "m.session_id",
+        ),
+        "(SELECT * FROM fix_messages"
+        f" WHERE broker_order_key {d.among('keys')} AND type IN {_PLACING}"
         " ORDER BY numbering, number) AS m"
         " JOIN fix_sessions AS s ON s.session_id = m.session_id",
     )
@@ -168,12 +175,16 @@ def numbers(connection: Connection, session_id: str) -> Numbers | None:
 
 
 def placed(connection: Connection, session_id: str, keys: Sequence[str]) -> dict[str, Placed]:
-    """Return the last place of each: what is read later stands over what was before."""
-    values: dict[str, Any] = {"session": session_id, "keys": codec.text(keys)}
-    found = codec.decode(_PLACED.run(connection, **values).scalar_one())
+    """Return the last place of each: what is read later stands over what was before.
+
+    What left on a session of another name is never lacked: this one's broker cannot show it.
+    """
+    found = codec.decode(_PLACED.run(connection, keys=codec.text(keys)).scalar_one())
     return {
-        key: Placed(numbering, number, bool(lacked) or numbering < current)
-        for key, numbering, number, lacked, current in sorted(found)
+        key: Placed(
+            numbering, number, where == session_id and (bool(lacked) or numbering < current)
+        )
+        for key, numbering, number, lacked, current, where in sorted(found)
     }
 
 

@@ -147,6 +147,19 @@ def test_a_reset_ends_every_number_before_it(shop: Shop) -> None:
     assert shop.run(shop.store.audit(0, 10)) == []
 
 
+def test_what_left_on_a_session_of_another_name_is_never_lacked(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    before = shop.run(store.open(session))
+    at = shop.run(store.append(session, before, orders("a")))
+    shop.run(store.lack(session, 1, 1, 1))
+    shop.run(store.reset(session, at, FIRST, "they asked"))
+    renamed = session._replace(session_id="FIX.4.4:OPENBELL2->NORTH")
+    shop.run(store.open(renamed))
+
+    assert shop.run(store.placed(renamed.session_id, ["a"])) == {"a": Placed(1, 1, lacked=False)}
+    assert shop.run(store.placed(ID, ["a"])) == {"a": Placed(1, 1, lacked=True)}
+
+
 def test_a_person_resets_what_he_saw_and_it_is_audited(shop: Shop) -> None:
     store, session = store_of(shop), owned(shop)
     with pytest.raises(Refused) as unknown:
