@@ -56,6 +56,7 @@ def furnish(gateway: Gateway) -> House:
     return House(
         desk=gateway.desk,
         orders=gateway.ledger,
+        sweeps=gateway.ledger,
         control=gateway.ledger,
         trouble=gateway.anomalies,
         courses=gateway.ledger,

@@ -55,6 +55,7 @@ from app.domain.records import (
 )
 from app.domain.request import OrderRequest
 from app.domain.steps import Place, Step
+from app.domain.sweep import Begun, Selection, SweepScope, Swept
 from app.domain.values import CancelOrigin
 
 
@@ -607,6 +608,24 @@ class OrderStore(Protocol):
     async def executions(self, order_id: str) -> list[ExecutionReport]: ...
 
     async def attempts(self, order_id: str) -> list[AttemptView]: ...
+
+
+class SweepStore(Protocol):
+    """Cancels many orders, chunk by chunk. Nothing in it waits for a broker."""
+
+    async def select(self, scope: SweepScope, upto: int | None = None) -> Selection:
+        """Count what a sweep would find now, up to an order or up to the last one."""
+
+    async def begin_sweep(self, scope: SweepScope, wanted: Selection, by: Actor) -> Begun:
+        """Fix where it ends, audited under `by.request_id`; asked again, it ends there still.
+
+        Raises `Refused` if that request began a sweep of another scope.
+        """
+
+    async def sweep(
+        self, scope: SweepScope, place: tuple[int, int, int], origin: CancelOrigin
+    ) -> Swept:
+        """End what never left, ask for the rest; `place` is (after, upto, at most so many)."""
 
 
 Recheck = Callable[[Order], Code | None]

@@ -147,7 +147,7 @@ LINES_PER_MODULE_MAX = 300
 LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
-    "app/ports.py": (860, "every seam on one page, and most of it is contracts in prose"),
+    "app/ports.py": (890, "every seam on one page, and most of it is contracts in prose"),
     "app/wiring.py": (390, "the only place that constructs anything, for every role"),
     "tests/scenarios/floor.py": (320, "the verbs of every story, found by their names"),
     "app/dispatch/circuit.py": (
@@ -177,6 +177,7 @@ CONTRACTS = {
     "ReplaceStore": "tests/contracts/test_replaces.py",
     "RuleStore": "tests/contracts/test_anomaly_store.py",
     "Rulebook": "one room's own door, handed to web: its room's tests hold it",
+    "SweepStore": "tests/contracts/test_sweeps.py",
     "TopicBroker": "tests/dispatch/test_inbound.py",
     "Witness": "its room's tests hold the one that counts; the other one does nothing",
 }

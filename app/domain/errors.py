@@ -29,6 +29,11 @@ class Code(Enum):
         409,
         "The order's broker cannot change an order; cancel it and place another.",
     )
+    REQUEST_IN_PROGRESS = (
+        "request-in-progress",
+        409,
+        "The first request under this key is not answered yet.",
+    )
     DOUBT_SETTLED = ("doubt-settled", 409, "The attempt is no longer in doubt.")
     SECOND_PRINCIPAL_REQUIRED = (
         "second-principal-required",
@@ -44,8 +49,14 @@ class Code(Enum):
     DRILL_RUNNING = ("drill-running", 409, "Another drill of this route or broker is not over yet.")
     STALE_EPOCH = ("stale-epoch", 412, "The route has changed its broker since it was looked at.")
     STALE_VERSION = ("stale-version", 412, "If-Match names an older version.")
+    SELECTION_GREW = ("selection-grew", 412, "More orders are in scope by now than you saw.")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is larger than the route takes.")
     VALIDATION_FAILED = ("validation-failed", 422, "A field is missing, unknown or malformed.")
+    IDEMPOTENCY_KEY_REUSED = (
+        "idempotency-key-reused",
+        422,
+        "The key came before with another request; a new request takes a new key.",
+    )
     TOO_MANY_ORDERS = ("too-many-orders", 422, "A batch carries at most 1,000 orders.")
     UNKNOWN_MARKET = ("unknown-market", 422, "No such market here (tag 207 wants a MIC).")
     UNKNOWN_SYMBOL = ("unknown-symbol", 422, "The market does not list this symbol.")

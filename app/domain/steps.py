@@ -4,10 +4,20 @@ The trap is to take the place for the order of commits: a step may appear behind
 read already, for its instant was taken before its commit.
 """
 
-from typing import NamedTuple
+from datetime import date, timedelta
+from typing import Final, NamedTuple
 
 from app.domain.order import Order
 from app.domain.records import OrderEvent
+from app.domain.values import EPOCH
+
+# A bust or a late fill may come days after the trade; a week later people talk, not programs.
+FOLLOWED: Final = timedelta(days=7)
+
+
+def earliest_day(now: int) -> date:
+    """Return the first trade date whose orders may still move."""
+    return EPOCH + timedelta(milliseconds=now) - FOLLOWED
 
 
 class Place(NamedTuple):

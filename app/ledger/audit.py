@@ -18,7 +18,7 @@ from app.ledger.dialect import of
 GENESIS: Final = "0" * 64
 _HEAD: Final = text("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
 # The chain has one end: whoever appends waits for who appends.
-_ONE_BY_ONE: Final = text("SELECT pg_advisory_xact_lock(hashtext('openbell.audit'))")
+ONE_BY_ONE: Final = text("SELECT pg_advisory_xact_lock(hashtext('openbell.audit'))")
 _APPEND: Final = text(
     "INSERT INTO audit (sequence, at, actor, action, resource, before, after, reason,"
     " request_id, previous_hash, hash) VALUES (:sequence, :at, :actor, :action, :resource,"
@@ -72,7 +72,7 @@ def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
     What was refused is noted as well, and whoever asked for it may have written anything.
     """
     if of(connection).is_shared:
-        connection.execute(_ONE_BY_ONE)
+        connection.execute(ONE_BY_ONE)
     head = connection.execute(_HEAD).first()
     sequence, previous = (head.sequence + 1, head.hash) if head else (1, GENESIS)
     row = AuditRow(
@@ -104,7 +104,7 @@ def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
 def append_once(connection: Connection, by: Actor, change: Change, now: int) -> int | None:
     """Write the row unless this request has written one of this action; None if it has."""
     if of(connection).is_shared:
-        connection.execute(_ONE_BY_ONE)
+        connection.execute(ONE_BY_ONE)
     known = {"request_id": by.request_id, "action": change.action}
     if connection.execute(_WRITTEN, known).first() is not None:
         return None

@@ -209,14 +209,19 @@ def cancel(
         )
     if order.is_terminal:
         raise Refused(Code.ORDER_TERMINAL, f"the order is {order.status}", status=order.status)
-    if order.status in UNSENT and not is_stray(order):
-        leave_queues(connection, order)
-        after = canceled_unsent(order, origin, now)
-    else:
-        after = cancel_requested(order, origin, now)
-        replacing.withdraw(connection, order, now)
+    after = ended_or_asked(connection, order, origin, now)
     if after is not order:
         rows.write(connection, [rows.Move(order, [after], "cancel")], origin)
+    return after
+
+
+def ended_or_asked(connection: Connection, order: Order, origin: CancelOrigin, now: int) -> Order:
+    """Return an order that has not ended as a cancel leaves it; to be written down."""
+    if order.status in UNSENT and not is_stray(order):
+        leave_queues(connection, order)
+        return canceled_unsent(order, origin, now)
+    after = cancel_requested(order, origin, now)
+    replacing.withdraw(connection, order, now)
     return after
 
 

@@ -5,7 +5,7 @@ the answer to a commit is lost, the same ids find out whether it stands.
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
@@ -22,8 +22,8 @@ from app.domain.records import (
     Taken,
     Taking,
 )
-from app.domain.steps import Place, Step
-from app.domain.values import EPOCH, CancelOrigin, legible, new_order_id, trade_date_of
+from app.domain.steps import Place, Step, earliest_day
+from app.domain.values import CancelOrigin, legible, new_order_id, trade_date_of
 from app.ledger import booking, days, rows, steps
 from app.ledger.dialect import Dialect, Statement
 from app.ledger.edge import Edge
@@ -76,8 +76,6 @@ _PAGE: Final = Statement(
     )
 )
 NO_BOUND: Final = 2**63 - 1
-# A bust or a late fill may come days after the trade; a week later people talk, not streams.
-FOLLOWED: Final = timedelta(days=7)
 
 
 class OrderLedger(Edge):
@@ -178,7 +176,7 @@ class OrderLedger(Edge):
         return [OrderEvent(*row) for row in found]
 
     async def steps(self, accounts: Sequence[str], after: Place, limit: int) -> list[Step]:
-        earliest = EPOCH + timedelta(milliseconds=after.at) - FOLLOWED
+        earliest = earliest_day(after.at)
         return await self._read(
             lambda c: steps.after(c, accounts, after, earliest, limit), CLIENT_PATIENCE_S
         )

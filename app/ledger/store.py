@@ -21,6 +21,7 @@ from app.ledger.dispatch_store import DispatchLedger
 from app.ledger.failover_store import FailoverLedger
 from app.ledger.order_store import OrderLedger
 from app.ledger.replace_store import ReplaceLedger
+from app.ledger.sweep_store import SweepLedger
 from app.ports import Span
 from app.sql import Work
 
@@ -34,7 +35,9 @@ _PAYLOADS: Final = Statement(
 )
 
 
-class Ledger(OrderLedger, DispatchLedger, ReplaceLedger, ControlLedger, FailoverLedger):
+class Ledger(
+    OrderLedger, DispatchLedger, ReplaceLedger, ControlLedger, FailoverLedger, SweepLedger
+):
     """The record."""
 
     def declare(self, rates: dict[str, int], routes: dict[str, str]) -> None:

@@ -31,6 +31,7 @@ from app.web.reads import read_specs
 from app.web.safety import safety_specs
 from app.web.schemas import Problem
 from app.web.stream import stream_specs
+from app.web.sweeps import sweep_specs
 
 ABOUT = (
     "A 201 means that the order is on disk. Ask again with the same client_order_id when no"
@@ -78,6 +79,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *order_specs(house, meters, toll),
         *batch_specs(house, meters, toll),
         *read_specs(house),
+        *sweep_specs(house),
         *stream_specs(house),
         *hook_specs(house),
         *alert_hook_specs(house),

@@ -25,6 +25,7 @@ from app.ports import (
     Rulebook,
     RuleStore,
     SessionStore,
+    SweepStore,
 )
 from app.reference import Reference
 from app.settings import HookSettings
@@ -53,6 +54,7 @@ class House:
 
     desk: Desk
     orders: OrderStore
+    sweeps: SweepStore
     control: ControlStore
     trouble: TroubleStore
     courses: FailoverStore

@@ -192,5 +192,6 @@ def order_specs(house: House, meters: Meters, toll: Toll) -> Sequence[Spec[Any, 
             answers={200: OrderTold, 202: OrderTold},
             refuses=(Code.NOT_FOUND, Code.ORDER_TERMINAL, Code.STALE_VERSION),
             if_match="optional",
+            cancels=True,
         ),
     )

@@ -40,7 +40,7 @@ def tolled(spec: Spec[Any, Any]) -> str:
     """Return what a door takes toll for: reads, orders, or nothing."""
     if spec.scope == "orders:read":
         return READS
-    return ORDERS if spec.scope == "orders:write" and spec.method != "DELETE" else ""
+    return ORDERS if spec.scope == "orders:write" and not spec.cancels else ""
 
 
 def priced(spec: Spec[Any, Any]) -> Spec[Any, Any]:

@@ -122,6 +122,7 @@ class Spec(Generic[B, Q]):
     body_bytes_max: int = BODY_BYTES_MAX
     audited: bool = False  # a mutation by an operator
     takes_orders: bool = False  # closed while draining
+    cancels: bool = False  # whoever cannot cancel is trapped in the market
 
     def __post_init__(self) -> None:
         assert self.scope is None or self.scope in SCOPES, self.scope

@@ -24,6 +24,7 @@ from app.ports import (
     FailoverStore,
     OrderStore,
     ReplaceStore,
+    SweepStore,
 )
 from app.postgres import PostgresDatabase
 from app.sql import Database as SqlDatabase
@@ -37,7 +38,14 @@ LEE: Final = Actor("lee", "all is well")
 
 
 class Record(
-    OrderStore, DispatchStore, ReplaceStore, ControlStore, FailoverStore, DrillStore, Protocol
+    OrderStore,
+    DispatchStore,
+    ReplaceStore,
+    SweepStore,
+    ControlStore,
+    FailoverStore,
+    DrillStore,
+    Protocol,
 ):
     """All of its ports on one record."""
 

@@ -178,6 +178,7 @@ def a_gateway(
         feed=Feed(ledger, clock, framed(lambda: reference), held_max),
         desk=desk,
         orders=ledger,
+        sweeps=ledger,
         control=ledger,
         trouble=AnomalyLedger(database, clock, lambda: reference.calendar),
         courses=ledger,

@@ -1,0 +1,45 @@
+"""A sweep: one wish to cancel many orders. Which ones, and what became of them.
+
+A sweep ends at an accept_sequence that is fixed when it begins. The trap that this avoids is the
+second try: a client that heard no answer asks again, and must not cancel what it has placed since.
+"""
+
+from typing import NamedTuple
+
+from app.domain.values import Status
+
+
+class SweepScope(NamedTuple):
+    """Which orders; None: whichever. `accounts` are those that the caller may touch at all."""
+
+    accounts: tuple[str, ...] | None = None
+    symbol: str | None = None
+    trading_session_id: str | None = None
+    list_id: str | None = None
+    broker_id: str | None = None
+
+
+class Selection(NamedTuple):
+    """What a sweep would find now, and up to which order it looks."""
+
+    upto: int
+    by_status: dict[Status, int]
+
+    @property
+    def orders(self) -> int:
+        return sum(self.by_status.values())
+
+
+class Begun(NamedTuple):
+    """A sweep that may go on: its end, and whether this request had begun it before."""
+
+    upto: int
+    again: bool
+
+
+class Swept(NamedTuple):
+    """What one chunk did. `after` is where the next one begins; None: nothing is left."""
+
+    canceled: int  # had never left
+    requested: int  # may be at a broker: it is asked
+    after: int | None

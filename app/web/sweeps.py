@@ -1,0 +1,183 @@
+"""Mass cancel: everything that the caller names ends, or its broker is asked to end it.
+
+What never left is canceled at once, and no broker ever sees it. What may be at a broker gets a
+cancel request there; nothing here waits for it, so silence is no answer and no time-out either.
+One call works for some seconds; a larger sweep answers 202 and goes on when the same request
+comes again, because a million orders are more than one answer can wait for.
+
+The trap is that second request: it ends at the order at which the first one ended, so what the
+client has placed since is safe.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.domain.errors import Code, Refused
+from app.domain.records import Actor, Change
+from app.domain.sweep import Begun, Selection, SweepScope
+from app.domain.values import CancelOrigin
+from app.web.cursors import cursor_at, place_of
+from app.web.house import House
+from app.web.keys import EVERY_ACCOUNT, Principal, authorize
+from app.web.operator_schemas import Preview
+from app.web.problems import invalid_at
+from app.web.spec import Call, Reply, Spec, json_of, ok
+from app.web.sweep_shapes import OperatorSweep, ScopeAsked, SweepAsked, SweptTold
+
+WRITE: Final = "orders:write"
+HALT: Final = "admin:halt"
+# A chunk holds the one writer for some 20 ms, behind which new orders wait.
+CHUNK: Final = 200
+# Clients and proxies wait for a minute at most; they should never have to.
+WORK_S_MAX: Final = 5.0
+
+
+class Sweeps:
+    """Both doors, and the loop behind them."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def client(self, call: Call[SweepAsked, None]) -> Reply:
+        """Cancel all orders of a scope: at once what never left, by request what may have.
+
+        200: all of it. 202: it took long; send the same request again, and it goes on. Sent
+        again it touches nothing that was placed since. No quota ever refuses it.
+        """
+        asked = call.body
+        scope = SweepScope(
+            self._accounts(call.who, asked, WRITE, of_all=False),
+            asked.symbol,
+            asked.trading_session_id,
+            asked.list_id,
+        )
+        if all(named is None for named in (asked.account_id, *scope[1:])):
+            raise invalid_at("account_id", "name an account, a symbol, a session or a list")
+        by = Actor(call.who.key_id, "asked by its owner", asked.request_id)
+        begun = await self._house.sweeps.begin_sweep(
+            scope, await self._house.sweeps.select(scope), by
+        )
+        told = await self._swept(scope, begun, CancelOrigin.CLIENT, asked.request_id)
+        return ok(told, status=200 if told["done"] else 202)
+
+    async def operator(self, call: Call[OperatorSweep, Preview]) -> Reply:
+        """Cancel all orders of a scope, as an operator saw it by a dry run before.
+
+        It halts nothing: halt first, or new orders go on leaving.
+        """
+        asked = call.body
+        accounts = self._accounts(call.who, asked, HALT, of_all=True)
+        named = (asked.symbol, asked.trading_session_id, asked.list_id, asked.broker_id)
+        scope = SweepScope(accounts, *named)
+        if asked.everything is any((asked.account_id, *named)):
+            raise invalid_at("everything", "name what to cancel, or say that it is everything")
+        upto = None if asked.selection_id is None else _seen(asked.selection_id, scope)
+        selection = await self._house.sweeps.select(scope, upto)
+        if call.query.dry_run:
+            return ok(_previewed(selection, scope))
+        by = call.actor(asked.reason)._replace(request_id=asked.request_id)
+        begun = await self._begun(scope, selection, asked, by)
+        told = await self._swept(scope, begun, CancelOrigin.OPERATOR, asked.request_id)
+        change = Change("orders.mass_canceled", "orders", None, told)
+        audit_id = await self._house.control.note(change, by)
+        return ok(told | {"audit_id": audit_id}, status=200 if told["done"] else 202)
+
+    async def _begun(
+        self, scope: SweepScope, selection: Selection, asked: OperatorSweep, by: Actor
+    ) -> Begun:
+        if asked.expected_count is None:
+            raise invalid_at("expected_count", "expected the orders_affected of a dry run")
+        if selection.orders > asked.expected_count:
+            raise Refused(
+                Code.SELECTION_GREW,
+                f"{selection.orders} orders are in scope, expected {asked.expected_count}",
+                orders_affected=selection.orders,
+                expected_count=asked.expected_count,
+            )
+        return await self._house.sweeps.begin_sweep(scope, selection, by)
+
+    def _accounts(
+        self, who: Principal, asked: ScopeAsked, scope: str, *, of_all: bool
+    ) -> tuple[str, ...] | None:
+        """Return the accounts that a sweep may touch; None: every one."""
+        if asked.account_id is not None:
+            authorize(who, scope, asked.account_id)
+            return (asked.account_id,)
+        if EVERY_ACCOUNT not in who.accounts:
+            return tuple(sorted(who.accounts))
+        if not of_all:
+            raise invalid_at("account_id", "this key sees every account: name one")
+        return None
+
+    async def _swept(
+        self, scope: SweepScope, begun: Begun, origin: CancelOrigin, request_id: str
+    ) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + WORK_S_MAX
+        canceled = requested = 0
+        after: int | None = 0
+        while after is not None and loop.time() < until:
+            swept = await self._house.sweeps.sweep(scope, (after, begun.upto, CHUNK), origin)
+            canceled += swept.canceled
+            requested += swept.requested
+            after = swept.after
+        return {
+            "request_id": request_id,
+            "canceled": canceled,
+            "cancel_requested": requested,
+            "done": after is None,
+            "replayed": begun.again,
+        }
+
+
+def _previewed(selection: Selection, scope: SweepScope) -> dict[str, Any]:
+    return {
+        "dry_run": True,
+        "orders_affected": selection.orders,
+        "by_status": {str(status): count for status, count in selection.by_status.items()},
+        "selection_id": cursor_at(selection.upto, ("sweep", *scope)),
+    }
+
+
+def _seen(selection_id: str, scope: SweepScope) -> int:
+    try:
+        return place_of(selection_id, ("sweep", *scope))
+    except Refused:
+        detail = "expected the selection_id of a dry run of this scope"
+        raise invalid_at("selection_id", detail) from None
+
+
+def sweep_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    sweeps = Sweeps(house)
+    refuses = (
+        Code.MALFORMED_REQUEST,
+        Code.NOT_FOUND,
+        Code.IDEMPOTENCY_KEY_REUSED,
+        Code.VALIDATION_FAILED,
+    )
+    return (
+        Spec(
+            method="POST",
+            path="/v1/orders/mass-cancel",
+            name="mass_cancel",
+            scope=WRITE,
+            handler=sweeps.client,
+            reads=json_of(SweepAsked),
+            answers={200: SweptTold, 202: SweptTold},
+            refuses=refuses,
+            cancels=True,
+        ),
+        Spec(
+            method="POST",
+            path="/admin/v1/orders/mass-cancel",
+            name="mass_cancel_as_operator",
+            scope=HALT,
+            handler=sweeps.operator,
+            reads=json_of(OperatorSweep),
+            asks=Preview,
+            answers={200: None, 202: None},
+            refuses=(*refuses, Code.SELECTION_GREW),
+            audited=True,
+        ),
+    )
