@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,6 +143,10 @@ async def verified() -> list[str]:
     return []
 
 
+async def noted(instants: list[int], clock: SteadyClock) -> None:
+    instants.append(clock.now())
+
+
 def a_gateway(
     folder: Path,
     *,
@@ -160,9 +165,6 @@ def a_gateway(
     reference = Reference(CALENDAR, {("XNYS", "AA"): AA})
     desk, floor, bus = DirectDesk(ledger, clock, reference), StillFloor(), ShortBus()
     key_file, overridden, moved = folder / "keys.json", list[int](), list[int]()
-
-    async def on_override() -> None:
-        overridden.append(clock.now())
 
     grounds = Grounds(
         record=ledger,
@@ -190,7 +192,7 @@ def a_gateway(
         bus=bus,
         brokers={"nova": SignedBroker()},
         reference=lambda: reference,
-        on_override=on_override,
+        on_override=partial(noted, overridden, clock),
         rebuild_view=rebuilt,
         verify_view=verified,
         keyring=Keyring(key_file, clock),
@@ -201,8 +203,8 @@ def a_gateway(
         rulebook=SmallRulebook(),
         hooks=dict(HOOKS),
     )
-    client = TestClient(create_app(house))
-    return Gateway(client, house, ledger, clock, desk, floor, bus, key_file, overridden, moved)
+    doors = TestClient(create_app(house))
+    return Gateway(doors, house, ledger, clock, desk, floor, bus, key_file, overridden, moved)
 
 
 def an_order(**changes: object) -> dict[str, object]:
