@@ -73,7 +73,7 @@ class Peer:
             return duplicate
         if number > self.book.next_in:
             if kind == "2":  # as every engine: answered even when it comes too early
-                self._again(int(text(message, 7)))
+                self.fill_gap(int(text(message, 7)))
             self._ask_again()
             return True
         self.book.next_in += 1
