@@ -101,7 +101,7 @@ class Writing:
                     await self._write_post(item, number)
                     number += 1
                 case Send():
-                    self._put(item.type, number, item.fields)
+                    self._say(item, number)
                     number += 1
                 case Fill():
                     self._fill(item.begin, item.before or number)
@@ -112,6 +112,15 @@ class Writing:
                     raise AssertionError("a reset is taken alone")
         await self._flush()
         self._numbered = []
+
+    def _say(self, send: Send, number: int) -> None:
+        """Write a word of the session's own; a stranger's, quoted in it, may not fit a message."""
+        try:
+            self._put(send.type, number, send.fields)
+        except frame.Unwritable:
+            if send.type == tags.LOGON:  # what cannot be written may be the password: name no value
+                raise Over("our Logon cannot be written: look at its options") from None
+            self._put_nothing(number)
 
     async def _write_post(self, post: Post, number: int) -> None:
         ground = self._ground
@@ -136,10 +145,13 @@ class Writing:
         self._pending_posts.append(post)
 
     def _skip(self, post: Post, number: int, why: str) -> None:
-        fields = ((tags.GAP_FILL, "Y"), (tags.NEW_NUMBER, str(number + 1)))
-        self._put(tags.SEQUENCE_RESET, number, fields)
+        self._put_nothing(number)
         self._numbered.remove(post)
         post.on_lost(post, why)
+
+    def _put_nothing(self, number: int) -> None:
+        fields = ((tags.GAP_FILL, "Y"), (tags.NEW_NUMBER, str(number + 1)))
+        self._put(tags.SEQUENCE_RESET, number, fields)
 
     def _fill(self, begin: int, before: int) -> None:
         # A refusal of one of these numbers may be that of the fill: it proves nothing from here.

@@ -422,3 +422,27 @@ def test_options_that_mean_nothing_are_refused(words: dict[str, object]) -> None
                 stage.close()
 
     asyncio.run(story())
+
+
+def test_a_word_too_long_to_be_sent_back_ends_nothing() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        async with running(line, stage.standing):
+            # A type of 65,470 letters fits a message; the Reject that names it does not.
+            stage.counterpart.peer.send("X" * 65_470, [])
+            await eventually(lambda: stage.counterpart.peer.received[-1].get(36) is not None)
+            line.post([stage.order("a")])
+            await eventually(lambda: stage.book.keys() == ["a"])
+            assert line.logons == 1
+
+    play(story)
+
+
+def test_a_password_that_cannot_be_written_ends_the_connection_and_is_not_told() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line(identity=IDENTITY._replace(username="us", password="se\x01cret"))
+        async with running(line, stage.standing, up=False):
+            await eventually(lambda: "cannot be written" in (line.status().why or ""))
+            assert "cret" not in (line.status().why or "")
+
+    play(story)
