@@ -210,7 +210,8 @@ def test_a_halt_stops_what_a_gap_of_the_broker_s_has_held_back() -> None:
             stage.book.next_out += 1  # one is lost on the way, and the next one shows it
             stage.counterpart.peer.fills_gaps = False
             stage.counterpart.peer.send("0", [])
-            await eventually(lambda: stage.counterpart.peer.received[-1].get(35) == b"2")
+            asked = stage.counterpart.peer.received
+            await eventually(lambda: any(message.get(35) == b"2" for message in asked))
             line.post([stage.order("held back"), stage.order("free")])
             stage.stopped["held back"] = "halted"
             stage.counterpart.peer.fill_gap(stage.book.next_out - 2)
