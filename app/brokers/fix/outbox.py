@@ -62,6 +62,9 @@ class Outbox:
         self._something.set()
 
     def post(self, posts: Iterable[Post]) -> None:
+        # While a gap keeps them all, what was given up must not gather: it was asked for in order.
+        while self._posts and self._posts[0].withdrawn:
+            self._posts.popleft()
         self._posts.extend(posts)
         self._something.set()
 

@@ -447,3 +447,14 @@ def test_a_password_that_cannot_be_written_ends_the_connection_and_is_not_told()
             assert "cret" not in (line.status().why or "")
 
     play(story)
+
+
+def test_what_was_given_up_does_not_gather_behind_a_gap() -> None:
+    outbox, lost = Outbox(), list[str]()
+    for n in range(100):
+        post = Post("D", (), f"k-{n}", lambda _post, why: lost.append(why))
+        outbox.post([post])
+        assert outbox.take(posts=False) == []
+        post.withdraw()
+
+    assert (len(outbox.clear()), lost) == (1, [])
