@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from app.brokers.fix import refusals, tags
 from app.brokers.fix.commands import Message
-from app.brokers.fix.executions import expect_once, hint_of, kind_of, report_of
+from app.brokers.fix.executions import NONE, expect_once, hint_of, kind_of, report_of
 from app.brokers.fix.words import Dialect, order_key_in
 from app.brokers.wire import Unreadable
 from app.domain.messages import (
@@ -43,6 +43,8 @@ PENDING_CANCEL: Final = "6"
 REPLACED: Final = "5"
 STATUS_REPORT: Final = "I"
 TO_REPLACE: Final = "2"
+# OrdRejReason (103) of a refusal that says nothing: it may mean the question, or an unknown order.
+NO_REASONS: Final = frozenset({None, "0", "99"})
 _Values = Mapping[int, str]
 
 
@@ -126,6 +128,8 @@ def _refused(dialect: Dialect, said: Said, values: _Values) -> Said | None:
         return said._replace(
             submitted=doubt, shown=Unknown("duplicate id") if is_question else None
         )
+    if is_question and number in NO_REASONS and values.get(tags.ORDER_ID, NONE) == NONE:
+        return said._replace(shown=Unknown("refused, with neither an order nor a reason"))
     original = values.get(tags.ORIGINAL_CLIENT_ORDER_ID)
     if said.request != said.key or original not in {None, said.request}:
         answer = refusals.order_refused(values)

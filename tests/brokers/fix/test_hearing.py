@@ -270,6 +270,11 @@ LOOKUPS: Final[list[tuple[dict[str, str | None], Lookup]]] = [
     ({"t150": "8", "t39": "8", "t103": "5"}, Absent()),
     ({"t150": "8", "t39": "8", "t103": "5", "t37": None}, Absent()),
     ({"t39": "8", "t103": "6"}, Unknown("duplicate id")),
+    ({"t39": "8", "t103": "99"}, Found("N1", Status.REJECTED, reason="other")),
+    (
+        {"t39": "8", "t103": "2", "t37": "NONE"},
+        Found("NONE", Status.REJECTED, reason="exchange-closed"),
+    ),
     ({"t39": "Z"}, Unknown("found, but in no state that FIX knows: Z")),
     ({"t39": None}, Unknown("found, but in no state that FIX knows: ")),
 ]
@@ -281,6 +286,18 @@ def test_an_answer_to_a_question_shows_this(changes: dict[str, str | None], look
 
     assert (said.status_id, said.shown) == ("Q-1", lookup)
     assert (said.submitted is None) == isinstance(lookup, Absent)
+
+
+@pytest.mark.parametrize("type_", ["I", "8"])
+@pytest.mark.parametrize("reason", [None, "0", "99"])
+def test_a_question_refused_without_an_order_or_a_reason_ends_nothing(
+    type_: str, reason: str | None
+) -> None:
+    """Many a broker says so of an order that it does not know (yet)."""
+    said = hear(changed(AN_ANSWER, t150=type_, t790="Q-1", t37="NONE", t39="8", t103=reason))
+
+    assert said.shown == Unknown("refused, with neither an order nor a reason")
+    assert (said.report, said.submitted) == (None, None)
 
 
 def test_a_question_answered_by_what_cannot_be_read_proves_nothing() -> None:
