@@ -38,6 +38,16 @@ _FLAGS: Final[dict[str, tuple[int, ...]]] = {
     tags.SEQUENCE_RESET: (tags.GAP_FILL,),
     tags.LOGON: (tags.RESET_NUMBERS,),
 }
+# What is read of a report; a blank in any other field of it says nothing less.
+_MEANT: Final = frozenset(
+    {tags.NUMBER, *_HEADER, tags.ORIGINAL_SENDING_TIME, tags.POSSIBLE_DUPLICATE}
+    | {tags.POSSIBLE_RESEND, tags.CLIENT_ORDER_ID, tags.ORIGINAL_CLIENT_ORDER_ID, tags.ORDER_ID}
+    | {tags.EXECUTION_ID, tags.REFERENCED_EXECUTION_ID, tags.EXECUTION_TYPE, tags.TRANSACTION}
+    | {tags.ORDER_STATUS, tags.LAST_QUANTITY, tags.LAST_PRICE, tags.FILLED_QUANTITY}
+    | {tags.TRANSACT_TIME, tags.TRADE_DATE, tags.STATUS_ID, tags.ORDER_REJECT_REASON}
+    | {tags.CANCEL_REJECT_REASON, tags.CANCEL_REJECT_RESPONSE, tags.REFERENCED_NUMBER}
+    | {tags.REFERENCED_TYPE, tags.BUSINESS_REFERENCE, tags.BUSINESS_REASON, tags.LIST_ID}
+)
 _EVERYWHERE: Final = (tags.POSSIBLE_DUPLICATE, tags.POSSIBLE_RESEND)
 _YES_OR_NO: Final = frozenset({"Y", "N"})
 # As long as a sequence number may be: nothing here is turned into a number without a bound.
@@ -78,6 +88,11 @@ def faulty(message: Message, values: Mapping[int, str]) -> Fault | None:
         or _missing(values, _REQUIRED.get(message.type, ()))
         or _badly_written(message.type, values)
     )
+
+
+def is_beside(fault: Fault) -> bool:
+    """Whether it is a blank in a field that nobody here reads, as brokers leave in Text (58)."""
+    return fault.reason == tags.NO_VALUE and fault.tag not in {str(tag) for tag in _MEANT}
 
 
 def _wrong_type(type_: str) -> Fault | None:

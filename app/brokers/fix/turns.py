@@ -54,7 +54,7 @@ def _by_number(standing: Standing, message: Message, values: _Values, at: Instan
     if message.number < standing.inbound.next_in:
         return _came_again(standing, message, values)
     fault = checks.faulty(message, values)
-    if fault is not None:
+    if fault is not None and not (message.type in READ and checks.is_beside(fault)):
         return standing.rejected(message, fault, at)
     if message.type in tags.SESSION_TYPES:
         return _of_session(standing, message, values, at)

@@ -230,7 +230,8 @@ def test_a_type_that_nobody_here_reads_is_answered_as_unsupported(type_: str) ->
     [
         ("0", (("0", "HI"),), "0", "0"),
         ("0", (("-1", "HI"),), "0", "-1"),
-        ("8", ((58, ""), *REPORT), "4", "58"),
+        ("8", ((31, ""), *REPORT), "4", "31"),
+        ("1", ((58, ""), (112, "T")), "4", "58"),
         ("1", (), "1", "112"),
         ("2", ((7, "1"),), "1", "16"),
         ("2", ((7, "x"), (16, "0")), "6", "7"),
@@ -282,6 +283,13 @@ def test_a_reject_is_delivered_and_moves_the_number() -> None:
 
 def test_a_tag_that_nobody_here_knows_costs_no_fill() -> None:
     commands = Peer().logged_on().says("8", *REPORT, (9_999, "theirs"), (20_001, "theirs"))
+
+    assert [type(command) for command in commands] == [Deliver, Advance]
+
+
+@pytest.mark.parametrize("tag", [58, 15, 9_999])
+def test_a_blank_that_nobody_here_reads_costs_no_fill(tag: int) -> None:
+    commands = Peer().logged_on().says("8", (tag, ""), *REPORT)
 
     assert [type(command) for command in commands] == [Deliver, Advance]
 
@@ -431,7 +439,7 @@ def test_two_sides_that_lack_something_do_not_deadlock() -> None:
 def test_what_is_resent_and_faulty_is_rejected_and_passed() -> None:
     peer = Peer().logged_on()
     peer.says("0", number=4)
-    commands = peer.repeats("8", (58, ""), *REPORT, number=3)
+    commands = peer.repeats("8", (31, ""), *REPORT, number=3)
 
     assert types(commands) == "3"
     assert peer.next_in == 4
