@@ -121,7 +121,12 @@ def _at(values: _Values) -> int:
 def _trade_date(dialect: Dialect, values: _Values, at: int) -> date:
     text = values.get(tags.TRADE_DATE)
     if text is None:
-        return (_ZERO + timedelta(milliseconds=at)).astimezone(_zone(dialect.zone)).date()
+        try:
+            return (_ZERO + timedelta(milliseconds=at)).astimezone(_zone(dialect.zone)).date()
+        except OverflowError as e:  # the last night of the year 9999 ends after it, in the east
+            raise Unreadable(
+                f"no such day there: {values.get(tags.TRANSACT_TIME, '')[:40]!r}"
+            ) from e
     day = stamps.read_date(text)
     if day is None:
         raise Unreadable(f"no trade date: {text[:40]!r}")

@@ -313,6 +313,14 @@ def test_a_broker_may_say_unknown_order_in_its_own_way() -> None:
     assert hear(fields, dialect=Dialect(unknown_order_reasons=frozenset({"1"}))).shown == Absent()
 
 
+@pytest.mark.parametrize("zone", ["Asia/Seoul", "America/New_York"])
+def test_a_report_of_the_last_night_of_all_is_unreadable_and_no_crash(zone: str) -> None:
+    fields = changed(A_FILL, t60="99991231-23:59:59", t75=None)
+
+    said = hear(fields, dialect=Dialect(zone=zone))
+    assert (said.report is None) == (zone == "Asia/Seoul")
+
+
 def test_a_status_is_evidence_and_never_a_fill() -> None:
     said = hear(changed(A_FILL, t150="I", t790="Q-1", t39="2"))
 
