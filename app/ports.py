@@ -27,6 +27,7 @@ from app.domain.messages import (
     Submission,
 )
 from app.domain.order import Order
+from app.domain.query import OrderQuery
 from app.domain.records import (
     Actor,
     Applied,
@@ -44,7 +45,6 @@ from app.domain.records import (
     LaneStatus,
     OpenAttempt,
     OrderEvent,
-    OrderQuery,
     PendingCancel,
     Route,
     SessionOverride,
@@ -56,7 +56,7 @@ from app.domain.records import (
 from app.domain.request import OrderRequest
 from app.domain.steps import Place, Step
 from app.domain.sweep import Begun, Selection, SweepScope, Swept
-from app.domain.values import CancelOrigin
+from app.domain.values import CancelOrigin, Status
 
 
 class StoreAway(OSError):
@@ -585,6 +585,9 @@ class OrderStore(Protocol):
         """Return what `take` would answer to a request that is not new; None if it is."""
 
     async def page(self, query: OrderQuery) -> list[Order]: ...
+
+    async def list_status(self, account_id: str, list_id: str) -> dict[Status, int]:
+        """Count the orders of one list by status; empty if there is no such list."""
 
     async def amend(
         self, order_id: str, version: int, quantity: Decimal, limit_price: Decimal | None

@@ -4,7 +4,6 @@ They stand apart from `app/ports.py` so that the seams fit on one page.
 """
 
 from dataclasses import dataclass
-from datetime import date
 from typing import NamedTuple
 
 from app.domain.broker_session import SessionStatus
@@ -54,18 +53,6 @@ class Conflict(NamedTuple):
 
     existing_order_id: str
     status: Status
-
-
-class OrderQuery(NamedTuple):
-    """A listing within one account, newest first; `before` is the last accept_sequence shown."""
-
-    account_id: str
-    status: Status | None = None
-    symbol: str | None = None
-    list_id: str | None = None
-    trade_date: date | None = None
-    before: int | None = None
-    limit: int = 100
 
 
 class OrderEvent(NamedTuple):

@@ -14,16 +14,16 @@ from sqlalchemy import Connection, text
 from app import codec, crash
 from app.domain.messages import ExecutionReport
 from app.domain.order import Order
+from app.domain.query import OrderQuery
 from app.domain.records import (
     AttemptView,
     Conflict,
     OrderEvent,
-    OrderQuery,
     Taken,
     Taking,
 )
 from app.domain.steps import Place, Step, earliest_day
-from app.domain.values import CancelOrigin, legible, new_order_id, trade_date_of
+from app.domain.values import CancelOrigin, Status, legible, new_order_id, trade_date_of
 from app.ledger import booking, days, rows, steps
 from app.ledger.dialect import Dialect, Statement
 from app.ledger.edge import Edge
@@ -57,14 +57,22 @@ _ATTEMPTS: Final = Statement(
         " AND trade_date = @day ORDER BY attempt_number"
     )
 )
-_WANTED: Final = {"status": "text", "symbol": "text", "list_id": "text", "trade_date": "date"}
+_EQUAL: Final = {
+    **dict.fromkeys(("status", "symbol", "list_id", "market", "broker_id"), "text"),
+    "client_order_id": "text",
+    "trade_date": "date",
+}
+_BOUNDS: Final = {
+    "updated_after": "o.updated_at >",
+    "accepted_from": "o.accepted_at >=",
+    "accepted_before": "o.accepted_at <",
+}
 
 
 def _wanted(d: Dialect) -> str:
-    return "".join(
-        f" AND ({d.given(name, type_)} IS NULL OR o.{name} = {d.given(name, type_)})"
-        for name, type_ in _WANTED.items()
-    )
+    conditions = [(f"o.{name} =", d.given(name, type_)) for name, type_ in _EQUAL.items()]
+    conditions += [(words, d.given(name, "integer")) for name, words in _BOUNDS.items()]
+    return "".join(f" AND ({value} IS NULL OR {words} {value})" for words, value in conditions)
 
 
 _PAGE: Final = Statement(
@@ -73,6 +81,12 @@ _PAGE: Final = Statement(
         "orders AS o WHERE o.account_id = :account AND o.accept_sequence < :before" + _wanted(d),
         order_by="o.accept_sequence DESC",
         limit=":limit",
+    )
+)
+_OF_LIST: Final = Statement(
+    lambda _: (
+        "SELECT o.status, count(*) FROM orders AS o"
+        " WHERE o.account_id = :account AND o.list_id = :list GROUP BY o.status"
     )
 )
 NO_BOUND: Final = 2**63 - 1
@@ -147,17 +161,24 @@ class OrderLedger(Edge):
     async def page(self, query: OrderQuery) -> list[Order]:
         if _never_stored(*query):
             return []
-        values = {
+        values = {name: getattr(query, name) for name in (*_EQUAL, *_BOUNDS, "limit")}
+        values |= {
             "account": query.account_id,
             "before": NO_BOUND if query.before is None else query.before,
-            "status": query.status,
-            "symbol": query.symbol,
-            "list_id": query.list_id,
             "trade_date": query.trade_date and query.trade_date.isoformat(),
-            "limit": query.limit,
         }
         found = await self._read(lambda c: _PAGE.run(c, **values).scalar_one(), CLIENT_PATIENCE_S)
         return codec.decode_orders(found)
+
+    async def list_status(self, account_id: str, list_id: str) -> dict[Status, int]:
+        if _never_stored(account_id, list_id):
+            return {}
+
+        def work(connection: Connection) -> dict[Status, int]:
+            found = _OF_LIST.run(connection, account=account_id, list=list_id).all()
+            return {Status(status): count for status, count in found}
+
+        return await self._read(work, CLIENT_PATIENCE_S)
 
     async def amend(
         self, order_id: str, version: int, quantity: Decimal, limit_price: Decimal | None

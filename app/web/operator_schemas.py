@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.domain.anomaly import AnomalyState
+from app.web.queries import BrokerName
 from app.web.schemas import Asked, Name, Number, Words
 
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=5, max_length=500)]
@@ -85,9 +86,6 @@ class HaltChange(Asked):
     scope: Scope
     id: Target | None = None
     reason: Reason
-
-
-BrokerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
 class PolicyChange(Asked):

@@ -7,6 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from app.domain.values import Status
 from app.web.schemas import Market, Name, Symbol
 
+BrokerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+# A name such as 2026-03-02T14:30:00Z; nothing that Python alone would read as an instant.
+Instant = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,6})?Z$"),
+    Field(examples=["2026-03-02T14:30:00.000Z"]),
+]
 PAGE_MAX: Final = 1_000
 BOOK_PAGE_MAX: Final = 500
 
@@ -20,6 +27,12 @@ class OrdersAsked(BaseModel):
     status: Status | None = None
     symbol: Symbol | None = None
     list_id: Name | None = None
+    market: Market | None = None
+    broker_id: BrokerName | None = None
+    client_order_id: Name | None = None
+    updated_after: Instant | None = None
+    created_from: Instant | None = Field(None, alias="created.gte")
+    created_before: Instant | None = Field(None, alias="created.lt")
     trade_date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     cursor: str | None = Field(None, max_length=200, description="A next_cursor, as it was given.")
     limit: int = Field(100, ge=1, le=PAGE_MAX)
@@ -27,6 +40,14 @@ class OrdersAsked(BaseModel):
 
 class StreamAsked(BaseModel):
     """Whose orders to follow."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    account_id: Name
+
+
+class ListAsked(BaseModel):
+    """Whose list: ids of lists are each account's own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

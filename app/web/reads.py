@@ -6,14 +6,14 @@ costs the ledger nothing at the open.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import msgspec
 
 from app.domain.errors import Code
-from app.domain.order import Order
-from app.domain.records import OrderQuery
+from app.domain.order import TERMINAL, Order
+from app.domain.query import OrderQuery
 from app.domain.session import TradingSession
 from app.web import queries, schemas
 from app.web.cursors import cursor_at, place_of
@@ -51,16 +51,21 @@ class Reads:
         """List an account's orders from the ledger, newest first."""
         asked = call.query
         authorize(call.who, READ, asked.account_id)
-        day = _date(asked.trade_date)
-        listing = (asked.account_id, asked.status, asked.symbol, asked.list_id, asked.trade_date)
-        before = None if asked.cursor is None else place_of(asked.cursor, listing)
+        filters = asked.model_dump(exclude={"cursor", "limit"})
+        listing = tuple(filters.values())
         query = OrderQuery(
             account_id=asked.account_id,
             status=asked.status,
             symbol=asked.symbol,
             list_id=asked.list_id,
-            trade_date=day,
-            before=before,
+            market=asked.market,
+            broker_id=asked.broker_id,
+            client_order_id=asked.client_order_id,
+            updated_after=_instant("updated_after", asked.updated_after),
+            accepted_from=_instant("created.gte", asked.created_from),
+            accepted_before=_instant("created.lt", asked.created_before),
+            trade_date=_date(asked.trade_date),
+            before=None if asked.cursor is None else place_of(asked.cursor, listing),
             limit=asked.limit + 1,  # one more tells whether there is a next page
         )
         found = await self._house.orders.page(query)
@@ -72,6 +77,24 @@ class Reads:
             "next_cursor": cursor_at(shown[-1].accept_sequence, listing) if more else None,
         }
         return ok(page)
+
+    async def list_status(self, call: Call[None, queries.ListAsked]) -> Reply:
+        """Show how far a list is: its orders counted by status, from the ledger."""
+        account_id, list_id = call.query.account_id, call.part("list_id")
+        authorize(call.who, READ, account_id)
+        found = await self._house.orders.list_status(account_id, list_id)
+        if not found:
+            raise not_there()
+        going_on = sum(count for status, count in found.items() if status not in TERMINAL)
+        told = {
+            "list_id": list_id,
+            "account_id": account_id,
+            "total_orders": sum(found.values()),
+            "open_orders": going_on,
+            "by_status": {str(status): count for status, count in found.items()},
+            "list_order_status": "executing" if going_on else "all_done",
+        }
+        return ok(told)
 
     async def executions(self, call: Call[None, None]) -> Reply:
         """List what traded, busts and corrections included."""
@@ -159,6 +182,13 @@ def _date(text: str | None) -> date | None:
         raise invalid_at("trade_date", "expected a date such as 2026-03-03") from None
 
 
+def _instant(name: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else round(datetime.fromisoformat(text).timestamp() * 1_000)
+    except ValueError:
+        raise invalid_at(name, "expected an instant such as 2026-03-02T14:30:00.000Z") from None
+
+
 _PATHS: Final = (
     ("/v1/orders/{order_id}", "get_order", schemas.OrderTold),
     ("/v1/orders/{order_id}/executions", "list_executions", schemas.ExecutionsTold),
@@ -208,6 +238,16 @@ def _listings(reads: Reads) -> Sequence[Spec[Any, Any]]:
             handler=reads.orders,
             asks=queries.OrdersAsked,
             answers={200: schemas.PageTold},
+            refuses=(Code.NOT_FOUND, Code.VALIDATION_FAILED),
+        ),
+        Spec(
+            method="GET",
+            path="/v1/lists/{list_id}",
+            name="get_list",
+            scope=READ,
+            handler=reads.list_status,
+            asks=queries.ListAsked,
+            answers={200: schemas.ListTold},
             refuses=(Code.NOT_FOUND, Code.VALIDATION_FAILED),
         ),
         Spec(

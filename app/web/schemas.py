@@ -182,6 +182,17 @@ class PageTold(Told):
     next_cursor: str | None
 
 
+class ListTold(Told):
+    """How far a list is."""
+
+    list_id: str = Field(description="Tag 66.")
+    account_id: str = Field(description="Tag 1.")
+    total_orders: int = Field(description="Tag 68: all that came, whatever became of them.")
+    open_orders: int = Field(description="Those that have not ended.")
+    by_status: dict[str, int]
+    list_order_status: str = Field(description="Tag 431: executing or all_done.")
+
+
 class ExecutionTold(Told):
     """One execution."""
 

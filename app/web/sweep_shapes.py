@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.web.operator_schemas import BrokerName, Reason
+from app.web.operator_schemas import Reason
+from app.web.queries import BrokerName
 from app.web.schemas import Asked, Name, Symbol, Told
 
 RequestId = Annotated[

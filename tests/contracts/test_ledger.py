@@ -14,12 +14,12 @@ import pytest
 from app.domain.errors import Code, Refused
 from app.domain.messages import Accepted, ExecutionType, Unknown
 from app.domain.order import Order
+from app.domain.query import OrderQuery
 from app.domain.records import (
     Applied,
     Claimed,
     Conflict,
     FenceLost,
-    OrderQuery,
     Settlement,
     Taken,
 )

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.errors import Code, Refused
-from app.domain.records import Conflict, OrderQuery, Taken
+from app.domain.query import OrderQuery
+from app.domain.records import Conflict, Taken
 from app.domain.values import Status
 from tests.builders import NOW, a_taking
 from tests.ledger.books import Books

@@ -26,7 +26,8 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.order import Order
-from app.domain.records import Actor, Change, Fence, OrderQuery, Settlement, Taken
+from app.domain.query import OrderQuery
+from app.domain.records import Actor, Change, Fence, Settlement, Taken
 from app.domain.session import TradingSession
 from app.domain.values import CancelOrigin, Status
 from app.ledger.verdicts import VERDICTS

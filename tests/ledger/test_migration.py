@@ -20,7 +20,8 @@ from sqlalchemy.exc import OperationalError
 from app import codec
 from app.domain.messages import Accepted, ExecutionReport, ExecutionType, Unknown
 from app.domain.order import Order
-from app.domain.records import Applied, Fence, OrderQuery, Settlement, Taken
+from app.domain.query import OrderQuery
+from app.domain.records import Applied, Fence, Settlement, Taken
 from app.domain.request import request_hash
 from app.domain.values import CancelOrigin, PendingRequest, Status, broker_order_key, new_order_id
 from app.ledger import days

@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import event
 
 from app.domain.messages import Accepted, NotSent, Unknown
-from app.domain.records import Fence, OrderQuery, Settlement
+from app.domain.query import OrderQuery
+from app.domain.records import Fence, Settlement
 from app.domain.values import CancelOrigin
 from app.ledger.control import OUTBOX_COUNTED_MAX
 from tests.builders import SESSION, TODAY, a_report, a_taking
