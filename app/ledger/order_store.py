@@ -85,7 +85,7 @@ _PAGE: Final = Statement(
 )
 _OF_LIST: Final = Statement(
     lambda _: (
-        "SELECT o.status, count(*) FROM orders AS o"
+        "SELECT o.status, count(*) AS orders FROM orders AS o"
         " WHERE o.account_id = :account AND o.list_id = :list GROUP BY o.status"
     )
 )
@@ -175,8 +175,8 @@ class OrderLedger(Edge):
             return {}
 
         def work(connection: Connection) -> dict[Status, int]:
-            found = _OF_LIST.run(connection, account=account_id, list=list_id).all()
-            return {Status(status): count for status, count in found}
+            found = _OF_LIST.run(connection, account=account_id, list=list_id)
+            return {Status(row.status): row.orders for row in found}
 
         return await self._read(work, CLIENT_PATIENCE_S)
 

@@ -18,6 +18,8 @@ from app.cli.client import Client, Problem, Unreachable
 from app.domain.errors import Code
 from tests.faults.storm_stage import Order, StormStage, kept
 
+# A broker whose fills pass new terms makes what has traded of them.
+AS_FILLED: Final = "as filled"
 TRY_AGAIN: Final = (429, 503)
 PAUSE_S: Final = 0.05
 # A start takes a second or two; a storm kills the next one as well, and the one after that.
@@ -175,7 +177,7 @@ class Crowd:
                     self._amend(client, order_id, str(die.randint(1, 100)))
             except Problem as e:
                 # Too late is an answer; what nobody planned for is not.
-                if e.status not in {409, 412, *TRY_AGAIN}:
+                if e.status not in {409, 412, 422, *TRY_AGAIN}:
                     raise
 
     def _cancel(self, client: Client, order_id: str) -> None:
@@ -194,12 +196,15 @@ class Crowd:
         path = f"/v1/orders/{order_id}"
         standing = self.quantities.setdefault(order_id, {self.posted[order_id]["quantity"]})
         try:
-            client.change("PATCH", path, {"quantity": quantity}, seen=path)
+            reply = client.change("PATCH", path, {"quantity": quantity}, seen=path)
         except Unreachable as e:
             if e.maybe_sent:
                 standing.add(quantity)
             return
-        self.quantities[order_id] = {quantity}
+        if reply.status == 200:
+            self.quantities[order_id] = {quantity}
+        else:  # at its broker by now, whose word decides
+            standing.update({quantity, AS_FILLED})
 
     # --- turning dials --------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from app.cli.book import reserved_book
 from app.cli.client import Client, Problem, Unreachable
 from app.domain.errors import Code
-from tests.faults.crowd import TRY_AGAIN, _posted
+from tests.faults.crowd import AS_FILLED, TRY_AGAIN, _posted
 from tests.faults.stack_stage import StackStage
 from tests.faults.storm_stage import Order, kept
 
@@ -35,7 +35,8 @@ RECENT: Final = 200
 BOOK: Final = 400_000
 # Whoever is told this has no order, whatever else happens.
 NO_ORDER: Final = frozenset({Code.OVERLOADED.code, Code.DRAINING.code, Code.QUOTA_EXCEEDED.code})
-TOO_LATE: Final = frozenset({409, 412})
+# Terms that an order has already, or has traded beyond, are no news either.
+TOO_LATE: Final = frozenset({409, 412, 422})
 JOIN_S_MAX: Final = 90.0
 
 
@@ -205,9 +206,12 @@ class Crowd:
         path = f"/v1/orders/{order_id}"
         standing = self.quantities.setdefault(order_id, {self.posted[order_id]["quantity"]})
         try:
-            client.change("PATCH", path, {"quantity": quantity}, seen=path)
+            reply = client.change("PATCH", path, {"quantity": quantity}, seen=path)
         except (Problem, Unreachable) as e:
             if getattr(e, "status", 503) in TRY_AGAIN:  # it may have been done
                 standing.add(quantity)
             raise
-        self.quantities[order_id] = {quantity}
+        if reply.status == 200:
+            self.quantities[order_id] = {quantity}
+        else:  # at its broker by now, whose word decides
+            standing.update({quantity, AS_FILLED})

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from app.cli.book import reserved_book
 from app.cli.checker import Report
 from app.cli.client import Unreachable
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import AS_FILLED, Crowd
 from tests.faults.storm_stage import StormStage
 
 RATES: Final = {"north": 300, "south": 300}
@@ -257,7 +257,9 @@ def _wrong_with(row: tuple[Any, ...], order: dict[str, Any], amended: set[str] |
     """Return what stands otherwise than it was posted."""
     told = [f"{name} was {order[name]}" for name, stands in zip(_POSTED, row[2:7], strict=True)
             if order[name] != stands]  # fmt: skip
-    if row[7] not in (amended or {order["quantity"]}):
+    allowed = amended or {order["quantity"]}
+    passed_by_fills = AS_FILLED in allowed and row[7] == row[11]
+    if row[7] not in allowed and not passed_by_fills:
         told.append(f"quantity {row[7]} was {amended or order['quantity']}")
     if row[8] != order["limit_price"]:
         told.append(f"limit_price {row[8]} was {order['limit_price']}")

@@ -59,8 +59,12 @@ class Timeline:
             return
         for order in orders:
             traded = sum(execution.type == "trade" for execution in order.executions)
-            for part in fills.parts(self._plan, order, self._desk.world)[traded:]:
-                self.at(part.delay_ms / 1000, "trade", order, part.quantity)
+            parts = fills.parts(self._plan, order, self._desk.world)
+            for place, part in enumerate(parts[traded:], start=traded + 1):
+                # Parts of other terms than it had at first: the last one takes what is open.
+                is_rest = bool(order.live) and place == len(parts)
+                quantity = None if is_rest else part.quantity
+                self.at(part.delay_ms / 1000, "trade", order, quantity)
 
     def at(
         self,
@@ -133,7 +137,16 @@ class Timeline:
             return [self._line(due)]
         passing = self._desk.faults.draw("fill_before_replace")
         trade = self._desk.trade(due.order, Decimal(passing.k), None) if passing else None
-        return [trade, self._desk.change(due.order)]
+        before = Decimal(due.order.quantity)
+        change = self._desk.change(due.order)
+        self._plan_more(due.order, Decimal(due.order.quantity) - before)
+        return [trade, change]
+
+    def _plan_more(self, order: Order, quantity: Decimal) -> None:
+        """Plan the fill of what new terms have added, where orders fill."""
+        parts = fills.parts(self._plan, order, self._desk.world)
+        if quantity > 0 and parts:
+            self.at(parts[-1].delay_ms / 1000, "trade", order, quantity)
 
     def _line(self, due: Due) -> AuditLine | None:
         order, desk = due.order, self._desk

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from app.brokers.fix.options import read_tls
+from app.brokers.fix.outbox import Outbox, Post
 from app.ports import Numbers, Outgoing, SessionOwner
 from tests.brokers.fix.counterpart import Book, Counterpart
 from tests.brokers.fix.stage import IDENTITY, Stage, running, staged
