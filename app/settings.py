@@ -87,6 +87,9 @@ class QuotaSettings(BaseModel):
     account_orders_per_second: int | None = Field(default=1_000, ge=1, description="for an account")
     global_orders_per_second: int | None = Field(default=None, ge=1, description="of all callers")
     key_reads_per_second: int | None = Field(default=2_000, ge=1, description="of one API key")
+    # A budget of its own: whoever has spent his orders must still get out of the market, and a
+    # program gone wild that cancels in a circle must not hold the writer.
+    key_cancels_per_second: int | None = Field(default=20_000, ge=1, description="of one API key")
 
 
 class SlackSettings(BaseModel):

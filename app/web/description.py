@@ -72,6 +72,7 @@ def operation(spec: Spec[Any, Any]) -> dict[str, Any]:
         "responses": answers,
         "summary": spec.name.replace("_", " ").capitalize(),
         "tags": [_tag(spec.path)],
+        "deprecated": True if spec.retires else None,
         "openapi_extra": extra,
         "include_in_schema": spec.path.startswith(("/v1", "/admin", "/hooks")),
     }

@@ -19,10 +19,11 @@ from app.web.description import described, operation
 from app.web.house import House
 from app.web.keys import NOBODY, authorize
 from app.web.problems import Invalid, invalid
-from app.web.quota_toll import ORDERS, READS, Toll, priced, tolled
+from app.web.quota_toll import CANCELS, ORDERS, READS, Toll, priced, tolled
 from app.web.spec import Call, Reply, Spec
 
 REQUEST_ID: Final = "openbell.request_id"  # the porch puts it into the scope
+LEAVING: Final = "openbell.leaving"  # the headers of a door that is going, for the porch
 # What an operator was refused and why is as much worth keeping as what he did.
 DENIED: Final = frozenset({403, 409, 412})
 
@@ -37,9 +38,12 @@ class Door(APIRoute):
         self._house = house
         self._toll = toll
         self._tolled = tolled(spec)
+        self._leaving = spec.retires.headers() if spec.retires else ()
         self.app = self._serve
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._leaving:
+            scope[LEAVING] = self._leaving
         reply = await self._answer(Request(scope, receive), scope[REQUEST_ID])
         await reply.send(send)
 
@@ -63,8 +67,8 @@ class Door(APIRoute):
         spec, request = self.spec, call.request
         if spec.scope is not None:
             authorize(call.who, spec.scope)
-        if self._tolled == READS:
-            await self._toll.read(call)
+        if self._tolled in {READS, CANCELS}:
+            await self._toll.one(call, self._tolled)
         if spec.takes_orders and self._house.health.draining:
             raise Busy(Code.DRAINING, 1.0)
         if spec.asks is not None:

@@ -112,7 +112,7 @@ class Orders:
     async def cancel(self, call: Call[None, None]) -> Reply:
         """Cancel: at once if it never left (200), else as soon as the broker says (202).
 
-        No quota ever refuses it.
+        It pays from a budget of its own: orders never spend what cancels need.
         """
         order = await self._own(call)
         try:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.clock import Clock
 from app.domain.errors import Code
-from app.web.door import REQUEST_ID
+from app.web.door import LEAVING, REQUEST_ID
 from app.web.problems import Fault, fault_of
 from app.web.quota_toll import QUOTA
 from app.web.spec import Reply, encode
@@ -24,6 +24,10 @@ from app.web.spec import Reply, encode
 PROBLEM: Final = b"application/problem+json"
 ID_BITS: Final = 80
 _GOOD_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+# W3C Trace Context: a version, a trace and a span that are not all zeros, and flags.
+_TRACE: Final = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
@@ -46,14 +50,15 @@ class Porch:
             return
         request_id = self._request_id(scope["headers"])
         scope[REQUEST_ID] = request_id
-        ours = (*_SECURITY, (b"x-request-id", request_id.encode()))
+        ours = (*_SECURITY, (b"x-request-id", request_id.encode()), *_trace(scope["headers"]))
         begun = False
 
         async def dressed(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], *ours, *scope.get(QUOTA, ())]
+                late = (*scope.get(QUOTA, ()), *scope.get(LEAVING, ()))
+                message["headers"] = [*message["headers"], *ours, *late]
             await send(message)
 
         try:
@@ -73,6 +78,14 @@ class Porch:
             if name == b"x-request-id" and _GOOD_ID.fullmatch(value):
                 return value.decode()
         return f"req_{self._clock.random_bits(ID_BITS):020x}"
+
+
+def _trace(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the caller's trace context as it came, so that both sides log the same trace."""
+    for name, value in headers:
+        if name == b"traceparent" and _TRACE.fullmatch(value):
+            return ((name, value),)
+    return ()
 
 
 def _reply(fault: Fault, e: Exception, path: str, request_id: str) -> Reply:

@@ -5,7 +5,6 @@ fleet; `/readyz` asks only whether an order can be made durable now.
 """
 
 from collections.abc import Callable, Sequence
-from html import escape
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from app.web.gauges import Gauges
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.problems import error_page
+from app.web.reference_page import docs_page
 from app.web.spec import Call, Reply, Spec, ok
 
 HTML: Final = b"text/html; charset=utf-8"
@@ -76,26 +76,6 @@ class Probes:
     async def docs(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
         """Show the API for people, without a script from anywhere."""
         return Reply(200, docs_page(self._document()).encode(), content_type=HTML)
-
-
-def docs_page(document: dict[str, Any]) -> str:
-    """Return every operation with its words and answers, as one plain page."""
-    parts = [f"<h1>{escape(document['info']['title'])}</h1>"]
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            answers = " · ".join(
-                f"{status} {escape(answer.get('description') or '')}"
-                for status, answer in operation["responses"].items()
-            )
-            parts.append(
-                f"<h2 id={escape(operation['operationId'])}><code>{method.upper()}"
-                f" {escape(path)}</code></h2><p>{escape(operation.get('description', ''))}</p>"
-                f"<p>{answers}</p>"
-            )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>openbell API</title>'
-        '<p><a href="/openapi.json">openapi.json</a></p>' + "".join(parts) + "</html>"
-    )
 
 
 def probe_specs(house: House, document: Document) -> Sequence[Spec[Any, Any]]:

@@ -1,4 +1,4 @@
-"""What callers may ask for in a second: per key, per account, for all, and for reads.
+"""What callers may ask for in a second: per key, per account, for all, for reads and cancels.
 
 `limits`' sliding window counter over this process's memory or, with `redis_url`, over one Redis
 for all API processes. In the worst second a caller gets less than twice its quota: that is the
@@ -21,7 +21,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from app.clock import Clock
 from app.ports import Allowance, Charge
 from app.settings import QuotaSettings
-from app.web.quota_toll import ACCOUNT, GLOBAL, KEY, READS
+from app.web.quota_toll import ACCOUNT, CANCELS, GLOBAL, KEY, READS
 from app.web.quota_windows import Entry, Hit, LocalWindows, SharedWindows
 
 ASK_AGAIN_NS: Final = 2_000_000_000
@@ -124,6 +124,7 @@ def open_quotas(
         ACCOUNT: asked.account_orders_per_second,
         GLOBAL: asked.global_orders_per_second,
         READS: asked.key_reads_per_second,
+        CANCELS: asked.key_cancels_per_second,
     }
     policies = {name: quota for name, quota in quotas.items() if quota is not None}
     return SlidingQuotas(policies, clock, SharedWindows(redis_url) if redis_url else None)

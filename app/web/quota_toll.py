@@ -1,9 +1,9 @@
 """What a door asks before it lets a caller pass, and what every reply says of the quota.
 
 Who reads pays one read. Who sends orders pays for each, under the key, for the account and for
-all at once; an amendment counts as an order, and a cancel never pays, because whoever cannot
-cancel is trapped in the market. Who is turned away before he could pay, for a broken body or a
-foreign account, pays for one: guessing is not free.
+all at once; an amendment counts as an order. A cancel pays from a budget of its own, because
+whoever has spent his orders and cannot cancel is trapped in the market. Who is turned away before
+he could pay, for a broken body or a foreign account, pays for one: guessing is not free.
 
 A batch is paid as a whole or not at all, before any of it is taken: one answer with
 `Retry-After` is what every client can obey, where 600 of 1,000 results would each have to be
@@ -34,13 +34,16 @@ KEY: Final = "key"
 ACCOUNT: Final = "account"
 GLOBAL: Final = "global"
 READS: Final = "reads"
+CANCELS: Final = "cancels"
 
 
 def tolled(spec: Spec[Any, Any]) -> str:
-    """Return what a door takes toll for: reads, orders, or nothing."""
+    """Return what a door takes toll for: reads, orders, cancels, or nothing."""
     if spec.scope == "orders:read":
         return READS
-    return ORDERS if spec.scope == "orders:write" and not spec.cancels else ""
+    if spec.scope != "orders:write":
+        return ""
+    return CANCELS if spec.cancels else ORDERS
 
 
 def priced(spec: Spec[Any, Any]) -> Spec[Any, Any]:
@@ -68,10 +71,10 @@ class Toll:
             for name, quota in self._policies.items()
         }
 
-    async def read(self, call: Call[Any, Any]) -> None:
-        """Let a read pass, or raise `OverQuota`."""
+    async def one(self, call: Call[Any, Any], policy: str) -> None:
+        """Let one read or one cancel pass, or raise `OverQuota`."""
         if self._quotas is not None:
-            await self._pay(call, [Charge(READS, call.who.key_id)])
+            await self._pay(call, [Charge(policy, call.who.key_id)])
 
     async def order(self, call: Call[Any, Any], account_id: str) -> None:
         """Let one order or amendment pass, or raise `OverQuota` or `Busy`."""

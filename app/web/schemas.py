@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 
 from app.domain.order import Order
 from app.domain.request import OrderRequest
@@ -27,6 +28,20 @@ Market = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,16}$")]
 Words = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{0,256}$")]
 
 
+EXAMPLE: Final[JsonDict] = {
+    "account_id": "A-1",
+    "client_order_id": "2026-03-03-0001",
+    "symbol": "AAPL",
+    "market": "XNAS",
+    "side": "buy",
+    "order_type": "limit",
+    "quantity": "10",
+    "limit_price": "185.50",
+    "currency": "USD",
+    "trading_session_id": "XNAS-2026-03-03-REG",
+}
+
+
 class Asked(BaseModel):
     """A body or a query: what is not known here is refused."""
 
@@ -41,6 +56,8 @@ class Told(BaseModel):
 
 class NewOrder(Asked):
     """One new order. Amounts are decimal strings."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     account_id: Name = Field(description="Tag 1.")
     client_order_id: Name = Field(

@@ -6,6 +6,7 @@ handler against it, so that none of the four can drift from the others.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -104,6 +105,29 @@ def json_of(model: type[M]) -> Reader[M]:
     return Reader(model, decode)
 
 
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """A door that is going: since when it is old, when it closes, and which one follows it.
+
+    Each of its replies says so (RFC 9745, RFC 8594), for nobody reads a changelog twice.
+    """
+
+    since: int  # milliseconds since 1970
+    until: int | None = None
+    successor: str | None = None
+    words: str = "/docs"
+
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what each of its replies carries."""
+        found = [(b"deprecation", b"@%d" % (self.since // 1_000))]
+        if self.until is not None:
+            found.append((b"sunset", formatdate(self.until / 1_000, usegmt=True).encode()))
+        links = f'<{self.words}>; rel="deprecation"'
+        if self.successor is not None:
+            links += f', <{self.successor}>; rel="successor-version"'
+        return (*found, (b"link", links.encode()))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec(Generic[B, Q]):
     """What a door is, for the reader, for OpenAPI and for the lock."""
@@ -122,6 +146,7 @@ class Spec(Generic[B, Q]):
     body_bytes_max: int = BODY_BYTES_MAX
     audited: bool = False  # a mutation by an operator
     takes_orders: bool = False  # closed while draining
+    retires: Retirement | None = None
     cancels: bool = False  # whoever cannot cancel is trapped in the market
 
     def __post_init__(self) -> None:

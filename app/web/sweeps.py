@@ -43,7 +43,7 @@ class Sweeps:
         """Cancel all orders of a scope: at once what never left, by request what may have.
 
         200: all of it. 202: it took long; send the same request again, and it goes on. Sent
-        again it touches nothing that was placed since. No quota ever refuses it.
+        again it touches nothing that was placed since.
         """
         asked = call.body
         scope = SweepScope(

@@ -1,11 +1,18 @@
 """What all doors have in common: ids, headers, problems, probes, documents."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
 
-from app.domain.errors import Code
+from app.domain.errors import Code, Refused
 from app.ports import AccountDocument
+from app.web.app import create_app
+from app.web.door import Door
+from app.web.quota_toll import Toll
+from app.web.spec import Call, Reply, Retirement, Spec
 from tests.web.house import Gateway, a_gateway, an_order, run
 
 
@@ -17,6 +24,61 @@ def test_a_request_keeps_its_id_or_gets_one(gateway: Gateway) -> None:
     assert own.headers["x-request-id"] == "mine-1"
     assert bad.headers["x-request-id"].startswith("req_")
     assert none.headers["x-request-id"] != bad.headers["x-request-id"]
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("sent", "echoed"),
+    [
+        (TRACE, TRACE),
+        (TRACE.upper(), None),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        (f"ff{TRACE[2:]}", None),
+        ("x", None),
+    ],
+)
+def test_a_trace_goes_on_in_the_reply(gateway: Gateway, sent: str, echoed: str | None) -> None:
+    for path in ("/livez", "/nowhere"):
+        headers = gateway.client.get(path, headers={"traceparent": sent}).headers
+
+        assert headers.get("traceparent") == echoed
+
+
+def test_a_door_that_is_going_says_so_in_every_reply(gateway: Gateway) -> None:
+    async def old(_call: Call[None, None]) -> Reply:
+        raise Refused(Code.NOT_FOUND, "gone already")
+
+    spec: Spec[None, None] = Spec(
+        method="GET",
+        path="/v1/old",
+        name="old",
+        scope=None,
+        handler=old,
+        answers={200: None},
+        retires=Retirement(1_772_461_800_000, 1_803_997_800_000, "/v2/new"),
+    )
+    app = create_app(replace(gateway.house, registry=CollectorRegistry()))
+    app.router.routes.append(
+        Door(spec, gateway.house, Toll(replace(gateway.house, registry=CollectorRegistry())))
+    )
+    reply = TestClient(app).get("/v1/old")
+
+    assert reply.status_code == 404
+    assert reply.headers["deprecation"] == "@1772461800"
+    assert reply.headers["sunset"] == "Tue, 02 Mar 2027 14:30:00 GMT"
+    assert reply.headers["link"] == '</docs>; rel="deprecation", </v2/new>; rel="successor-version"'
+    assert app.openapi()["paths"]["/v1/old"]["get"]["deprecated"] is True
+
+
+def test_the_page_for_people_shows_fields_with_their_tags(gateway: Gateway) -> None:
+    page = gateway.client.get("/docs").text
+
+    assert "<code>client_order_id</code>" in page
+    assert "Tag 11." in page
+    assert "http://" not in page
+    assert "https://" not in page
 
 
 @pytest.mark.parametrize("path", ["/livez", "/nowhere", "/v1/orders", "/docs"])

@@ -191,7 +191,7 @@ def test_guessing_and_garbage_are_not_free(tmp_path: Path) -> None:
     assert [reply.status_code for reply in tries] == [400, 404, 400, 429, 429, 429]
 
 
-def test_no_quota_ever_refuses_a_cancel(tmp_path: Path) -> None:
+def test_no_quota_of_orders_or_reads_ever_refuses_a_cancel(tmp_path: Path) -> None:
     gateway = counting(tmp_path, account=1, key=1, reads=1, **{"global": 1})
     key = gateway.key()
     path = send(gateway, key, "c-1").headers["location"]
@@ -205,6 +205,23 @@ def test_no_quota_ever_refuses_a_cancel(tmp_path: Path) -> None:
     assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")
     assert again == [409] * 5
     assert "ratelimit" not in canceled.headers
+
+
+def test_cancels_have_a_budget_of_their_own_and_say_what_is_left(tmp_path: Path) -> None:
+    gateway = counting(tmp_path, key=1, cancels=2)
+    key = gateway.key()
+    path = send(gateway, key, "c-1").headers["location"]
+    swept = {"request_id": "r-1", "account_id": "A-1"}
+
+    first = gateway.client.delete(path, headers=key)
+    second = gateway.client.post("/v1/orders/mass-cancel", json=swept, headers=key)
+    third = gateway.client.delete(path, headers=key)
+
+    assert [first.status_code, second.status_code, third.status_code] == [200, 200, 429]
+    assert first.headers["ratelimit-policy"] == '"cancels";q=2;w=1'
+    assert first.headers["ratelimit"].startswith('"cancels";r=1;')
+    assert third.json()["violated-policies"] == ["cancels"]
+    assert third.headers["retry-after"]
 
 
 def test_an_amendment_counts_as_an_order(tmp_path: Path) -> None:
@@ -297,7 +314,7 @@ def test_the_document_names_the_refusal_where_it_can_come(gateway: Gateway) -> N
     }
 
     assert {"create_order", "create_orders", "amend_order", "get_order", "list_orders"} <= refusing
-    assert "cancel_order" not in refusing
+    assert {"cancel_order", "mass_cancel"} <= refusing
     assert not [name for name in refusing if re.search("rate|halt|doubt|audit|hook", name)]
 
 
@@ -312,7 +329,12 @@ def test_asked_for_they_are_generous(settings: QuotaSettings | None, url: str | 
     quotas = open_quotas(settings, url, SystemClock())
 
     assert quotas is not None
-    assert quotas.policies == {"key": 20_000, "account": 1_000, "reads": 2_000}
+    assert quotas.policies == {
+        "key": 20_000,
+        "account": 1_000,
+        "reads": 2_000,
+        "cancels": 20_000,
+    }
 
 
 def test_each_number_is_a_variable_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +346,7 @@ def test_each_number_is_a_variable_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     quotas = open_quotas(asked, None, SystemClock())
 
     assert quotas is not None
-    assert quotas.policies == {"account": 50, "reads": 2_000}
+    assert quotas.policies == {"account": 50, "reads": 2_000, "cancels": 20_000}
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:6379", "http://127.0.0.1"])
