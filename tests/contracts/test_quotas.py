@@ -387,7 +387,7 @@ def test_a_frozen_store_holds_nobody_and_grants_no_second_quota(shared: RedisHou
                 assert [allowed for allowed, _ in rest] == [True] * 4 + [False] * 6
                 assert sum(seconds for _, seconds in rest) < HELD_S_MAX
 
-            looks = []
+            looks: list[bool] = []
             while len(looks) < 50 and not any(looks):  # it may answer late on a busy machine
                 shared.clock.ns += PATIENCE_MS * 1_000_000
                 await take(quotas, shared.name, account=1)
