@@ -28,6 +28,7 @@ from app.web.probes import probe_specs
 from app.web.quota_toll import Toll
 from app.web.rates import rate_specs
 from app.web.reads import read_specs
+from app.web.replays import Replays
 from app.web.safety import safety_specs
 from app.web.schemas import Problem
 from app.web.stream import stream_specs
@@ -95,5 +96,6 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *overview_specs(house),
         *watched,
     )
-    app.router.routes.extend(Door(spec, house, toll) for spec in specs)
+    replays = Replays(house.clock)
+    app.router.routes.extend(Door(spec, house, toll, replays) for spec in specs)
     return app

@@ -171,5 +171,6 @@ def batch_specs(house: House, meters: Meters, toll: Toll) -> Sequence[Spec[Any, 
             ),
             body_bytes_max=BATCH_BYTES_MAX,
             takes_orders=True,
+            replays=True,
         ),
     )

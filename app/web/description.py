@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from fastapi import Body, Header, Path, Query, Request
 
 from app.domain.errors import Code
-from app.web.spec import Spec
+from app.web.spec import Spec, takes_key
 
 _PART: Final = re.compile(r"{(\w+)}")
 _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -45,6 +45,9 @@ def _parameters(spec: Spec[Any, Any]) -> list[Parameter]:
     if spec.confirms:
         named = Header(alias="X-Confirm", description="For a large step: the name of what changes.")
         found.append(_parameter("x_confirm", Annotated[str | None, named], None))
+    if takes_key(spec):
+        same = Header(alias="Idempotency-Key", description="Sent again, the first answer is.")
+        found.append(_parameter("idempotency_key", Annotated[str | None, same], None))
     if spec.reads is not None:
         found.append(_parameter("body", Annotated[spec.reads.model, Body()]))
     return found
@@ -59,7 +62,7 @@ def operation(spec: Spec[Any, Any]) -> dict[str, Any]:
     answers: dict[int | str, dict[str, Any]] = {}
     for status, model in spec.answers.items():
         answers[status] = {"model": model} if model else {}
-    for code in (*(_ANY_KEY if spec.scope else ()), *spec.refuses):
+    for code in (*(_ANY_KEY if spec.scope else ()), *spec.refuses, *_of_keys(spec)):
         known = answers.setdefault(code.status, {"content": _PROBLEM, "description": ""})
         words = known.get("description", "")
         known["description"] = f"{words} · {code.code}".removeprefix(" · ")
@@ -76,6 +79,13 @@ def operation(spec: Spec[Any, Any]) -> dict[str, Any]:
         "openapi_extra": extra,
         "include_in_schema": spec.path.startswith(("/v1", "/admin", "/hooks")),
     }
+
+
+def _of_keys(spec: Spec[Any, Any]) -> tuple[Code, ...]:
+    if not takes_key(spec):
+        return ()
+    found = (Code.REQUEST_IN_PROGRESS, Code.IDEMPOTENCY_KEY_REUSED)
+    return tuple(code for code in found if code not in spec.refuses)
 
 
 def _tag(path: str) -> str:

@@ -20,7 +20,8 @@ from app.web.house import House
 from app.web.keys import NOBODY, authorize
 from app.web.problems import Invalid, invalid
 from app.web.quota_toll import CANCELS, ORDERS, READS, Toll, priced, tolled
-from app.web.spec import Call, Reply, Spec
+from app.web.replays import Replays
+from app.web.spec import Call, Reply, Spec, takes_key
 
 REQUEST_ID: Final = "openbell.request_id"  # the porch puts it into the scope
 LEAVING: Final = "openbell.leaving"  # the headers of a door that is going, for the porch
@@ -31,12 +32,15 @@ DENIED: Final = frozenset({403, 409, 412})
 class Door(APIRoute):
     """A route that acts by its `Spec` alone."""
 
-    def __init__(self, spec: Spec[Any, Any], house: House, toll: Toll) -> None:
+    def __init__(
+        self, spec: Spec[Any, Any], house: House, toll: Toll, replays: Replays | None = None
+    ) -> None:
         spec = priced(spec)
         super().__init__(spec.path, described(spec), **operation(spec))
         self.spec = spec
         self._house = house
         self._toll = toll
+        self._replays = replays or Replays(house.clock)
         self._tolled = tolled(spec)
         self._leaving = spec.retires.headers() if spec.retires else ()
         self.app = self._serve
@@ -54,13 +58,30 @@ class Door(APIRoute):
             call.who = self._house.keyring.principal(request.headers.get("authorization", ""))
         try:
             await self._admit(call)
-            return await spec.handler(call)
+            return await self._done(call)
         except Refused as e:
             if spec.audited and e.code.status in DENIED:
                 await self._note(call, e)
             if self._tolled == ORDERS:
                 await self._toll.turned_away(call)
             raise
+
+    async def _done(self, call: Call[Any, Any]) -> Reply:
+        """Do it, unless it was done under this Idempotency-Key."""
+        key = call.request.headers.get("idempotency-key")
+        if key is None or not takes_key(self.spec):
+            return await self.spec.handler(call)
+        scope = call.request.scope
+        asked = (scope["method"].encode(), scope["path"].encode(), scope["query_string"], call.raw)
+        first = self._replays.begin(call.who.key_id, key, *asked)
+        if first is not None:
+            return first
+        reply = None
+        try:
+            reply = await self.spec.handler(call)
+        finally:
+            self._replays.end(call.who.key_id, key, reply)
+        return reply
 
     async def _admit(self, call: Call[Any, Any]) -> None:
         """Check scope, state, version, query and body: the cheap before the dear."""
@@ -76,7 +97,7 @@ class Door(APIRoute):
         if spec.if_match:
             call.version = _version(request.headers.get("if-match"), spec.if_match)
         if spec.reads is not None:
-            raw = await _body(request, spec.body_bytes_max)
+            call.raw = raw = await _body(request, spec.body_bytes_max)
             call.body = spec.reads.decode(raw, request.headers.get("content-type", ""))
 
     async def _note(self, call: Call[Any, Any], refused: Refused) -> None:

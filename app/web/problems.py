@@ -23,6 +23,7 @@ JITTER_BITS: Final = 10
 # What the client may simply try again. A commit of unknown outcome too: the id makes it safe.
 RETRYABLE: Final = frozenset(
     {Code.QUOTA_EXCEEDED, Code.OVERLOADED, Code.DRAINING, Code.COMMIT_OUTCOME_UNKNOWN}
+    | {Code.REQUEST_IN_PROGRESS}
 )
 _TYPES: Final = {
     Code.QUOTA_EXCEEDED: "https://iana.org/assignments/http-problem-types#quota-exceeded",
@@ -102,7 +103,8 @@ def fault_of(e: Exception, clock: Clock) -> Fault:
                 e.code, e.detail, dict(e.context), retry_after_s=later, violated=(e.policy,)
             )
         case Refused():
-            return Fault(e.code, e.detail, dict(e.context))
+            later_s = 1 if e.code is Code.REQUEST_IN_PROGRESS else None
+            return Fault(e.code, e.detail, dict(e.context), retry_after_s=later_s)
         case Busy():
             return Fault(e.code, e.code.title, retry_after_s=_later(e.retry_after_s, clock))
         case StoreAway():

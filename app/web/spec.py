@@ -7,7 +7,7 @@ handler against it, so that none of the four can drift from the others.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -76,6 +76,7 @@ class Call(Generic[B, Q]):
     version: int | None  # of If-Match
     body: B
     query: Q
+    raw: bytes = b""  # the body, as it came
 
     def part(self, name: str) -> str:
         """Return a part of the path."""
@@ -146,11 +147,17 @@ class Spec(Generic[B, Q]):
     body_bytes_max: int = BODY_BYTES_MAX
     audited: bool = False  # a mutation by an operator
     takes_orders: bool = False  # closed while draining
+    replays: bool = False  # takes an Idempotency-Key; whatever is audited and a POST does
     retires: Retirement | None = None
     cancels: bool = False  # whoever cannot cancel is trapped in the market
 
     def __post_init__(self) -> None:
         assert self.scope is None or self.scope in SCOPES, self.scope
+
+
+def takes_key(spec: Spec[Any, Any]) -> bool:
+    """Whether a repeated Idempotency-Key gets the first answer again."""
+    return spec.replays or (spec.audited and spec.method == "POST")
 
 
 def etag(version: int) -> tuple[bytes, bytes]:
