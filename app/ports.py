@@ -57,6 +57,7 @@ from app.domain.request import OrderRequest
 from app.domain.steps import Place, Step
 from app.domain.sweep import Begun, Selection, SweepScope, Swept
 from app.domain.values import CancelOrigin, Status
+from app.domain.working import WorkingPage
 
 
 class StoreAway(OSError):
@@ -677,6 +678,18 @@ class DispatchStore(Protocol):
         """
 
     async def pending_cancels(self, broker_id: str, limit: int) -> list[PendingCancel]: ...
+
+    async def standing_days(self) -> list[date]:
+        """Return the trade dates of which orders stand in the record, the latest first."""
+
+    async def working(self, broker_id: str, day: date, after: int, limit: int) -> WorkingPage:
+        """Return the next orders of a day that work at a broker.
+
+        It looks at so many orders and no more: a page may be empty, and not the last.
+        """
+
+    async def orders_of(self, keys: Sequence[str]) -> dict[str, Order]:
+        """Return the orders of these attempts."""
 
     async def refuse_cancel(self, order_ids: Sequence[str]) -> None:
         """Note that the broker will not cancel these: they go on as they were."""

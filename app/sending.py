@@ -12,6 +12,7 @@ from app.clock import Clock
 from app.diagnostics.health import HealthWitness
 from app.dispatch.board import Board
 from app.dispatch.cancels import Cancels
+from app.dispatch.catchup import CatchUp, signs_of
 from app.dispatch.floor import DispatchFloor
 from app.dispatch.gate import GatedBroker
 from app.dispatch.lane import Lane
@@ -22,7 +23,7 @@ from app.domain.capabilities import Capabilities
 from app.domain.errors import Code
 from app.domain.order import Order
 from app.ledger.store import Ledger
-from app.ports import Broker, Recheck
+from app.ports import AnomalyStore, Broker, LiveBroker, Recheck
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -34,6 +35,7 @@ class Ground(NamedTuple):
     ledger: Ledger
     board: Board
     recheck: Recheck
+    anomalies: AnomalyStore
     unlimited: bool  # for a bench: no rate at all
 
 
@@ -97,9 +99,11 @@ def send_through(on: Ground, brokers: dict[str, Broker], *, shared: bool) -> Sen
         )
         for name, lane in lanes.items()
     ]
+    alive = live(brokers)
     asking: list[Loop] = [r.run for r in reconcilers.values()]
     asking += [*(c.run for c in cancels), *(r.run for r in replaces)]
-    floor = DispatchFloor(on.board, lanes, reconcilers, witness, live(brokers))
+    asking += [_asks(on, gates[n], lanes[n], witness, alive.get(n)).run for n in lanes]
+    floor = DispatchFloor(on.board, lanes, reconcilers, witness, alive)
     return Sending(list(lanes.values()), asking, floor, gates, witness)
 
 
@@ -107,6 +111,24 @@ def _fits(able: Capabilities, recheck: Recheck, order: Order) -> Code | None:
     """Check an order right before its claim: for its limits, and for the broker that claims it."""
     lacking = able.lacks(order.market, order.order_type, order.time_in_force, order.account_id)
     return Code.BROKER_LACKS if lacking is not None else recheck(order)
+
+
+def _asks(
+    on: Ground, gate: GatedBroker, lane: Lane, witness: HealthWitness, alive: LiveBroker | None
+) -> CatchUp:
+    """Return who asks about the orders that work at this broker."""
+    return CatchUp(
+        broker=gate,
+        store=on.ledger,
+        anomalies=on.anomalies,
+        clock=on.clock,
+        ownership=lane.ownership,
+        signs=signs_of(gate, witness, partial(_reports, witness, gate.name), alive),
+    )
+
+
+def _reports(witness: HealthWitness, name: str) -> int:
+    return witness.tally(name).reports
 
 
 def _owns(lane: Lane, *, shared: bool) -> bool:

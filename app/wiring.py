@@ -260,7 +260,8 @@ async def furnish(
     def check(order: Order) -> Code | None:
         return recheck(order, instruments=board.reference.instruments, limits=limits)
 
-    on = Ground(clock, ledger, board, check, settings.unlimited)
+    anomalies = AnomalyLedger(stores.ledger, clock, lambda: board.reference.calendar)
+    on = Ground(clock, ledger, board, check, anomalies, settings.unlimited)
     lanes = brokers if "dispatch" in parts else {}
     sending = send_through(on, lanes, shared=stores.ledger.is_shared)
     shown = ShownFloor(ledger, clock)

@@ -150,6 +150,8 @@ class Found:
     # The terms as they stand there now; None where a broker does not say.
     quantity: Decimal | None = None  # 38
     limit_price: Decimal | None = None  # 44
+    # What has traded there, executions or not; None where a broker does not say. Never a fill.
+    filled_quantity: Decimal | None = None  # 14
 
 
 @dataclass(frozen=True, slots=True)

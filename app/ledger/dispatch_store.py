@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from app import crash
 from app.domain.messages import ExecutionReport
-from app.domain.order import WORKING, cancel_refused
+from app.domain.order import WORKING, Order, cancel_refused
 from app.domain.records import (
     Applied,
     Claimed,
@@ -20,8 +20,20 @@ from app.domain.records import (
     PendingCancel,
     Settlement,
 )
-from app.domain.values import ReplaceState, Status, is_replace_key
-from app.ledger import attempts, leases, outcomes, queues, replaces, replacing, reporting, rows
+from app.domain.values import ReplaceState, Status, is_replace_key, order_id_of
+from app.domain.working import WorkingPage
+from app.ledger import (
+    attempts,
+    days,
+    leases,
+    outcomes,
+    queues,
+    replaces,
+    replacing,
+    reporting,
+    rows,
+    working,
+)
 from app.ledger.dialect import Statement
 from app.ledger.edge import Edge
 from app.ports import Recheck, StoreAway
@@ -153,6 +165,18 @@ class DispatchLedger(Edge):
             return found
 
         return await self._read(work)
+
+    async def standing_days(self) -> list[date]:
+        return sorted(await self._read(days.attached), reverse=True)
+
+    async def working(self, broker_id: str, day: date, after: int, limit: int) -> WorkingPage:
+        now = self._clock.now()
+        return await self._read(lambda c: working.page(c, broker_id, day, after, limit, now))
+
+    async def orders_of(self, keys: Sequence[str]) -> dict[str, Order]:
+        ids = {key: order_id for key in keys if (order_id := order_id_of(key)) is not None}
+        found = await self._read(lambda c: rows.by_ids(c, ids.values()))
+        return {key: found[order_id] for key, order_id in ids.items() if order_id in found}
 
     async def refuse_cancel(self, order_ids: Sequence[str]) -> None:
         now = self._clock.now()

@@ -5,6 +5,7 @@ others see. What operators are promised stands in `test_ledger_control.py`.
 """
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from app.domain.records import (
 )
 from app.domain.steps import Place, Step
 from app.domain.values import CancelOrigin, PendingRequest, Status
+from app.domain.working import WorkingPage
 from tests.builders import SESSION, TODAY, StillClock, a_report, a_taking
 from tests.contracts.record import KIM, Shop, opened, sendable, shop
 
@@ -241,6 +243,45 @@ def test_a_wish_to_cancel_is_listed_until_it_is_refused(shop: Shop) -> None:
 
     assert pending == [(claimed.order.order_id, claimed.broker_order_key, "N-1", None)]
     assert shop.run(shop.store.pending_cancels("north", 10)) == []
+
+
+def test_what_works_at_a_broker_is_read_page_by_page(shop: Shop) -> None:
+    """Not what waits, is out, has ended, or works elsewhere; and what has ended is passed over."""
+    fence = shop.owned()
+    for n in range(6):
+        shop.take(f"c-{n}")
+    claimed = shop.run(shop.store.claim(fence, 5, sendable))
+    keys = [claim.broker_order_key for claim in claimed]
+    shop.run(shop.store.settle([Settlement(key, Accepted("N"), 1) for key in keys[:4]]))
+    part = a_report(broker_order_key=keys[2], last_quantity=Decimal(4))
+    end = a_report(ExecutionType.CANCELED, broker_order_key=keys[0], execution_id="x-2")
+    shop.run(shop.store.apply([part, end], "report"))
+
+    def page(after: int, limit: int, broker: str = "north") -> WorkingPage:
+        return shop.run(shop.store.working(broker, TODAY, after, limit))
+
+    assert shop.run(shop.store.standing_days()) == [TODAY]
+    whole = page(0, 10)
+    assert [(o.accept_sequence, o.broker_order_key) for o in whole.orders] == [
+        (2, keys[1]),
+        (3, keys[2]),
+        (4, keys[3]),
+    ]
+    assert {o.quantity for o in whole.orders} == {claimed[0].order.quantity}
+    assert whole.after is None
+    first = page(0, 2)
+    assert (first.orders, first.after) == (whole.orders[:2], 3)
+    assert page(3, 2).orders == whole.orders[2:]
+    assert page(0, 10, "south").orders == page(4, 10).orders == []
+    assert whole.ended_to == 0  # a transaction of that moment may still be on its way
+    shop.clock.at += 600_000
+    assert (page(0, 10).ended_to, page(1, 10).ended_to) == (1, 1)
+    assert shop.run(shop.store.working("north", TODAY - timedelta(7), 0, 10)).orders == []
+    found = shop.run(shop.store.orders_of([*keys[:2], "nobody's"]))
+    assert {k: o.status for k, o in found.items()} == {
+        keys[0]: Status.CANCELED,
+        keys[1]: Status.NEW,
+    }
 
 
 def test_the_bell_and_the_end_of_the_session(shop: Shop) -> None:

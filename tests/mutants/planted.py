@@ -235,4 +235,19 @@ MUTANTS: Final = (
         "tests/scenarios/test_replaces.py"
         "::test_a_replace_that_is_too_late_leaves_the_filled_order_alone",
     ),
+    Mutant(
+        "no_second_look",
+        "app/dispatch/catchup.py",
+        "        if self._is_second:\n            self._gaps.note(",
+        "        if key:\n            self._gaps.note(",
+        "tests/dispatch/test_catchup.py::test_what_looks_wrong_once_is_told_to_nobody",
+    ),
+    Mutant(
+        "takes_over_and_asks_nobody",
+        "app/dispatch/rounds.py",
+        'return Rounds(signs, owed="taken over", number',
+        "return Rounds(signs, number",
+        "tests/scenarios/test_catchup.py"
+        "::test_what_was_told_to_a_dead_process_is_found_by_the_next",
+    ),
 )

@@ -262,7 +262,7 @@ class AlpacaBroker:
         if (filled and last.status not in ENDED) or words.together(executions) < filled:
             status = Status.PARTIALLY_FILLED
         terms = words.terms(chain)
-        return Found(last.id, status, executions, None, *terms)
+        return Found(last.id, status, executions, None, *terms, filled_quantity=filled)
 
     async def _executions(self, chain: Sequence[Order], key: str) -> tuple[ExecutionReport, ...]:
         """Return the fills of one order under all of its ids, or none where they cannot be read."""

@@ -160,12 +160,13 @@ def _proven(said: Said, values: _Values) -> Said:
 def _shown(order_id: str, values: _Values) -> Lookup:
     status = values.get(tags.ORDER_STATUS, "")
     reason = refusals.reason_of(values)
+    traded = hint_of(values, tags.FILLED_QUANTITY)
     if status in STATUSES:
-        return Found(order_id, STATUSES[status], reason=reason)
+        return Found(order_id, STATUSES[status], reason=reason, filled_quantity=traded)
     if status not in WORKING:
         return Unknown(f"found, but in no state that FIX knows: {legible(status)[:8]}")
-    traded = hint_of(values, tags.FILLED_QUANTITY)
-    return Found(order_id, Status.PARTIALLY_FILLED if traded else Status.NEW, reason=reason)
+    stands = Status.PARTIALLY_FILLED if traded else Status.NEW
+    return Found(order_id, stands, reason=reason, filled_quantity=traded)
 
 
 def _cancel_reject(values: _Values) -> Said:
