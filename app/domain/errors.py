@@ -11,6 +11,11 @@ class Code(Enum):
     MALFORMED_REQUEST = ("malformed-request", 400, "The body is not what the route reads.")
     UNAUTHENTICATED = ("unauthenticated", 401, "The API key is missing, unknown or revoked.")
     SCOPE_MISSING = ("scope-missing", 403, "The API key lacks the scope for this call.")
+    FORGED_REQUEST = (
+        "forged-request",
+        403,
+        "A change by the console's cookie comes from the console's own page, or not at all.",
+    )
     NOT_FOUND = ("not-found", 404, "No such resource, or it is not yours.")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The route does not take this verb.")
     CLIENT_ORDER_ID_CONFLICT = (

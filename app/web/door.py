@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.domain.errors import Busy, Code, Refused
 from app.domain.records import Change
+from app.web.console.session import caller
 from app.web.description import described, operation
 from app.web.house import House
 from app.web.keys import NOBODY, authorize
@@ -55,7 +56,7 @@ class Door(APIRoute):
         spec = self.spec
         call: Call[Any, Any] = Call(request, NOBODY, request_id, None, None, None)
         if spec.scope is not None:
-            call.who = self._house.keyring.principal(request.headers.get("authorization", ""))
+            call.who = caller(request, self._house.keyring)
         try:
             await self._admit(call)
             return await self._done(call)

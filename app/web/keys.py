@@ -21,6 +21,7 @@ from app.web.keyfile import BadKeyFile, KeyRecord, digest_of, pepper_path, read_
 EVERY_ACCOUNT: Final = "*"
 CHECK_EVERY_NS: Final = 1_000_000_000
 _BEARER: Final = re.compile(r"[Bb]earer ob_(live|test)_([0-9a-f]{20})_([0-9a-f]{64})")
+_SEALED: Final = re.compile(r"([0-9a-f]{20})\.([0-9]{1,18})\.([0-9a-f]{64})")
 # Compared with when no key has this id, so that both cases take the same time.
 _NOBODY: Final = KeyRecord(
     id="", kind="", name="", digest="0" * 64, scopes=[], accounts=[], created_at=0
@@ -77,10 +78,7 @@ class Keyring:
 
     def principal(self, authorization: str) -> Principal:
         """Return whose key this `Authorization` header carries, or raise `Refused`."""
-        now_ns = self._clock.monotonic_ns()
-        if now_ns - self._checked_ns >= CHECK_EVERY_NS:
-            self._checked_ns = now_ns
-            self._refresh()
+        self._look_again()
         found = _BEARER.fullmatch(authorization)
         if found is None:
             raise Refused(Code.UNAUTHENTICATED, "expected Authorization: Bearer ob_live_…")
@@ -88,10 +86,43 @@ class Keyring:
         record, principal = self._keys.get(key_id, (_NOBODY, NOBODY))
         if not hmac.compare_digest(digest_of(self._pepper, secret), record.digest):
             raise _refused()
-        expired = record.expires_at is not None and record.expires_at <= self._clock.now()
-        if record is _NOBODY or record.kind != kind or record.revoked or expired:
+        if record.kind != kind or not self._stands(record):
             raise _refused()
         return principal
+
+    def sealed(self, key_id: str, until: int) -> str:
+        """Return what lets a browser come back without the key: who, until when, and our seal."""
+        record, _ = self._keys[key_id]
+        return f"{key_id}.{until}.{self._seal(record, until)}"
+
+    def unsealed(self, sealed: str) -> Principal:
+        """Return whose seal this is, or raise `Refused`: it ends with its time or with its key."""
+        self._look_again()
+        found = _SEALED.fullmatch(sealed)
+        if found is None:
+            raise _refused()
+        key_id, until, seal = found.groups()
+        record, principal = self._keys.get(key_id, (_NOBODY, NOBODY))
+        if not hmac.compare_digest(self._seal(record, int(until)), seal):
+            raise _refused()
+        if int(until) <= self._clock.now() or not self._stands(record):
+            raise _refused()
+        return principal
+
+    def _seal(self, record: KeyRecord, until: int) -> str:
+        # The digest is in it, so that a seal dies with the secret that it stands for. No secret
+        # begins like this, so a seal is never the digest of one.
+        return digest_of(self._pepper, f"console {record.id} {until} {record.digest}")
+
+    def _stands(self, record: KeyRecord) -> bool:
+        expired = record.expires_at is not None and record.expires_at <= self._clock.now()
+        return record is not _NOBODY and not record.revoked and not expired
+
+    def _look_again(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._checked_ns >= CHECK_EVERY_NS:
+            self._checked_ns = now_ns
+            self._refresh()
 
     def _refresh(self) -> None:
         try:

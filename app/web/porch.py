@@ -23,6 +23,7 @@ from app.web.spec import Reply, encode
 
 PROBLEM: Final = b"application/problem+json"
 ID_BITS: Final = 80
+DRESS: Final = "openbell.dress"  # in the scope: security headers of a page that has its own
 _GOOD_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 # W3C Trace Context: a version, a trace and a span that are not all zeros, and flags.
 _TRACE: Final = re.compile(
@@ -50,7 +51,7 @@ class Porch:
             return
         request_id = self._request_id(scope["headers"])
         scope[REQUEST_ID] = request_id
-        ours = (*_SECURITY, (b"x-request-id", request_id.encode()), *_trace(scope["headers"]))
+        named = ((b"x-request-id", request_id.encode()), *_trace(scope["headers"]))
         begun = False
 
         async def dressed(message: Message) -> None:
@@ -58,7 +59,8 @@ class Porch:
             if message["type"] == "http.response.start":
                 begun = True
                 late = (*scope.get(QUOTA, ()), *scope.get(LEAVING, ()))
-                message["headers"] = [*message["headers"], *ours, *late]
+                dress = scope.get(DRESS, _SECURITY)
+                message["headers"] = [*message["headers"], *dress, *named, *late]
             await send(message)
 
         try:
