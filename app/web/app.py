@@ -13,6 +13,7 @@ from app.web.anomalies import anomaly_specs
 from app.web.anomaly_rules import rule_specs
 from app.web.batch import batch_specs
 from app.web.broker_sessions import broker_session_specs
+from app.web.console.doors import console_specs
 from app.web.course_specs import course_specs
 from app.web.dials import dial_specs
 from app.web.door import Door
@@ -94,6 +95,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *rule_specs(house),
         *plan_specs(house),
         *overview_specs(house),
+        *console_specs(house),
         *watched,
     )
     replays = Replays(house.clock)

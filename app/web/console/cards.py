@@ -1,0 +1,165 @@
+"""One card for each broker: how it does, how fast it may go, and what can be turned."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from app.domain.records import BrokerControl, LaneStatus
+from app.domain.values import Status
+from app.web.console.acts import (
+    MOVE,
+    TUNE,
+    breaker_act,
+    button,
+    dispatch_act,
+    failover_act,
+    rate_acts,
+)
+from app.web.console.judge import Grade, lane_state
+from app.web.console.markup import Piece, Safe, join, tag
+from app.web.console.shapes import mark, moment, span, sparkline
+from app.web.console.sight import Book, Sight, Viewer
+
+KEYS: Final = 9  # `1` to `9` choose a card
+NONE: Final = "\N{EN DASH}"
+BREAKER_WORDS: Final = {
+    "closed": (Grade.OK, "closed"),
+    "half_open": (Grade.WARNING, "half open"),
+    "open": (Grade.CRITICAL, "OPEN"),
+}
+
+
+def brokers(sight: Sight, book: Book, viewer: Viewer) -> Safe:
+    """Write all cards, in the order of their names."""
+    cards = [
+        _card(sight, book, control, viewer, number)
+        for number, (_, control) in enumerate(sorted(book.controls.items()), 1)
+    ]
+    routes = [_route(book, route.route_id, viewer) for route in book.routes]
+    return join(
+        tag("div", cards or tag("p", "No broker is known here."), class_="cards"),
+        tag("div", routes, class_="routes") if routes else None,
+    )
+
+
+def _card(sight: Sight, book: Book, control: BrokerControl, viewer: Viewer, number: int) -> Safe:
+    name = control.broker_id
+    lane = sight.lane(name)
+    grade, says = (Grade.OFF, "no lane in this process") if lane is None else lane_state(lane)
+    if control.dispatch != "running":
+        grade, says = max(grade, Grade.WARNING), f"paused by {control.changed_by}"
+    contract = sight.contracts.get(name, lane.tps_contract if lane else control.tps)
+    return tag(
+        "article",
+        tag(
+            "header",
+            tag("kbd", number) if number <= KEYS else None,
+            tag("h3", name),
+            mark(grade),
+            tag("span", says, class_="says"),
+        ),
+        _rate(sight, control, lane, contract),
+        tag("dl", list(_figures(book, control, lane))),
+        _turned(control),
+        tag("div", list(_buttons(control, contract, viewer)), class_="acts"),
+        class_=f"card {grade.name.lower()}",
+        id=f"broker-{number}",
+        tabindex="-1",
+        data_broker=name,
+    )
+
+
+def _rate(sight: Sight, control: BrokerControl, lane: LaneStatus | None, contract: int) -> Safe:
+    sent = lane.sent_last_second if lane else 0
+    acting = lane.tps_effective if lane else 0
+    paces = sight.paces.get(control.broker_id, ())
+    label = f"{control.broker_id}: {sent:,} sent in the last second, limit {acting:,}"
+    source = "" if lane is None or lane.tps_source == "operator" else f" by {lane.tps_source}"
+    return tag(
+        "div",
+        tag(
+            "p",
+            tag("strong", f"{sent:,}", class_="big"),
+            tag("span", f" / {acting:,} a second", class_="limit"),
+        ),
+        tag("p", f"set {control.tps:,}{source}, contract {contract:,}", class_="small"),
+        sparkline(paces, acting or control.tps, label),
+        class_="rate",
+    )
+
+
+def _figures(book: Book, control: BrokerControl, lane: LaneStatus | None) -> Iterator[Safe]:
+    doubts = book.backlog.in_doubt.get(control.broker_id, 0)
+    yield _figure("Breaker", _breaker(control, lane))
+    health = lane.health if lane else None
+    p95 = NONE if health is None or health.p95_ms is None else f"{health.p95_ms:,.0f} ms"
+    errors = NONE if health is None else f"{health.error_ratio * 100:.1f} %"
+    yield _figure("p95", p95)
+    yield _figure("Errors", errors)
+    yield _figure("In flight", f"{lane.in_flight:,}" if lane else NONE)
+    yield _figure("Sent", f"{lane.sent_total:,}" if lane else NONE)
+    in_doubt = (
+        mark(Grade.OK, "0")
+        if not doubts
+        else tag(
+            "span",
+            tag("span", "◆", class_="shape", aria_hidden="true"),
+            f" {doubts:,}",
+            class_="mark doubt",
+        )
+    )
+    yield _figure("In doubt", in_doubt)
+    if lane is not None and lane.tps_advised is not None:
+        yield _figure("Advised", f"{lane.tps_advised:,}")
+
+
+def _figure(name: str, value: Piece) -> Safe:
+    return tag("div", tag("dt", name), tag("dd", value))
+
+
+def _breaker(control: BrokerControl, lane: LaneStatus | None) -> Safe:
+    if lane is None:
+        return mark(Grade.OFF, "unknown")
+    grade, word = BREAKER_WORDS.get(lane.circuit, (Grade.WARNING, lane.circuit))
+    if control.breaker != "auto":
+        grade, word = max(grade, Grade.WARNING), f"{word} ({control.breaker})"
+    trial = None
+    if lane.next_trial_s is not None:
+        trial = f", next trial in {span(round(lane.next_trial_s))}"
+    return join(mark(grade, word), trial)
+
+
+def _turned(control: BrokerControl) -> Safe:
+    """Say who turned this last, and what ends by itself."""
+    until = None
+    if control.expires_at is not None:
+        until = [" · ends ", moment(control.expires_at)]
+    return tag(
+        "p",
+        f"{control.changed_by}: {control.reason} · ",
+        moment(control.changed_at),
+        f" · v{control.version}",
+        until,
+        class_="small turned",
+    )
+
+
+def _buttons(control: BrokerControl, contract: int, viewer: Viewer) -> Iterator[Safe | None]:
+    for act in (*rate_acts(control, contract), dispatch_act(control), breaker_act(control)):
+        yield button(act, viewer, TUNE)
+
+
+def _route(book: Book, route_id: str, viewer: Viewer) -> Safe:
+    route = next(route for route in book.routes if route.route_id == route_id)
+    policy = book.policies.get(route_id)
+    automation = "unknown" if policy is None else policy.automation.value
+    ready = book.backlog.ready.get(route_id, 0)
+    return tag(
+        "p",
+        tag("strong", route_id),
+        " leads to ",
+        tag("strong", route.active_broker),
+        f" · epoch {route.epoch} · automation {automation} · {ready:,} {Status.QUEUED} ",
+        button(failover_act(route, tuple(sorted(book.controls))), viewer, MOVE)
+        if len(book.controls) > 1
+        else None,
+    )

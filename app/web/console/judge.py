@@ -1,0 +1,201 @@
+"""Says in one line whether the night is well, and what there is to look at.
+
+Every finding has a shape, a word and, where somebody can do something, what to do: colour is
+never the only sign. The worst finding is the verdict. What stands here is what the server
+knows; an unknown is a warning, because silence is no good news.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from app.domain.anomaly import AnomalyState, Severity
+from app.domain.records import LaneStatus
+from app.domain.values import rfc3339
+from app.web.console.sight import Book, Sight
+
+# The ledger is read each second or two; beyond this, what stands on the screen is history.
+LEDGER_LATE_MS: Final = 5_000
+# A doubt younger than this is asked about by itself; an older one waits for a person.
+DOUBT_OLD_MS: Final = 60_000
+OUTBOX_LONG: Final = 50_000
+VIEW_BEHIND_LONG: Final = 50_000
+
+
+class Grade(IntEnum):
+    """How bad, in the order of how bad."""
+
+    OK = 0
+    OFF = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+WORDS: Final = {
+    Grade.OK: ("ok", "●", "OK"),
+    Grade.OFF: ("off", "◌", "OFF"),
+    Grade.WARNING: ("warning", "▲", "LOOK"),
+    Grade.CRITICAL: ("critical", "■", "ACT"),
+}
+
+
+class Finding(NamedTuple):
+    """One thing that is checked, what was found, and what helps."""
+
+    grade: Grade
+    name: str
+    says: str
+    fix: str = ""
+
+
+class Verdict(NamedTuple):
+    """All findings, the worst first, and what they come to."""
+
+    grade: Grade
+    says: str
+    findings: tuple[Finding, ...]
+
+
+def judged(sight: Sight) -> Verdict:
+    """Return the verdict on one look."""
+    found: list[Finding] = []
+    if sight.book is not None:
+        found += [*_book(sight, sight.book), *_overrides(sight, sight.book)]
+    found += [*_house(sight), *_stores(sight), *_calendar(sight), *_lanes(sight)]
+    if sight.book is not None:
+        found += _pipelines(sight, sight.book)
+    found.sort(key=lambda finding: -finding.grade)
+    critical = sum(1 for f in found if f.grade is Grade.CRITICAL)
+    warnings = sum(1 for f in found if f.grade is Grade.WARNING)
+    if critical:
+        return Verdict(Grade.CRITICAL, _things(critical, "needs you", "need you"), tuple(found))
+    if warnings:
+        return Verdict(Grade.WARNING, _things(warnings, "to look at", "to look at"), tuple(found))
+    return Verdict(Grade.OK, "All is well", tuple(found))
+
+
+def _things(count: int, one: str, more: str) -> str:
+    return f"1 thing {one}" if count == 1 else f"{count} things {more}"
+
+
+def _house(sight: Sight) -> Iterator[Finding]:
+    if sight.draining:
+        yield Finding(Grade.CRITICAL, "Gateway", "is stopping: no new orders", "another replica?")
+    elif sight.not_ready:
+        yield Finding(Grade.CRITICAL, "Gateway", "; ".join(sight.not_ready), "see /readyz")
+    else:
+        yield Finding(Grade.OK, "Gateway", "takes orders durably")
+    if sight.keyring_trouble is not None:
+        yield Finding(Grade.WARNING, "Keys", sight.keyring_trouble, "mend the key file")
+
+
+def _stores(sight: Sight) -> Iterator[Finding]:
+    book = sight.book
+    if book is None:
+        yield Finding(Grade.CRITICAL, "Ledger", "not read yet", "see /readyz")
+    elif sight.trouble is not None:
+        yield Finding(Grade.CRITICAL, "Ledger", f"cannot be read: {sight.trouble}", "see /readyz")
+    elif sight.at - book.at > LEDGER_LATE_MS:
+        late = (sight.at - book.at) // 1000
+        yield Finding(Grade.WARNING, "Ledger", f"was last read {late} s ago", "is it busy?")
+    else:
+        yield Finding(Grade.OK, "Ledger", "answers")
+    days = sight.days
+    if days is not None and (days.trouble is not None or not days.ahead):
+        says = days.trouble or "no trade date ahead has its tables"
+        yield Finding(Grade.WARNING, "Partitions", says, "openbell partitions")
+    elif days is not None:
+        yield Finding(Grade.OK, "Partitions", f"{days.ahead} trade dates ahead")
+
+
+def _calendar(sight: Sight) -> Iterator[Finding]:
+    if sight.session is None:
+        yield Finding(Grade.CRITICAL, "Calendar", "knows no session", "openbell calendar build")
+    else:
+        ends = ", ".join(f"{m} until {day}" for m, day in sight.calendar_ends.items())
+        yield Finding(Grade.OK, "Calendar", ends)
+
+
+def _lanes(sight: Sight) -> Iterator[Finding]:
+    if not sight.lanes:
+        yield Finding(Grade.WARNING, "Lanes", "none runs in this process", "see the dispatcher")
+    for lane in sight.lanes:
+        grade, says = lane_state(lane)
+        fix = {
+            Grade.CRITICAL: "fail over, or wait for its next trial",
+            Grade.WARNING: "look at its card",
+        }.get(grade, "")
+        yield Finding(grade, f"Broker {lane.broker_id}", says, fix)
+
+
+def lane_state(lane: LaneStatus) -> tuple[Grade, str]:
+    """Return how a lane does, in a word or two."""
+    if not lane.running:
+        return Grade.WARNING, f"not sending: {lane.why_not or 'stopped'}"
+    if lane.circuit == "open":
+        return Grade.CRITICAL, f"breaker open: {lane.circuit_reason or 'it failed too often'}"
+    if lane.circuit != "closed":
+        return Grade.WARNING, "breaker half open: it is being tried"
+    health = lane.health
+    if health is not None and health.bad_since is not None:
+        return Grade.CRITICAL, f"both witnesses call it bad since {rfc3339(health.bad_since)}"
+    if health is not None and not health.session_up:
+        return Grade.CRITICAL, "its session is down"
+    return Grade.OK, "sending" if lane.sent_last_second else "ready"
+
+
+def _book(sight: Sight, book: Book) -> Iterator[Finding]:
+    for halt in book.halts:
+        where = "everything" if halt.scope == "all" else f"{halt.scope} {halt.target}"
+        says = f"{where}, by {halt.halted_by}: {halt.reason}"
+        yield Finding(Grade.CRITICAL, "HALT", says, "resume takes another person")
+    if book.doubts:
+        oldest = (sight.at - min(d.since for d in book.doubts)) // 1000
+        grade = Grade.CRITICAL if oldest * 1000 >= DOUBT_OLD_MS else Grade.WARNING
+        says = f"{len(book.doubts):,} in doubt, the oldest for {oldest:,} s"
+        yield Finding(grade, "In doubt", says, "probe, then settle by evidence")
+    else:
+        yield Finding(Grade.OK, "In doubt", "none")
+    for anomaly in book.anomalies:
+        if anomaly.state is AnomalyState.OPEN:
+            grade = Grade.CRITICAL if anomaly.severity is Severity.CRITICAL else Grade.WARNING
+            says = f"{anomaly.subject}: {anomaly.rule_id}"
+            yield Finding(grade, "Anomaly", says + (" (drill)" if anomaly.drill else ""))
+    for failover in book.failovers:
+        if not failover.has_ended:
+            says = f"{failover.route_id}: {failover.from_broker} → {failover.to_broker or 'nobody'}"
+            yield Finding(Grade.CRITICAL, "Failover", f"{says}, {failover.state.value}")
+
+
+def _overrides(sight: Sight, book: Book) -> Iterator[Finding]:
+    for control in book.controls.values():
+        if control.dispatch != "running" or control.breaker != "auto":
+            what = "paused" if control.dispatch != "running" else f"breaker {control.breaker}"
+            says = f"{control.broker_id} {what} by {control.changed_by}: {control.reason}"
+            yield Finding(Grade.WARNING, "Override", says, _ends(sight, control.expires_at))
+        elif control.expires_at is not None:
+            says = f"{control.broker_id} at {control.tps:,} a second by {control.changed_by}"
+            yield Finding(Grade.WARNING, "Override", says, _ends(sight, control.expires_at))
+
+
+def _ends(sight: Sight, expires_at: int | None) -> str:
+    if expires_at is None:
+        return "stands until somebody changes it"
+    minutes, seconds = divmod(max(0, expires_at - sight.at) // 1000, 60)
+    return f"ends by itself in {minutes} min {seconds} s"
+
+
+def _pipelines(sight: Sight, book: Book) -> Iterator[Finding]:
+    long = book.backlog.outbox > OUTBOX_LONG
+    says = f"{book.backlog.outbox:,} events wait"
+    yield Finding(Grade.WARNING if long else Grade.OK, "Outbox", says)
+    if sight.view_behind is None:
+        yield Finding(Grade.WARNING, "Account view", "unknown: the bus does not answer")
+    else:
+        behind = sight.view_behind > VIEW_BEHIND_LONG
+        says = f"{sight.view_behind:,} events behind"
+        yield Finding(Grade.WARNING if behind else Grade.OK, "Account view", says)
+    if sight.alarms is not None and sight.alarms.dead:
+        yield Finding(
+            Grade.WARNING, "Alarms", f"{sight.alarms.dead} reached nobody", "openbell slack test"
+        )

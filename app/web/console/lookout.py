@@ -1,0 +1,216 @@
+"""Looks at the house once a tick for every console that is open, and never waits for long.
+
+    lanes      from memory, at each look
+    book       from the ledger: who set what, halts, doubts, what happened
+    backlog    what waits, counted: not before a rest of twenty times as long as it took
+    counts     of a session's orders by status, one pass over its day: seldom
+    view       how far the account view is behind, from the bus, which may be away
+
+The trap it avoids: a screen that costs what it shows. Twenty consoles are one reading; a ledger
+that answers slowly at the open is asked less often, and the screen says how old its word is. A
+store that is away leaves what was known standing, with its age.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, Generic, TypeVar
+
+from app import codec
+from app.accounts.projector import GROUP, TOPIC
+from app.clock import Clock
+from app.domain.records import Backlog
+from app.domain.session import TradingSession
+from app.web.console.shapes import ZONES
+from app.web.console.sight import AuditRow, Book, Counts, Sight
+from app.web.house import House
+from app.web.trail import Trail
+
+TICK_MS: Final = 1_000
+# A reading takes a twentieth of the ledger's time at most, however long the book is.
+REST_TIMES: Final = 20
+READ_WITHIN_S: Final = 3.0
+# The bus is asked seldom, and hardly waited for: it may be away, and the screen must not be.
+BUS_EVERY_MS: Final = 5_000
+BUS_WITHIN_S: Final = 0.3
+BUS_AWAY_MS: Final = 15_000
+COUNT_EVERY_MS: Final = 60_000
+# Fifteen minutes: what an operator wants to see of an open.
+PACE_KEPT: Final = 900
+# Nobody looked for so long: a line over the gap would show a pace that nobody saw.
+GAP_MS: Final = 10_000
+AUDIT_KEPT: Final = 300
+ANOMALIES_SHOWN: Final = 30
+FAILOVERS_MS: Final = 24 * 3_600_000
+NS_PER_MS: Final = 1_000_000
+
+T = TypeVar("T")
+_log: Final = logging.getLogger("openbell.console")
+
+
+class Rested(Generic[T]):
+    """A question that is dear: after each answer it rests, the longer the dearer it was."""
+
+    def __init__(self, clock: Clock, rest_ms: int) -> None:
+        self._clock = clock
+        self._rest_ms = rest_ms
+        self._known: tuple[str, T] | None = None
+        self._due = 0
+        self.at = 0  # when it was answered
+
+    async def answer(self, about: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return the last answer about this, or a new one."""
+        now, known = self._clock.now(), self._known
+        if known is not None and known[0] == about and now < self._due:
+            return known[1]
+        began = self._clock.monotonic_ns()
+        found = await ask()
+        took_ms = (self._clock.monotonic_ns() - began) // NS_PER_MS
+        self._known, self.at = (about, found), now
+        self._due = self._clock.now() + max(self._rest_ms, took_ms * REST_TIMES)
+        return found
+
+
+class Lookout:
+    """The one who looks; everybody else reads what it saw."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._trail = Trail(house.control)
+        self._one_at_a_time = asyncio.Lock()
+        self._sight: Sight | None = None
+        self._book: Book | None = None
+        self._trouble: str | None = None
+        self._book_due = 0
+        self._backlog: Rested[Backlog] = Rested(house.clock, TICK_MS)
+        self._counts: Rested[dict[str, int]] = Rested(house.clock, COUNT_EVERY_MS)
+        self._bus_due = 0
+        self._behind: int | None = None
+        self._audited = 0
+        self._audit: deque[AuditRow] = deque(maxlen=AUDIT_KEPT)
+        self._paces: dict[str, deque[int]] = {}
+
+    async def look(self) -> Sight:
+        """Return the sight of this tick; whoever comes first looks, the others wait for it."""
+        async with self._one_at_a_time:
+            now = self._house.clock.now()
+            seen = self._sight
+            if seen is None or not 0 <= now - seen.at < TICK_MS:
+                if seen is not None and now - seen.at > GAP_MS:
+                    self._paces.clear()
+                await self._read(now)
+                self._sight = self._seen(self._house.clock.now())
+            assert self._sight is not None
+            return self._sight
+
+    async def _read(self, now: int) -> None:
+        if now >= self._book_due:
+            began = self._house.clock.monotonic_ns()
+            found = await self._asked("ledger", self._read_book(now), READ_WITHIN_S)
+            took = (self._house.clock.monotonic_ns() - began) // NS_PER_MS
+            self._book_due = self._house.clock.now() + max(TICK_MS, took * REST_TIMES)
+            self._trouble = None if found is not None else "no answer"
+            self._book = found or self._book
+        if now >= self._bus_due:
+            behind = await self._asked("bus", self._house.bus.lag(TOPIC, GROUP), BUS_WITHIN_S)
+            self._behind = behind
+            self._bus_due = now + (BUS_AWAY_MS if behind is None else BUS_EVERY_MS)
+
+    async def _asked(self, name: str, question: Awaitable[T], within_s: float) -> T | None:
+        """Return the answer, or None: whatever a store says, the screen goes on."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await question
+        except Exception as e:  # noqa: BLE001 - each store has its own way of being away
+            _log.warning("console.unread", extra={"store": name, "why": type(e).__name__})
+            return None
+
+    async def _read_book(self, now: int) -> Book:
+        house = self._house
+        going_on = await house.trouble.open_anomalies()
+        latest = await house.trouble.anomalies(None, ANOMALIES_SHOWN)
+        known = {anomaly.anomaly_id for anomaly in going_on}
+        await self._read_audit()
+        return Book(
+            at=now,
+            controls=await house.control.controls(),
+            routes=tuple(await house.control.routes()),
+            policies=await house.courses.policies(),
+            backlog=await self._backlog.answer("", house.control.backlog),
+            backlog_at=self._backlog.at,
+            halts=tuple(await house.control.halts()),
+            doubts=tuple(sorted(await house.control.doubts(), key=lambda doubt: doubt.since)),
+            anomalies=(*going_on, *(a for a in latest if a.anomaly_id not in known)),
+            failovers=tuple(await house.courses.failovers(now - FAILOVERS_MS)),
+            audit=tuple(self._audit),
+            counts=await self._counted(now),
+        )
+
+    async def _read_audit(self) -> None:
+        """Read what is new at the end of the log, which may have grown by a lot since."""
+        end = await self._trail.end()
+        self._audited = max(self._audited, end - AUDIT_KEPT)
+        rows = await self._house.control.audit(self._audited, AUDIT_KEPT)
+        self._audit.extend(_told(row) for row in rows)
+        self._audited += len(rows)
+
+    async def _counted(self, now: int) -> Counts | None:
+        session = self._session(now)
+        if session is None:
+            return None
+        name = session.trading_session_id
+        by_status = await self._counts.answer(
+            name, partial(self._house.control.by_status, name, session.trade_date)
+        )
+        return Counts(name, self._counts.at, by_status)
+
+    def _session(self, now: int) -> TradingSession | None:
+        calendar = self._house.reference().calendar
+        opened = calendar.open_now(now)
+        if opened:
+            return opened[0]
+        following = [calendar.next(market, now) for market in calendar.markets]
+        known = [session for session in following if session is not None]
+        return min(known, key=lambda session: session.opens_at, default=None)
+
+    def _seen(self, now: int) -> Sight:
+        house = self._house
+        calendar = house.reference().calendar
+        lanes = tuple(house.floor.lanes())
+        following = [calendar.next(market, now) for market in calendar.markets]
+        for lane in lanes:
+            kept = self._paces.setdefault(lane.broker_id, deque(maxlen=PACE_KEPT))
+            kept.append(lane.sent_last_second)
+        return Sight(
+            at=now,
+            lanes=lanes,
+            paces={broker: tuple(kept) for broker, kept in self._paces.items()},
+            contracts={
+                name: broker.capabilities.orders_per_second_max
+                for name, broker in house.brokers.items()
+            },
+            book=self._book,
+            trouble=self._trouble,
+            session=self._session(now),
+            following=(*calendar.open_now(now), *(s for s in following if s is not None)),
+            calendar_ends={m: calendar.last_date(m).isoformat() for m in calendar.markets},
+            view_behind=self._behind,
+            draining=house.health.draining,
+            not_ready=tuple(house.health.not_ready()),
+            keyring_trouble=house.keyring.trouble,
+            days=_known(house.days_kept),
+            alarms=_known(house.alarms),
+            markets={market: ZONES.get(market, "UTC") for market in calendar.markets},
+        )
+
+
+def _told(row: dict[str, object]) -> AuditRow:
+    """Return a row of the log with its documents read."""
+    before, after = (codec.decode(str(row[name])) for name in ("before", "after"))
+    return row | {"before": before, "after": after}
+
+
+def _known(ask: Callable[[], T] | None) -> T | None:
+    return None if ask is None else ask()

@@ -1,0 +1,89 @@
+"""What the console knows at one moment: the records of the house as they are, nothing derived.
+
+The lanes are read from memory at each look; the book comes from the ledger and says when. What
+could not be read is None, and stands on the screen as unknown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from app.domain.anomaly import Anomaly
+from app.domain.failover import Failover, RoutePolicy
+from app.domain.records import (
+    AlarmCounts,
+    Backlog,
+    BrokerControl,
+    DaysKept,
+    Doubt,
+    Halt,
+    LaneStatus,
+    Route,
+)
+from app.domain.session import TradingSession
+
+AuditRow = Mapping[str, Any]
+
+
+class Counts(NamedTuple):
+    """A session's orders by status: counted seldom, because it is one pass over its day."""
+
+    trading_session_id: str
+    at: int
+    by_status: Mapping[str, int]
+
+
+class Book(NamedTuple):
+    """What the ledger says."""
+
+    at: int
+    controls: Mapping[str, BrokerControl]
+    routes: tuple[Route, ...]
+    policies: Mapping[str, RoutePolicy]
+    backlog: Backlog
+    backlog_at: int  # counted more seldom where it is long
+    halts: tuple[Halt, ...]
+    doubts: tuple[Doubt, ...]  # the oldest first
+    anomalies: tuple[Anomaly, ...]  # what goes on, then the latest
+    failovers: tuple[Failover, ...]  # the latest first
+    audit: tuple[AuditRow, ...]  # the latest last
+    counts: Counts | None = None
+
+
+class Viewer(NamedTuple):
+    """Who looks: what may be shown, and what may be offered."""
+
+    name: str
+    scopes: frozenset[str]
+    accounts: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes
+
+    def sees(self, account_id: str) -> bool:
+        return account_id in self.accounts or "*" in self.accounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One look at the house."""
+
+    at: int
+    lanes: tuple[LaneStatus, ...]
+    paces: Mapping[str, tuple[int, ...]]  # messages a second, by broker, the latest last
+    contracts: Mapping[str, int]
+    book: Book | None  # None: the ledger has not been read yet
+    trouble: str | None  # why the last reading of the ledger failed
+    session: TradingSession | None  # what is open, or else opens next
+    following: tuple[TradingSession, ...]  # of every market, with what is open
+    calendar_ends: Mapping[str, str]  # by market, the last trade date that we know
+    view_behind: int | None  # events that the account view has not seen; None: unknown
+    draining: bool
+    not_ready: tuple[str, ...]
+    keyring_trouble: str | None
+    days: DaysKept | None
+    alarms: AlarmCounts | None
+    markets: Mapping[str, str] = field(default_factory=dict)  # market to the zone of its clock
+
+    def lane(self, broker_id: str) -> LaneStatus | None:
+        return next((lane for lane in self.lanes if lane.broker_id == broker_id), None)
