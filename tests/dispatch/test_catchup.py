@@ -63,7 +63,7 @@ class Desk:
         self.clock = virtual.clock
         self.ledger = Ledger(self.database, self.clock)
         self.ledger.declare({"north": 1_000}, {"XNAS": "north"})
-        self.anomalies = AnomalyLedger(self.database, self.clock, lambda: None)
+        self.anomalies = AnomalyLedger(self.database, self.clock)
         self.broker = Shown(virtual)
         self.ownership = Ownership(self.ledger, self.clock, "north", "me")
         self.reports = 0
@@ -187,7 +187,7 @@ def test_what_ends_without_its_fills_is_told_of_until_they_come(virtual: Virtual
 
     assert desk.gaps() == [("fills.missing", "resolved")]
     order = virtual.run(desk.ledger.orders_of([key]))[key]
-    assert (order.status, order.filled_quantity) == (Status.CANCELED, 4)
+    assert (order.status, order.filled_quantity) == (Status.CANCELED, Decimal(4))
 
 
 def test_a_broker_that_answers_nothing_is_asked_less_and_less(virtual: Virtual) -> None:

@@ -8,7 +8,7 @@ operator's key does not see is not there, in the same words as what nobody has.
 from typing import Final
 
 from app.domain.order import Order
-from app.domain.records import OrderQuery
+from app.domain.query import OrderQuery
 from app.web.console.acts import button, doubt_acts
 from app.web.console.markup import Safe, join, tag
 from app.web.console.page import plain_page

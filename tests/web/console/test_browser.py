@@ -101,7 +101,6 @@ def shows(page: Any, selector: str, words: str) -> None:
 
 
 def test_an_open_is_watched_and_led(browser: Any, served: Served) -> None:
-    gateway = served.gateway
     page = signed_in(browser, served)
     shows(page, "#verdict", "All is well")
 
