@@ -182,7 +182,9 @@ def _terms(order: Order, asked: Asked, report: ExecutionReport) -> Asked:
     largest = max(asked.quantity, order.quantity, traded)
     if not is_amount(quantity) or quantity > largest:
         raise InvalidTransition(f"replace {asked.key}: asked for {asked.quantity}, was {quantity}")
-    price = asked.limit_price if report.limit_price is None else report.limit_price
+    # A market order has no price, whatever a broker fills the field with.
+    is_told = report.limit_price is not None and asked.limit_price is not None
+    price = report.limit_price if is_told else asked.limit_price
     return asked._replace(quantity=quantity, limit_price=price, state=_R.ACCEPTED)
 
 

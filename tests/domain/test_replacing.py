@@ -6,6 +6,7 @@ C.3.b name the matrix that a vector follows; where a matrix sends a second reque
 first is answered, ours is refused, and the vector says so.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
 from typing import Any, Final
@@ -341,6 +342,16 @@ def test_late_evidence_changes_the_terms_and_not_what_is_asked_now() -> None:
 
     assert after.quantity == 20
     assert after.pending_request is PendingRequest.REPLACE
+
+
+def test_a_market_order_has_no_price_whatever_fills_the_field() -> None:
+    waits = {"pending_request": PendingRequest.REPLACE, "status": Status.NEW, "limit_price": None}
+    folded = Folded(an_order(**waits), [asked("Y", 20)._replace(limit_price=None)])
+    report = told("Y", E.REPLACED, "e-1", 20)
+    (after,) = folded.report(replace(report, limit_price=D(100)))
+
+    assert after.quantity == 20
+    assert after.limit_price is None
 
 
 @pytest.mark.parametrize("quantity", [D(21), D("NaN"), D(0), D(-1)])
