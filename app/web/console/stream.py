@@ -2,12 +2,13 @@
 
 Each event has the server's time, also when nothing else has changed: a screen that hears
 nothing for three seconds says that it is stale. The trap of streams is that nobody ends them:
-this one ends when its reader has gone, when the key has died and when the gateway drains, and
-only so many are open at once.
+this one ends when its reader has gone or reads no more, when the key has died and when the
+gateway drains, and only so many are open at once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final
 
 from starlette.requests import Request
@@ -22,6 +23,8 @@ from app.web.spec import Reply, encode
 TICK_S: Final = 1.0
 # An operator has one tab, a wall screen another; more than this is a script that went wrong.
 STREAMS_MAX: Final = 100
+# A reader whose buffers, and the system's, take nothing for so long is gone.
+WRITE_S_MAX: Final = 20.0
 LATER_S: Final = 5.0
 RETRY: Final = b"retry: 2000\n\n"
 GONE: Final = b"event: gone\ndata: {}\n\n"
@@ -32,15 +35,17 @@ class Stream(Reply):
 
     __slots__ = ("events",)
 
-    def __init__(self, events: AsyncIterator[bytes]) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
         super().__init__(200, b"", (b"x-accel-buffering", b"no"), content_type=b"text/event-stream")
         self.headers = [pair for pair in self.headers if pair[0] != b"content-length"]
         self.events = events
 
     async def send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.headers})
-        async for event in self.events:
-            await send({"type": "http.response.body", "body": event, "more_body": True})
+        async with aclosing(self.events) as events:
+            async for event in events:
+                async with asyncio.timeout(WRITE_S_MAX):
+                    await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -69,7 +74,9 @@ class Panels:
             raise Busy(Code.OVERLOADED, LATER_S)
         return Stream(self._events(request, who))
 
-    async def _events(self, request: Request, who: Callable[[], Viewer]) -> AsyncIterator[bytes]:
+    async def _events(
+        self, request: Request, who: Callable[[], Viewer]
+    ) -> AsyncGenerator[bytes, None]:
         self._open += 1
         try:
             yield RETRY
