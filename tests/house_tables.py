@@ -8,7 +8,7 @@ import re
 
 # Imports only ever point down; neighbours on a floor never import each other.
 FLOORS = (
-    {"__init__", "clock", "crash", "domain"},
+    {"__init__", "clock", "crash", "domain", "sdk"},
     {"codec", "ports", "reference", "settings", "sql"},
     {"consuming", "letters", "mishaps", "postgres", "sqlite"},
     {"intake", "dispatch", "failover", "diagnostics", "quotes"}
@@ -28,7 +28,7 @@ STRANGER = "app/brokers/sim/"
 # Every package has its homes, so that swapping it touches them alone. A package without a row
 # may not be imported: a new dependency is a visible decision.
 HOMES: dict[str, set[str]] = {
-    "aiohttp": {"app/alarms/", "app/brokers/", "app/cli/", "app/webhooks/"},
+    "aiohttp": {"app/alarms/", "app/brokers/", "app/cli/", "app/sdk/", "app/webhooks/"},
     # A bench holds the house beside what its clients do alone.
     "aiokafka": {"app/bus/", "app/cli/bench_raw.py"},
     "alembic": {"app/ledger/"},
@@ -126,6 +126,7 @@ IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "sqlite3", "th
 CLOCK_READERS = {
     "app/clock.py": "it is the clock",
     "app/cli/": "it measures the gateway from outside, and tells a person how long it took",
+    "app/sdk/": "it runs in a client's process, and waits there",
     STRANGER: "a stranger's process has a clock and a chance of its own",
 }
 CLOCKS = {
