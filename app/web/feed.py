@@ -5,7 +5,7 @@
 Why the ledger and not the bus: it stands in every role and on every store, it knows the steps
 that a client missed while he was away, and it goes on while the bus is down. The question enters
 by the followed accounts, so it costs nothing where nobody follows, and at most a twentieth of one
-reading thread where somebody does: the longer it takes, the longer the feed pauses.
+reading thread where somebody does: the longer it takes, the longer the feed pauses (2 s at most).
 
 The trap is a step that commits behind what was read already, because its instant is older than
 its commit. So each question looks back a little, now and then a lot, and what was told is known
@@ -26,6 +26,8 @@ from app.ports import OrderStore
 TICK_S: Final = 0.25
 # The question may take a twentieth of its thread's time, and no more.
 SHARE: Final = 0.05
+# One slow answer, on a busy machine, is no reason to be silent for long.
+PAUSE_S_MAX: Final = 2.0
 AWAY_S: Final = 1.0
 PAGE: Final = 1_000
 # A commit takes milliseconds; one of a busy second may take a few of them.
@@ -116,7 +118,7 @@ class Feed:
             except OSError:  # the ledger is away: everything is told when it is back
                 await asyncio.sleep(AWAY_S)
             took = loop.time() - began
-            await asyncio.sleep(max(TICK_S, took * (1 - SHARE) / SHARE))
+            await asyncio.sleep(min(max(TICK_S, took * (1 - SHARE) / SHARE), PAUSE_S_MAX))
 
     def end(self) -> None:
         """Tell every follower that nothing more comes from here."""
