@@ -260,9 +260,9 @@ def test_a_refusal_is_a_report_with_its_reason() -> None:
 LOOKUPS: Final[list[tuple[dict[str, str | None], Lookup]]] = [
     ({}, Found("N1", Status.NEW)),
     ({"t39": "A"}, Found("N1", Status.NEW)),
-    ({"t39": "6", "t14": "4"}, Found("N1", Status.PARTIALLY_FILLED)),
-    ({"t39": "1", "t14": "4"}, Found("N1", Status.PARTIALLY_FILLED)),
-    ({"t39": "2", "t14": "10"}, Found("N1", Status.FILLED)),
+    ({"t39": "6", "t14": "4"}, Found("N1", Status.PARTIALLY_FILLED, filled_quantity=Decimal(4))),
+    ({"t39": "1", "t14": "4"}, Found("N1", Status.PARTIALLY_FILLED, filled_quantity=Decimal(4))),
+    ({"t39": "2", "t14": "10"}, Found("N1", Status.FILLED, filled_quantity=Decimal(10))),
     ({"t39": "4"}, Found("N1", Status.CANCELED)),
     ({"t39": "C"}, Found("N1", Status.EXPIRED)),
     ({"t39": "8", "t103": "2"}, Found("N1", Status.REJECTED, reason="exchange-closed")),
