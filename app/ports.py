@@ -119,7 +119,8 @@ class LiveBroker(Broker, Protocol):
     async def run(self, standing: "Standing") -> None:
         """Hold the session for ever while the lane is ours; log out when cancelled.
 
-        A report is published before the broker may think that we have it.
+        A report is published, and what cannot be read is parked and kept apart, before the
+        broker may think that we have it.
         """
 
     def session(self) -> SessionStatus | None:
@@ -143,6 +144,7 @@ class Standing(NamedTuple):
 
     sessions: "SessionStore"
     publish: Callable[[Sequence[ExecutionReport]], Awaitable[None]]  # durable on return
+    park: Callable[[Sequence["Unread"]], Awaitable[None]]  # among the dead letters, durably
     epoch: Callable[[], int]  # 0 while another process owns the broker
     is_sure: Callable[[], bool]  # whether what is written now is written by the owner
     # Why this order may not leave after all, asked right before its write; None: it may.
@@ -719,6 +721,15 @@ class Outgoing(NamedTuple):
     body: str
 
 
+class Unread(NamedTuple):
+    """What a broker said on its session and nobody here can read; it may have been a fill."""
+
+    name: str  # of this one message: said again, it has the same name
+    about: str  # the broker_order_key in it, as it stands there, perhaps empty or nobody's
+    cause: str
+    raw: bytes
+
+
 class Placed(NamedTuple):
     """Under which number an order left, if it left.
 
@@ -748,6 +759,9 @@ class SessionStore(Protocol):
 
     async def advance(self, session: SessionOwner, at: Numbers, next_in: int) -> Numbers:
         """Note that everything before `next_in` is dealt with, durably; it never goes back."""
+
+    async def keep_apart(self, session: SessionOwner, unread: Sequence[Unread]) -> None:
+        """Put what could not be read into quarantine, each once: there it is seen."""
 
     async def lack(self, session: SessionOwner, numbering: int, begin: int, end: int) -> int:
         """Note that the broker asked for these, of older connections; return how many are new.

@@ -97,6 +97,7 @@ PURE = {
     "app/brokers/fix/standing.py",
     "app/brokers/fix/tags.py",
     "app/brokers/fix/turns.py",
+    "app/brokers/fix/unread.py",
     "app/brokers/fix/words.py",
     "app/diagnostics/baselines.py",
     "app/diagnostics/outlook.py",

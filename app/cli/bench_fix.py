@@ -34,7 +34,7 @@ from app.domain.values import OrderType, Side, TimeInForce
 from app.ledger.schema import upgrade
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
-from app.ports import Numbers, Outgoing, SessionOwner, Standing
+from app.ports import Numbers, Outgoing, SessionOwner, Standing, Unread
 from app.sqlite import Database
 
 BROKER: Final = "bench"
@@ -111,7 +111,7 @@ class Post:
 
     async def standing(self) -> Standing:
         epoch = await self._ledger.take_lease(BROKER, BROKER, LEASE_MS)
-        return Standing(self.sessions, self._publish, lambda: epoch, lambda: True)
+        return Standing(self.sessions, self._publish, self._park, lambda: epoch, lambda: True)
 
     def is_up(self) -> bool:
         status = self.broker.session()
@@ -120,6 +120,9 @@ class Post:
     async def _publish(self, reports: Sequence[ExecutionReport]) -> None:
         await self._bus.publish([event_of(report) for report in reports])
         self.published += len(reports)
+
+    async def _park(self, unread: Sequence[Unread]) -> None:
+        raise AssertionError(f"the acceptor says what we cannot read: {unread[0].cause}")
 
     def close(self) -> None:
         for file in self._files:

@@ -6,13 +6,17 @@ that outlives its lane, for its reports would be taken by a process that sends n
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 from app.consuming import persistently
 from app.dispatch.lane import Lane
-from app.dispatch.reports import event_of
+from app.dispatch.reports import TOPIC, event_of
 from app.domain.messages import ExecutionReport
-from app.ports import Broker, Bus, LiveBroker, SessionStore, Standing
+from app.domain.values import order_id_of
+from app.letters import unsendable
+from app.ports import Broker, Bus, Event, LiveBroker, SessionStore, Standing, Unread
+
+UNREAD: Final = "io.openbell.broker-report.unread.v1"
 
 
 def live(brokers: Mapping[str, Broker]) -> dict[str, LiveBroker]:
@@ -38,9 +42,26 @@ def _standing(lane: Lane, store: SessionStore, bus: Bus) -> Standing:
     async def publish(reports: Sequence[ExecutionReport]) -> None:
         await persistently(partial(_publish, bus, reports))
 
-    return Standing(store, publish, lambda: ownership.epoch, ownership.is_sure, lane.stops)
+    async def keep(unread: Sequence[Unread]) -> None:
+        await persistently(partial(park, bus, unread))
+
+    return Standing(store, publish, keep, lambda: ownership.epoch, ownership.is_sure, lane.stops)
 
 
 async def _publish(bus: Bus, reports: Sequence[ExecutionReport]) -> int:
     await bus.publish([event_of(report) for report in reports])
     return len(reports)
+
+
+async def park(bus: Bus, unread: Sequence[Unread]) -> int:
+    """Keep the bytes with our own dead letters: the broker's session is no topic to return to."""
+    await bus.publish(
+        [
+            unsendable(
+                Event(TOPIC, order_id_of(it.about) or it.about or it.name, it.name, UNREAD, it.raw),
+                it.cause,
+            )
+            for it in unread
+        ]
+    )
+    return len(unread)

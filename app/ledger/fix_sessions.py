@@ -18,7 +18,7 @@ from app.domain.records import Actor, Change, FenceLost
 from app.domain.values import order_id_of
 from app.ledger import audit, control, leases, rows
 from app.ledger.dialect import Statement
-from app.ports import Numbers, Outgoing, Placed, SessionOwner
+from app.ports import Numbers, Outgoing, Placed, SessionOwner, Unread
 
 # A new order, and the one that replaces another: each places an order under its own key.
 _PLACING: Final = "('D', 'G')"
@@ -51,6 +51,10 @@ _KEPT: Final = text(
 _ADVANCE: Final = text(
     "UPDATE fix_sessions SET next_in = :next, changed_at = :now WHERE session_id = :session"
     " AND numbering = :numbering AND next_in < :next"
+)
+_APART: Final = text(
+    "INSERT INTO quarantine (broker_id, broker_order_key, execution_id, cause, report, at)"
+    " VALUES (:broker, :about, :name, :cause, :raw, :now) ON CONFLICT DO NOTHING"
 )
 _LACK: Final = text(
     "UPDATE fix_messages SET lacked = 1 WHERE session_id = :session AND numbering = :numbering"
@@ -134,6 +138,17 @@ def advance(
             raise FenceLost(f"session {session.session_id} stands at {standing}, not at {at}")
         next_in = standing.next_in
     return at._replace(next_in=next_in)
+
+
+def keep_apart(
+    connection: Connection, session: SessionOwner, unread: Sequence[Unread], now: int
+) -> None:
+    _must_own(connection, session)
+    for it in unread:
+        facts = {"about": it.about, "name": it.name, "cause": it.cause}
+        raw = codec.text(it.raw.decode("latin-1"))
+        values = {**facts, "broker": session.broker_id, "raw": raw, "now": now}
+        connection.execute(_APART, values)
 
 
 def lack(

@@ -11,7 +11,7 @@ from app.domain.order import Order
 from app.domain.records import Actor
 from app.ledger import fix_sessions
 from app.ledger.edge import Edge
-from app.ports import Numbers, Outgoing, Placed, SessionOwner
+from app.ports import Numbers, Outgoing, Placed, SessionOwner, Unread
 
 
 class SessionLedger(Edge):
@@ -38,6 +38,10 @@ class SessionLedger(Edge):
         )
         crash.point("fix.after_advance")
         return after
+
+    async def keep_apart(self, session: SessionOwner, unread: Sequence[Unread]) -> None:
+        now = self._clock.now()
+        await self._write(lambda c: fix_sessions.keep_apart(c, session, unread, now))
 
     async def lack(self, session: SessionOwner, numbering: int, begin: int, end: int) -> int:
         return await self._write(lambda c: fix_sessions.lack(c, session, numbering, begin, end))

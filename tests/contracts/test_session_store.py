@@ -9,7 +9,7 @@ from app.domain.errors import Code, Refused
 from app.domain.messages import Unknown
 from app.domain.records import FenceLost, Settlement
 from app.ledger.session_store import SessionLedger
-from app.ports import Numbers, Outgoing, Placed, SessionOwner, SessionStore
+from app.ports import Numbers, Outgoing, Placed, SessionOwner, SessionStore, Unread
 from tests.builders import NOW
 from tests.contracts.record import KIM, Shop, shop
 
@@ -17,6 +17,9 @@ __all__ = ["shop"]
 
 ID: Final = "FIX.4.4:OPENBELL->NORTH"
 FIRST: Final = Numbers(1, 1, 1)
+UNREAD: Final = Unread(
+    "s-1-7", "", "no such ExecType: 'Z'", b"8=FIX.4.4\x0135=8\x0158=\xe9\x00\x01"
+)
 HEARTBEAT: Final = Outgoing("0", None, "[]")
 
 
@@ -93,6 +96,7 @@ def test_who_lost_the_lease_writes_no_number(shop: Shop) -> None:
         lambda: store.open(former),
         lambda: store.append(former, at, orders("a")),
         lambda: store.advance(former, at, 2),
+        lambda: store.keep_apart(former, [UNREAD]),
         lambda: store.lack(former, 1, 1, 9),
         lambda: store.reset(former, at, FIRST, "they asked"),
     ):
@@ -111,6 +115,15 @@ def test_what_came_in_never_goes_back(shop: Shop) -> None:
 
     assert (moved.next_in, late.next_in) == (7, 7)
     assert shop.run(store.numbers(ID)) == Numbers(1, 1, 7)
+
+
+def test_what_nobody_could_read_is_counted_once_until_somebody_has_seen_it(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    another = UNREAD._replace(name="s-1-8")
+    shop.run(store.keep_apart(session, [UNREAD]))
+    shop.run(store.keep_apart(session, [UNREAD, another]))
+
+    assert shop.run(shop.store.vitals()).quarantined == 2
 
 
 def test_a_number_is_lacked_when_the_broker_showed_it(shop: Shop) -> None:

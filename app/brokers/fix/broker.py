@@ -19,9 +19,10 @@ from typing import Any, Final
 from app.brokers.fix import tags, words
 from app.brokers.fix.commands import Identity, Message, Send
 from app.brokers.fix.exchange import CANCELED, SHOWN, SUBMITTED, Exchange, Exchanges
-from app.brokers.fix.hearing import Said, heard
+from app.brokers.fix.hearing import STATUS_REPORT, Said, heard
 from app.brokers.fix.line import Line
 from app.brokers.fix.options import LineOptions, read_line
+from app.brokers.fix.unread import unread
 from app.brokers.fix.words import Dialect
 from app.clock import Clock
 from app.domain.broker_session import SessionStatus
@@ -39,7 +40,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.order import Order
-from app.ports import BadCallback, Placed, Standing
+from app.ports import BadCallback, Placed, Standing, Unread
 
 log: Final = logging.getLogger(__name__)
 
@@ -185,16 +186,19 @@ class FixBroker:
         standing = self._line.standing
         return {} if standing is None else await standing.sessions.orders(keys)
 
-    def _hear(self, message: Message) -> list[ExecutionReport]:
-        """Settle what a message answers; return what it reports."""
-        reports = []
+    def _hear(self, message: Message) -> list[ExecutionReport | Unread]:
+        """Settle what a message answers; return what it reports, or that nobody could read it."""
+        told: list[ExecutionReport | Unread] = []
         for said in heard(self.name, self._dialect, message):
             if said.trouble is not None:
                 log.warning("broker %s: %s", self.name, said.trouble)
             read = self._read(said, message)
             if read is not None and read.report is not None:
-                reports.append(read.report)
-        return reports
+                told.append(read.report)
+            if read is not None and read.unread:
+                at, why = self._line.status(), said.trouble or "unread"
+                told.append(unread(at.session_id, at.numbering, message, said.key, why))
+        return told
 
     def _read(self, said: Said, message: Message) -> Said | None:
         """Let what was said reach who waits for it; return what is left to be published."""
@@ -205,9 +209,12 @@ class FixBroker:
         settled = self._exchanges.told(said, cited)
         for exchange in settled:
             self._line.answered(exchange.post)
-        # Whoever asked gets the status, and applies it; told twice it would be no news.
-        asked = any(exchange.kind == SHOWN for exchange in settled)
-        return said._replace(report=None) if asked else said
+        # Whoever asked gets the status, and applies it; told twice it would be no news. That it
+        # could not be read he hears too, and asks again: each time would be one more to keep.
+        if not any(exchange.kind == SHOWN for exchange in settled):
+            return said
+        is_status = message.get(tags.EXECUTION_TYPE) == STATUS_REPORT
+        return said._replace(report=None, unread=said.unread and not is_status)
 
     def _is_only_pending(self, said: Said, message: Message) -> bool:
         """Whether this is no acceptance yet, and the one who waits for that goes on waiting."""

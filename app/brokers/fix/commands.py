@@ -53,7 +53,10 @@ class Fill(NamedTuple):
 
 
 class Deliver(NamedTuple):
-    """Hand an application message, or a session Reject, to whoever reads reports; durably."""
+    """Hand an application message, or a session Reject, to whoever reads reports; durably.
+
+    One with a `fault` was rejected, and the broker will not say it again: it is kept unread.
+    """
 
     message: "Message"
 

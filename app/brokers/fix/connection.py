@@ -34,6 +34,7 @@ from app.brokers.fix.writing import Ground, Over, Writing
 from app.domain.messages import ExecutionReport
 from app.domain.records import FenceLost
 from app.domain.windows import any_open
+from app.ports import Unread
 
 log: Final = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ SWEEP_MAX: Final = 2_000
 DAY_MS: Final = 86_400_000
 NO_HOURS: Final = "the session's hours are over"
 
-Hear = Callable[[Message], Sequence[ExecutionReport]]
+Hear = Callable[[Message], Sequence[ExecutionReport | Unread]]
 
 
 class Connection:

@@ -2,16 +2,16 @@
 
 ExecType (150) is what happened, OrdStatus (39) where the order stands, and they are not mixed:
 a fill is counted by its own execution, never by a status. What cannot be read is told as
-`trouble` and never dropped in silence. The traps are two refusals that look like the end of an
-order: "duplicate" (it is there already) and "unknown order" in answer to a question (it may
-not have come yet); neither becomes a report.
+`trouble` and is `unread`, never dropped in silence: it may have been a fill. The traps are two
+refusals that look like the end of an order: "duplicate" (it is there already) and "unknown order"
+in answer to a question (it may not have come yet); neither becomes a report.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from app.brokers.fix import refusals, tags
+from app.brokers.fix import checks, refusals, tags
 from app.brokers.fix.commands import Message
 from app.brokers.fix.executions import NONE, expect_once, hint_of, kind_of, report_of
 from app.brokers.fix.words import Dialect, order_key_in
@@ -65,12 +65,16 @@ class Said(NamedTuple):
     replaced: Answer | None = None
     shown: Lookup | None = None
     filled_quantity: Decimal | None = None  # 14: what must have traded there by now
-    trouble: str | None = None  # a person should hear that this could not be read
+    trouble: str | None = None  # a person should hear of this
+    unread: bool = False  # because nobody could read it: it is kept for him
 
 
 def heard(broker_id: str, dialect: Dialect, message: Message) -> list[Said]:
     """Return what an application message or a session Reject says; at least one thing."""
     values = dict(message.fields)
+    if message.fault is not None and not checks.is_beside(message.fault):
+        # It was rejected. Which of its fields may be believed, nobody can say.
+        return [_unread(f"{message.fault.words} ({message.fault.tag})", _addressed(values).key)]
     match message.type:
         case tags.EXECUTION_REPORT:
             return [_execution(broker_id, dialect, message, values)]
@@ -83,7 +87,7 @@ def heard(broker_id: str, dialect: Dialect, message: Message) -> list[Said]:
         case tags.LIST_STATUS:
             return _list_status(message, values)
         case _:
-            return [Said(trouble=f"nobody here reads {legible(message.type)[:8]}")]
+            return [_unread(f"nobody here reads {legible(message.type)[:8]}")]
 
 
 def _execution(broker_id: str, dialect: Dialect, message: Message, values: _Values) -> Said:
@@ -100,8 +104,12 @@ def _execution(broker_id: str, dialect: Dialect, message: Message, values: _Valu
     except Unreadable as e:
         why = f"unreadable report: {e}"
         shown = None if said.status_id is None else Unknown(why)
-        return said._replace(shown=shown, submitted=Unknown(why), trouble=why)
+        return said._replace(shown=shown, submitted=Unknown(why), trouble=why, unread=True)
     return _proven(said._replace(report=report), values)
+
+
+def _unread(why: str, key: str | None = None) -> Said:
+    return Said(key=key, trouble=why, unread=True)
 
 
 def _addressed(values: _Values) -> Said:
@@ -179,6 +187,7 @@ def _cancel_reject(values: _Values) -> Said:
         canceled=None if is_replace else answer,
         replaced=answer if is_replace else None,
         trouble="a refused cancel of no order" if original is None else None,
+        unread=original is None,
     )
 
 
@@ -227,7 +236,7 @@ def _list_status(message: Message, values: _Values) -> list[Said]:
         if items:
             items[-1].setdefault(tag, value)
     if not items:
-        return [Said(list_id=list_id, trouble="a list's status without orders")]
+        return [Said(list_id=list_id, trouble="a list's status without orders", unread=True)]
     return [_of_list(list_id, item) for item in items]
 
 

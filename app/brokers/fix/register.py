@@ -1,7 +1,8 @@
 """The numbers of a session as one connection has them, and what is noted of what came in.
 
-The inbox works beside the reading, in order: reports are published durably, then the inbound
-number moves durably, for as much as has come meanwhile in one go. A crash between the two makes
+The inbox works beside the reading, in order: reports are published durably, what nobody could
+read is parked and kept apart, then the inbound number moves durably, for as much as has come
+meanwhile in one go. A crash between the two makes
 the broker say it again, and applying is idempotent. The trap is the other order: the broker then
 believes that we have a fill which nobody wrote down.
 """
@@ -13,10 +14,11 @@ from typing import Final
 from app import crash
 from app.brokers.fix.commands import Advance
 from app.domain.messages import ExecutionReport
-from app.ports import Numbers, Outgoing, SessionOwner, Standing
+from app.ports import Numbers, Outgoing, SessionOwner, Standing, Unread
 
 # Whoever reads waits when so much is not on disk yet: then the broker's own queue holds the rest.
 WAITING_MAX: Final = 10_000
+Heard = Sequence[ExecutionReport | Unread]
 
 
 class Register:
@@ -36,6 +38,19 @@ class Register:
         after = await self.standing.sessions.advance(self.owner, self.at, next_in)
         self.at = self.at._replace(next_in=after.next_in)
 
+    async def keep(self, heard: Heard) -> None:
+        """Make what was heard durable: what was read as reports, the rest where a person sees it.
+
+        A dead letter holds the bytes, and the quarantine is what somebody is called for.
+        """
+        reports = [it for it in heard if isinstance(it, ExecutionReport)]
+        unread = [it for it in heard if isinstance(it, Unread)]
+        if reports:
+            await self.standing.publish(reports)
+        if unread:
+            await self.standing.park(unread)
+            await self.standing.sessions.keep_apart(self.owner, unread)
+
     async def lacks_from(self, begin: int, before: int) -> None:
         """Note that the broker asked for these, of older connections, first thing after a logon."""
         if begin < before:
@@ -52,12 +67,12 @@ class Inbox:
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        self._heard: list[Sequence[ExecutionReport] | Advance] = []
+        self._heard: list[Heard | Advance] = []
         self._something = asyncio.Event()
         self._nothing = asyncio.Event()
         self._nothing.set()
 
-    def put(self, heard: Sequence[ExecutionReport] | Advance) -> None:
+    def put(self, heard: Heard | Advance) -> None:
         self._heard.append(heard)
         self._nothing.clear()
         self._something.set()
@@ -81,17 +96,17 @@ class Inbox:
             if not self._heard:
                 self._nothing.set()
 
-    async def _keep(self, taken: Sequence[Sequence[ExecutionReport] | Advance]) -> None:
-        reports: list[ExecutionReport] = []
+    async def _keep(self, taken: Sequence[Heard | Advance]) -> None:
+        said: list[ExecutionReport | Unread] = []
         next_in = 0
         for heard in taken:
             match heard:
                 case Advance():
                     next_in = heard.next_in
                 case _:
-                    reports += heard
-        if reports:
-            await self._register.standing.publish(reports)
+                    said += heard
+        if said:
+            await self._register.keep(said)
             crash.point("fix.after_deliver")
         if next_in:
             await self._register.advance(next_in)

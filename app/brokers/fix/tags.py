@@ -41,6 +41,8 @@ TEST_ID: Final = 112
 RESET_NUMBERS: Final = 141
 USERNAME: Final = 553
 PASSWORD: Final = 554
+# A log-on carries these, and what is kept for days, or for people, must not.
+SECRET: Final = frozenset({USERNAME, PASSWORD})
 NEXT_EXPECTED: Final = 789
 
 # Orders and what becomes of them.

@@ -55,7 +55,10 @@ def _by_number(standing: Standing, message: Message, values: _Values, at: Instan
         return _came_again(standing, message, values)
     fault = checks.faulty(message, values)
     if fault is not None and not (message.type in READ and checks.is_beside(fault)):
-        return standing.rejected(message, fault, at)
+        rejected = standing.rejected(message, fault, at)
+        # A broker says no report again because we reject it: whoever reads them keeps this one.
+        is_lost = message.type in READ
+        return [Deliver(message._replace(fault=fault)), *rejected] if is_lost else rejected
     if message.type in tags.SESSION_TYPES:
         return _of_session(standing, message, values, at)
     if message.type in READ:

@@ -24,8 +24,6 @@ from app.brokers.fix.register import Inbox, Register
 from app.clock import Clock
 from app.ports import Outgoing
 
-# A log-on carries these, and what is numbered is kept for days: they are not.
-SECRET: Final = frozenset({tags.USERNAME, tags.PASSWORD})
 # What a limit on new orders and cancels speaks of: whatever may move an order.
 ORDERING: Final = frozenset({"D", "F", "G", "E"})
 
@@ -202,6 +200,6 @@ class Writing:
 
 
 def _outgoing(item: Send | Post) -> Outgoing:
-    fields = [field for field in item.fields if field[0] not in SECRET]
+    fields = [field for field in item.fields if field[0] not in tags.SECRET]
     key = item.key if isinstance(item, Post) else None
     return Outgoing(item.type, key, codec.text(fields))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 from app.brokers.alpaca.broker import AlpacaBroker
 from app.clock import Clock, SystemClock
 from app.domain.messages import ExecutionReport, ExecutionType
-from app.ports import SessionStore, Standing
+from app.ports import SessionStore, Standing, Unread
 from tests.brokers.alpaca.fake import KEY_ID, SECRET, FakeAlpaca, alpaca
 from tests.eventually import eventually
 
@@ -32,6 +32,9 @@ class Published:
     def __init__(self) -> None:
         self.reports: list[ExecutionReport] = []
         self.away = 0  # so many publications fail
+
+    async def park(self, unread: Sequence[Unread]) -> None:
+        raise AssertionError(unread)
 
     async def publish(self, reports: Sequence[ExecutionReport]) -> None:
         if self.away:
@@ -58,7 +61,8 @@ class Account(NamedTuple):
 
     def standing(self, epoch: Callable[[], int] = lambda: 1) -> Standing:
         """Return what the adapter runs on; the numbers of a FIX session are not among it."""
-        return Standing(cast("SessionStore", None), self.published.publish, epoch, lambda: True)
+        store = cast("SessionStore", None)
+        return Standing(store, self.published.publish, self.published.park, epoch, lambda: True)
 
 
 def alpaca_at(url: str, *, clock: Clock | None = None, **options: Any) -> AlpacaBroker:

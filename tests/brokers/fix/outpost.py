@@ -25,7 +25,7 @@ from app.domain.records import Actor, Fence, Settlement
 from app.ledger.schema import upgrade
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
-from app.ports import Standing
+from app.ports import Standing, Unread
 from app.sqlite import Database
 from tests.builders import SESSION, a_taking
 from tests.contracts.record import sendable
@@ -62,6 +62,9 @@ class Outpost:
         self.reports: list[ExecutionReport] = []
         self.epoch = 0
         self._numbers = count(1)
+
+    async def park(self, unread: Sequence[Unread]) -> None:
+        raise AssertionError(unread)
 
     async def publish(self, reports: Sequence[ExecutionReport]) -> None:
         self.reports += reports
@@ -132,7 +135,9 @@ async def manned(client: Client, *, up: bool = True, **options: Any) -> AsyncIte
     """Run the broker's session meanwhile; by default once it is logged on."""
     outpost = Outpost(client, **options)
     outpost.epoch = await outpost.ledger.take_lease(NAME, "me", LEASE_MS)
-    standing = Standing(outpost.sessions, outpost.publish, lambda: outpost.epoch, lambda: True)
+    standing = Standing(
+        outpost.sessions, outpost.publish, outpost.park, lambda: outpost.epoch, lambda: True
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(outpost.broker.run(standing))

@@ -15,7 +15,7 @@ from app.domain.messages import ExecutionReport
 from app.ledger.schema import upgrade
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
-from app.ports import Standing
+from app.ports import Standing, Unread
 from app.sqlite import Database
 from tests.brokers.fix.counterpart import SENDER, TARGET, Book, Counterpart
 from tests.eventually import eventually
@@ -49,6 +49,7 @@ class Stage:
         self.counterpart = counterpart
         self.book = counterpart.book
         self.published: list[ExecutionReport] = []
+        self.parked: list[Unread] = []
         self.heard: list[Message] = []
         self.lost: list[tuple[str | None, bool, str]] = []
         self.stopped: dict[str, str] = {}  # why an order may not leave, by its key
@@ -58,10 +59,14 @@ class Stage:
         return Standing(
             self.sessions,
             self.publish,
+            self.park,
             lambda: self.owner.epoch,
             lambda: self.owner.sure,
             self.stopped.get,
         )
+
+    async def park(self, unread: Sequence[Unread]) -> None:
+        self.parked += unread
 
     async def publish(self, reports: Sequence[ExecutionReport]) -> None:
         self.published += reports

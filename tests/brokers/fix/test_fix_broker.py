@@ -367,6 +367,63 @@ def test_br_13_a_report_is_published_before_its_number_moves() -> None:
     asyncio.run(whole())
 
 
+UNREADABLE: Final = {
+    "a price without its nought": {31: ".5"},
+    "thirteen decimals": {31: "1.0000000000001"},
+    "no id": {17: None},
+    "an unknown kind": {150: "Z"},
+    "a blank that is meant": {32: ""},
+}
+
+
+@pytest.mark.parametrize("facts", UNREADABLE.values(), ids=UNREADABLE)
+def test_br_13_what_cannot_be_read_is_kept_for_a_person_before_its_number_moves(
+    facts: dict[int, str | None],
+) -> None:
+    fields = {37: "N-1", 11: a_key(), 17: "E1", 150: "F", 39: "1", 32: "4", 31: "185.5"}
+    fields |= {60: "20260303-14:30:00.000", 554: "secret"}
+    said = [(tag, value) for tag, value in (fields | facts).items() if value is not None]
+
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        keep, before = stage.sessions.keep_apart, list[int]()
+
+        async def watched(owner: SessionOwner, unread: Any) -> None:
+            assert len(stage.parked) == 1
+            await keep(owner, unread)
+            numbers = await stage.sessions.numbers(SESSION)
+            assert numbers is not None
+            before.append(numbers.next_in)
+
+        stage.sessions.keep_apart = watched  # type: ignore[assignment, method-assign]
+        number = stage.book.next_out
+        stage.counterpart.peer.send("8", said)
+        await eventually(lambda: (s := broker.session()) and s.next_in == number + 1)
+        assert len(before) == 1
+        assert before[0] <= number
+        (unread,) = stage.parked
+        assert unread.name == f"{SESSION}-1-{number}"
+        assert unread.about == fields[11]
+        assert b"\x0137=N-1\x01" in unread.raw
+        assert b"secret" not in unread.raw
+        assert (await stage.ledger.vitals()).quarantined == 1
+        assert stage.published == []
+
+    play(story)
+
+
+def test_br_13_a_status_that_cannot_be_read_is_told_to_whoever_asks_and_not_kept() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        order = a_submission()
+        await broker.submit([order])
+        stage.book.orders[order.broker_order_key]["37"] = "N 1"
+        [lookup] = await broker.find([order.broker_order_key])
+        assert isinstance(lookup, Unknown)
+        assert "unreadable" in lookup.cause
+        assert stage.parked == []
+
+    play(story, "new")
+
+
 def test_br_14_a_ping_is_a_round_trip() -> None:
     async def story(broker: FixBroker, _stage: Stage) -> None:
         assert await broker.ping()

@@ -1,0 +1,30 @@
+"""What a session could not read is among the dead letters, byte for byte, with its cause."""
+
+from app import letters
+from app.bus.log import LogBus
+from app.dispatch.live import park
+from app.dispatch.reports import TOPIC
+from app.ports import Unread
+from app.sqlite import Database
+from tests.virtual import Virtual
+
+RAW = b"8=FIX.4.4\x0135=8\x01150=F\x0131=.5\x0158=\xe9\x01"
+
+
+def test_what_a_session_could_not_read_is_a_dead_letter(virtual: Virtual) -> None:
+    database = Database(None)
+    bus = LogBus(database, virtual.clock)
+    unread = Unread("s-1-7", "01JD3Z0K8V6W2Q4T000000000101", "tag 31: no decimal", RAW)
+    virtual.run(park(bus, [unread, unread._replace(name="s-1-8", about="")]))
+
+    found = virtual.run(bus.poll(letters.topic_of_letters(TOPIC), "people", 10))
+    first, second = sorted((letters.read(r.event) for r in found), key=lambda x: x.event.event_id)
+    assert (first.event.topic, first.event.key) == (TOPIC, "01JD3Z0K8V6W2Q4T0000000001")
+    assert (first.event.event_id, first.event.payload, first.cause) == (
+        "s-1-7",
+        RAW,
+        "tag 31: no decimal",
+    )
+    assert first.whole
+    assert second.event.key == "s-1-8"
+    database.close()
