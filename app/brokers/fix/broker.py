@@ -9,6 +9,12 @@ first thing after a logon, and that logon or a later one has stood its test (it 
 and answered a TestRequest without asking again); or the numbering was ended. The traps are the
 two halves alone: a broker that fell over with the order in hand asks for its number again, and
 one whose order desk is slow says "unknown".
+
+A refusal for being too fast that comes when nobody waits any more is not published: "rejected"
+would end an order that may go again, and no report says "as if it had never come". The order stays
+in doubt, and the look-up ends it: the broker's own refusal of this very order then stands for the
+proof of its number. It is remembered in memory only; after a restart a broker that still shows the
+order as refused for that says it again, and with any other a person decides.
 """
 
 import logging
@@ -32,6 +38,7 @@ from app.domain.messages import (
     Answer,
     Cancellation,
     ExecutionReport,
+    Found,
     Lookup,
     Rejected,
     Replacement,
@@ -48,6 +55,8 @@ log: Final = logging.getLogger(__name__)
 # second. A cancel has no batch in FIX: these only share one commit.
 DEFAULTS: Final = Capabilities(max_in_flight=1_000, cancel_batch_max=50, find_batch_max=50)
 PENDING_NEW: Final = "A"
+# Of refusals that came too late to be an answer. What is forgotten stays in doubt.
+TOO_FAST_MAX: Final = 10_000
 _LINE: Final = {field.name for field in fields(LineOptions)} | {"counts"}
 _ID_BITS: Final = 64
 
@@ -85,6 +94,7 @@ class FixBroker:
         self._line = Line(name, identity, read, clock, self._hear)
         self._exchanges = Exchanges()
         self._asked_ms = 0
+        self._too_fast: dict[str, None] = {}  # keys that were refused so after the time-out
 
     # --- the port -----------------------------------------------------------------------
 
@@ -140,7 +150,10 @@ class FixBroker:
         shown: list[Lookup] = await self._answered(asked, self._find_s)
         if self._line.logons != logon:
             return [Unknown("the session was lost meanwhile")] * len(keys)
-        return [_weighed(lookup, placed.get(key)) for key, lookup in zip(keys, shown, strict=True)]
+        return [
+            lookup if key in self._too_fast else _weighed(lookup, placed.get(key))
+            for key, lookup in zip(keys, shown, strict=True)
+        ]
 
     async def ping(self) -> bool:
         """Return whether a TestRequest comes back on a session that is logged on."""
@@ -209,6 +222,8 @@ class FixBroker:
         settled = self._exchanges.told(said, cited)
         for exchange in settled:
             self._line.answered(exchange.post)
+        if isinstance(said.submitted, Throttled) and said.key is not None:
+            self._remember(said.key, settled)
         # Whoever asked gets the status, and applies it; told twice it would be no news. That it
         # could not be read he hears too, and asks again: each time would be one more to keep.
         if not any(exchange.kind == SHOWN for exchange in settled):
@@ -224,12 +239,21 @@ class FixBroker:
     def _slowed(self, said: Said) -> Said:
         """Take a refusal for being too fast as that, where the broker's words say so."""
         answer = said.submitted
-        if not isinstance(answer, Rejected) or not self._throttle_words:
+        if not isinstance(answer, Rejected) or said.filled_quantity:
             return said
         text = answer.detail.lower()
         if not any(word in text for word in self._throttle_words):
             return said
-        return said._replace(submitted=Throttled(), report=None)
+        shown = Absent() if isinstance(said.shown, Found) else said.shown
+        return said._replace(submitted=Throttled(), report=None, shown=shown)
+
+    def _remember(self, key: str, settled: Sequence[Exchange]) -> None:
+        """Keep that this order was refused as too fast, if its sender has not heard it."""
+        if any(exchange.kind == SUBMITTED for exchange in settled):
+            return
+        self._too_fast[key] = None
+        if len(self._too_fast) > TOO_FAST_MAX:
+            del self._too_fast[next(iter(self._too_fast))]
 
 
 def _weighed(lookup: Lookup, placed: Placed | None) -> Lookup:

@@ -201,6 +201,61 @@ def test_br_06_too_fast_is_throttled_by_code_or_by_the_broker_s_words() -> None:
     assert stage.published == []
 
 
+def refuses(stage: Stage, key: str, kind: str = "8", *more: tuple[int, object]) -> None:
+    """Let the broker say that it refused this order for being too fast."""
+    order = {"37": "N-1", "39": "8", "14": "0", "38": "10", "54": "1", "55": "AAPL"}
+    stage.counterpart.peer.market.report(key, order, kind, [(103, 99), (58, "Too Fast"), *more])
+
+
+async def refused_late(broker: FixBroker, stage: Stage) -> str:
+    """Submit an order that is refused as too fast when nobody waits any more."""
+    order = a_submission()
+    key = order.broker_order_key
+    assert await broker.submit([order]) == [Unknown("no answer within 0.5 s")]
+    number = stage.book.next_out
+    refuses(stage, key)
+    await eventually(lambda: (s := broker.session()) and s.next_in > number)
+    assert stage.published == []
+    return key
+
+
+def test_br_06_too_fast_after_the_time_out_is_as_not_received_once_it_is_looked_up() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        key = await refused_late(broker, stage)
+        another = a_submission()
+        await broker.submit([another])
+        unknown, doubtful = await broker.find([key, another.broker_order_key])
+        assert unknown == Absent()
+        assert isinstance(doubtful, Unknown)
+
+    play(story, "swallow", "swallow", throttle_words=["too fast"])
+
+
+def test_br_06_an_order_that_works_was_not_too_fast_whatever_was_said_before() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        [found] = await broker.find([await refused_late(broker, stage)])
+        assert isinstance(found, Found)
+        assert found.status is Status.NEW
+
+    play(story, "silent", throttle_words=["too fast"])
+
+
+def test_br_06_a_status_that_shows_it_refused_as_too_fast_is_as_not_received() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        order = a_submission()
+        await broker.submit([order])
+        stage.book.answers_questions = False
+        async with asyncio.TaskGroup() as tasks:
+            finding = tasks.create_task(broker.find([order.broker_order_key]))
+            await eventually(lambda: stage.book.keys("H"))
+            asked = stage.counterpart.peer.received[-1].get(790).decode()
+            refuses(stage, order.broker_order_key, "I", (790, asked))
+        assert finding.result() == [Absent()]
+        assert stage.published == []
+
+    play(story, "swallow", throttle_words=["too fast"])
+
+
 def test_br_07_each_of_a_batch_has_its_own_answer_in_order() -> None:
     async def story(broker: FixBroker, stage: Stage) -> None:
         batch = [a_submission() for _ in range(4)]
