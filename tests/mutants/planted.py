@@ -129,9 +129,9 @@ MUTANTS: Final = (
     Mutant(
         "cancel_not_compare_and_set",
         "app/ledger/booking.py",
-        "        after = cancel_requested(order, origin, now)\n",
-        "        after = cancel_requested(order, origin, now)._replace(\n"
-        "            status=Status.CANCELED, pending_request=PendingRequest.NONE)\n",
+        "    after = cancel_requested(order, origin, now)\n",
+        "    after = cancel_requested(order, origin, now)._replace(\n"
+        "        status=Status.CANCELED, pending_request=PendingRequest.NONE)\n",
         "tests/scenarios/test_cancels.py"
         "::test_a_cancel_of_what_is_being_sent_wins_only_by_evidence",
     ),

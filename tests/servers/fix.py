@@ -145,7 +145,7 @@ def started(
     command: Callable[[Path, int, int], list[str]],
     *,
     can: frozenset[str] = frozenset(),
-    start_s_max: float = 20.0,
+    start_s_max: float = 60.0,
 ) -> Acceptor:
     """Start one in a directory of its own; `command` gets the directory and the two ports."""
     directory = scratch()

@@ -56,7 +56,7 @@ class Program:
     ready: Callable[[], None]
     owner: Owner | None = None
     end: signal.Signals = signal.SIGTERM
-    start_s_max: float = 20.0
+    start_s_max: float = 60.0
     # Kafka's own end takes a second or two; what has not ended by then hangs.
     end_s_max: float = 8.0
 

@@ -61,8 +61,11 @@ class Watched(Peer):
                 assert type_ in OURS
             case Deliver(message):
                 assert message.number == self.expected
-                assert message.fault is None or is_beside(message.fault)
-                assert heard("north", Dialect(), message)
+                said = heard("north", Dialect(), message)
+                assert said
+                # What was rejected is kept for a person, and believed in nothing.
+                if message.fault is not None and not is_beside(message.fault):
+                    assert [(one.unread, one.report) for one in said] == [(True, None)]
             case Advance(next_in):
                 assert next_in > self.expected
                 self.expected = next_in
