@@ -57,17 +57,17 @@ _OUT_OF_QUEUE: Final = Statement(
 )
 
 
-def _in_place(
-    connection: Connection, statement: Statement, /, **values: object
+def in_place(
+    connection: Connection, statement: Statement, day: date | None = None, /, **values: object
 ) -> CursorResult[Any]:
-    """Read the head of a queue in the order of its key.
+    """Read the head of a queue, or a page of a day, in the order of its key.
 
-    A server that knows nothing of the queue yet takes it to be short, and sorts all of it.
+    A server that knows nothing of it yet takes it to be short, and sorts all of it.
     """
     shared = of(connection).is_shared
     if shared:
         connection.execute(_UNSORTED)
-    found = statement.run(connection, **values)
+    found = statement.run(connection, day, **values)
     if shared:
         connection.execute(_SORTED)
     return found
@@ -77,7 +77,7 @@ def release(
     connection: Connection, session: str, limit: int, recheck: Recheck, now: int
 ) -> tuple[int, int]:
     """T2: queue the next reserved orders of a session that is open; return (queued, denied)."""
-    due = codec.decode(_in_place(connection, _DUE, session=session, limit=limit).scalar_one())
+    due = codec.decode(in_place(connection, _DUE, session=session, limit=limit).scalar_one())
     if not due:
         return 0, 0
     routes = {sequence: route for sequence, _, route in due}
@@ -108,7 +108,7 @@ def _leave_book(connection: Connection, session: str, moves: Sequence[rows.Move]
 
 def expire(connection: Connection, session: str, limit: int, now: int) -> int:
     """T8: end unsent orders of a session that is over; return how many."""
-    reserved = codec.decode(_in_place(connection, _DUE, session=session, limit=limit).scalar_one())
+    reserved = codec.decode(in_place(connection, _DUE, session=session, limit=limit).scalar_one())
     waiting = codec.decode(_WAITING.run(connection, session=session, limit=limit).scalar_one())
     moves = [
         rows.Move(order, [expired_unsent(order, Code.SESSION_OVER, now)], "session over")
@@ -203,7 +203,7 @@ def claim(
 def _head(
     connection: Connection, route: str, fence: Fence, stops: Halts, limit: int
 ) -> list[_Place]:
-    found = _in_place(
+    found = in_place(
         connection,
         _HEAD,
         route=route,

@@ -16,6 +16,7 @@ from app.domain.order import TERMINAL, WORKING
 from app.domain.working import WorkingOrder, WorkingPage
 from app.ledger import days
 from app.ledger.dialect import Statement
+from app.ledger.queues import in_place
 
 # Rows looked at for one page: some milliseconds in either database.
 ROWS_A_PAGE: Final = 5_000
@@ -62,13 +63,14 @@ def page(
         return WorkingPage([], None, after)
     settled = now - COMMIT_MS_MAX
     values = {"broker": broker_id, "after": after}
-    span = _SPAN.run(connection, day, **values, settled=settled).one()
+    span = in_place(connection, _SPAN, day, **values, settled=settled).one()
     rows, last, unended, works = tuple(span)
     if not rows:
         return WorkingPage([], None, after)
     found = []
     if works:
-        listed = _WORK.run(connection, day, **values, last=last, limit=limit).scalar_one()
+        work = in_place(connection, _WORK, day, **values, last=last, limit=limit)
+        listed = work.scalar_one()
         found = sorted(
             WorkingOrder(sequence, order_id, key, Decimal(str(quantity)))
             for sequence, order_id, key, quantity in codec.decode(listed)

@@ -140,6 +140,7 @@ class Day:
             "cancel reserved": lambda: self.cancel(reserved=True),
             "wish": self.wish,
             "pending": lambda: self.run(self.ledger.pending_cancels("north", 10)),
+            "what works": self.walk,
             "show": self.show,
             "expire": lambda: self.run(self.ledger.expire(SID, BATCH // 4)),
             "recover": lambda: self.run(self.ledger.recover("north", self.fence.owner_epoch)),
@@ -179,6 +180,12 @@ class Day:
     def wish(self) -> None:
         order_id = self.keys[-1][:-2]
         self.run(self.ledger.cancel(order_id, None, CancelOrigin.CLIENT))
+
+    def walk(self) -> None:
+        after: int | None = 0
+        for _ in range(3):
+            if after is not None:
+                after = self.run(self.ledger.working("north", TODAY, after, 10)).after
 
     def show(self) -> None:
         order_id = self.keys[-1][:-2]
