@@ -13,19 +13,22 @@ from typing import Any, Final
 
 import pytest
 
-from app.dispatch.catchup import SECOND_LOOK_S, TICK_S, CatchUp
+from app.diagnostics.health import HealthWitness
+from app.dispatch.catchup import SECOND_LOOK_S, TICK_S, CatchUp, signs_of
 from app.dispatch.gate import GatedBroker, GateSettings
 from app.dispatch.ownership import Ownership
 from app.dispatch.rounds import Signs
+from app.domain.broker_session import SessionStatus
 from app.domain.capabilities import Capabilities
 from app.domain.messages import Absent, Accepted, ExecutionReport, Found, Lookup, Unknown
 from app.domain.records import Fence, Settlement
 from app.domain.values import Status
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.store import Ledger
+from app.ports import Standing
 from tests.builders import SESSION, TODAY, a_report, a_taking
 from tests.contracts.record import sendable
-from tests.dispatch.rig import ScriptedBroker
+from tests.dispatch.rig import LIVELY, ScriptedBroker
 from tests.scenarios.world import a_ledger
 from tests.virtual import Virtual
 
@@ -187,7 +190,8 @@ def test_what_ends_without_its_fills_is_told_of_until_they_come(virtual: Virtual
 
     assert desk.gaps() == [("fills.missing", "resolved")]
     order = virtual.run(desk.ledger.orders_of([key]))[key]
-    assert (order.status, order.filled_quantity) == (Status.CANCELED, Decimal(4))
+    assert order.status is Status.CANCELED
+    assert order.filled_quantity == 4
 
 
 def test_a_broker_that_answers_nothing_is_asked_less_and_less(virtual: Virtual) -> None:
@@ -214,3 +218,45 @@ def test_an_order_of_which_nothing_is_shown_holds_nobody_up(virtual: Virtual) ->
     assert asked.count(desk.keys[29]) == 1
     assert asked.count(desk.keys[0]) <= 5
     assert desk.gaps() == []
+
+
+class OnASession(ScriptedBroker):
+    """A broker on a session that stands as the story says."""
+
+    status: SessionStatus | None = None
+
+    async def run(self, _standing: Standing) -> None: ...
+
+    def session(self) -> SessionStatus | None:
+        return self.status
+
+    async def log_out(self, _reason: str) -> None: ...
+
+
+def test_a_session_is_down_until_its_logon_stands(virtual: Virtual) -> None:
+    broker = OnASession()
+    gate = GatedBroker(broker, virtual.clock)
+    look = signs_of(gate, HealthWitness(virtual.clock, ["scripted"]), lambda: 0, broker)
+    up = SessionStatus("S", "logged_on", None, "h:1", 5, 1, 7, 5, None, 3, None)
+    logons = []
+    for status in (None, up._replace(state="connecting"), up, up._replace(since=9)):
+        broker.status = status
+        logons.append(look(1).logon)
+
+    assert logons == [None, None, 5, 9]
+
+
+def test_an_open_circuit_or_a_ping_that_fails_is_an_outage(virtual: Virtual) -> None:
+    broker, witness = ScriptedBroker(), HealthWitness(virtual.clock, ["scripted"])
+    gate = GatedBroker(broker, virtual.clock, LIVELY, witness=witness)
+    look = signs_of(gate, witness, lambda: 3, None)
+    assert look(2) == Signs(2, reachable=True, reports=3, logon=0)
+    witness.pinged("scripted", alive=False)
+    assert not look(2).reachable
+    witness.pinged("scripted", alive=True)
+    assert look(2).reachable
+    broker.lookup = Unknown("no answer in time")
+    for _ in range(LIVELY.failures_max):
+        virtual.run(gate.find(["k"]))
+
+    assert not look(2).reachable
