@@ -59,6 +59,7 @@ class Rested(Generic[T]):
         self._known: tuple[str, T] | None = None
         self._due = 0
         self.at = 0  # when it was answered
+        self.spent_ms = 0  # for answers so far
 
     async def answer(self, about: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Return the last answer about this, or a new one."""
@@ -69,6 +70,7 @@ class Rested(Generic[T]):
         found = await ask()
         took_ms = (self._clock.monotonic_ns() - began) // NS_PER_MS
         self._known, self.at = (about, found), now
+        self.spent_ms += took_ms
         self._due = self._clock.now() + max(self._rest_ms, took_ms * REST_TIMES)
         return found
 
@@ -107,9 +109,11 @@ class Lookout:
 
     async def _read(self, now: int) -> None:
         if now >= self._book_due:
-            began = self._house.clock.monotonic_ns()
+            began, dear = self._house.clock.monotonic_ns(), self._dear_ms()
             found = await self._asked("ledger", self._read_book(now), READ_WITHIN_S)
             took = (self._house.clock.monotonic_ns() - began) // NS_PER_MS
+            # What was counted rests by itself: who set what is not to wait for it.
+            took -= self._dear_ms() - dear
             self._book_due = self._house.clock.now() + max(TICK_MS, took * REST_TIMES)
             self._trouble = None if found is not None else "no answer"
             self._book = found or self._book
@@ -117,6 +121,9 @@ class Lookout:
             behind = await self._asked("bus", self._house.bus.lag(TOPIC, GROUP), BUS_WITHIN_S)
             self._behind = behind
             self._bus_due = now + (BUS_AWAY_MS if behind is None else BUS_EVERY_MS)
+
+    def _dear_ms(self) -> int:
+        return self._backlog.spent_ms + self._counts.spent_ms
 
     async def _asked(self, name: str, question: Awaitable[T], within_s: float) -> T | None:
         """Return the answer, or None: whatever a store says, the screen goes on."""
