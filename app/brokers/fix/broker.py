@@ -226,7 +226,7 @@ class FixBroker:
             self._remember(said.key, settled)
         # Whoever asked gets the status, and applies it; told twice it would be no news. That it
         # could not be read he hears too, and asks again: each time would be one more to keep.
-        if not any(exchange.kind == SHOWN for exchange in settled):
+        if not any(each.kind == SHOWN and each.is_about(said) for each in settled):
             return said
         is_status = message.get(tags.EXECUTION_TYPE) == STATUS_REPORT
         return said._replace(report=None, unread=said.unread and not is_status)

@@ -13,6 +13,7 @@ from app.brokers.fix.commands import Send
 from app.brokers.fix.hearing import Said
 from app.brokers.fix.outbox import Post
 from app.domain.messages import Lookup, NotSent, Unknown
+from app.domain.values import attempt_key_of
 
 # What a request waits for: the field of `Said` that answers it.
 SUBMITTED: Final = "submitted"
@@ -45,8 +46,20 @@ class Exchange:
 
         self.post = Post(send.type, send.fields, places, lost)
 
+    def is_about(self, said: Said) -> bool:
+        """Whether a question's answer names the order that was asked for, or one of its chain.
+
+        A refusal of the message itself cites that, and names no order.
+        """
+        if said.refused_type is not None or said.number is not None:
+            return True
+        asked = attempt_key_of(self.request or "")
+        return said.key is not None and attempt_key_of(said.key) == asked
+
     def hears(self, said: Said) -> Any:
         """Return the answer in what was said, or None."""
+        if self.kind == SHOWN and said.shown is not None and not self.is_about(said):
+            return Unknown("the answer is about another order")
         if self.kind not in {CANCELED, REPLACED}:
             return getattr(said, self.kind)
         # Of two requests about one order, a refusal ends the one that it names.

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from app.brokers.fix.broker import FixBroker
+from app.brokers.fix.words import cancel_id
 from app.domain.messages import (
     Absent,
     Accepted,
@@ -372,6 +373,30 @@ def test_br_12_a_number_that_is_lacking_and_an_unknown_order_are_absence() -> No
             assert stage.book.keys() == []
 
     asyncio.run(whole())
+
+
+@pytest.mark.parametrize("about", [None, a_key(), "U"], ids=["nobody", "another", "a cancel"])
+@pytest.mark.parametrize("status", ["0", "8"])
+def test_br_12_an_answer_about_another_order_proves_nothing(about: str | None, status: str) -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        stage.book.answers_questions = False
+        key, peer = a_key(), stage.counterpart.peer
+        async with asyncio.TaskGroup() as tasks:
+            finding = tasks.create_task(broker.find([key]))
+            await eventually(lambda: stage.book.keys("H"))
+            asked = peer.received[-1].get(790).decode()
+            fields: list[tuple[int, object]] = [(37, "N-9"), (17, "E9"), (150, "I"), (39, status)]
+            fields += [(790, asked), (14, 0), *([(103, 5)] if status == "8" else [])]
+            if about is not None:
+                fields.append((11, cancel_id(key, 1) if about == "U" else about))
+            peer.send("8", [*fields, (60, "20260303-14:30:00.000")])
+        [lookup] = finding.result()
+        if about == "U":  # it names what it would cancel: the order itself
+            assert lookup == (Absent() if status == "8" else Found("N-9", Status.NEW))
+        else:
+            assert lookup == Unknown("the answer is about another order")
+
+    play(story)
 
 
 def test_br_12_a_question_without_an_answer_proves_nothing() -> None:
