@@ -30,6 +30,7 @@ from app.brokers.fix.commands import (
 )
 from app.brokers.fix.frame import Frames
 from app.brokers.fix.register import Inbox, Register
+from app.brokers.fix.standing import text_of
 from app.brokers.fix.writing import Ground, Over, Writing
 from app.domain.messages import ExecutionReport
 from app.domain.records import FenceLost
@@ -146,7 +147,7 @@ class Connection:
             if answer is not None and not answer.done():
                 answer.set_result(True)
         elif message.type in {tags.LOGOUT, tags.REJECT} and not self.logged_on:
-            self.refused = f"logon refused: {message.get(tags.TEXT) or 'no reason given'}"
+            self.refused = f"logon refused: {text_of(dict(message.fields))}"
 
     async def _tick(self) -> None:
         while True:

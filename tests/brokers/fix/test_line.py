@@ -88,6 +88,18 @@ def test_without_a_logon_nothing_is_taken() -> None:
     play(story)
 
 
+def test_what_a_broker_says_instead_of_a_logon_can_be_stored_and_shown() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+        async with running(line, stage.standing, up=False):
+            await eventually(lambda: line.refusal)
+            assert line.refusal is not None
+            assert line.refusal.startswith("logon refused: \N{REPLACEMENT CHARACTER}locked ")
+            assert len(line.refusal) < 200
+
+    play(story, Book(logon_words="\0locked " + "x" * 5_000))
+
+
 def test_what_was_on_the_line_when_it_broke_may_be_there_and_what_comes_later_is_not() -> None:
     async def story(stage: Stage) -> None:
         stage.book.script = ["drop"]
