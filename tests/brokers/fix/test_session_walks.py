@@ -41,6 +41,14 @@ steps = st.one_of(
 )
 
 
+def delivered(message: Message) -> None:
+    """Check that something is said, and that what was rejected is kept and believed in nothing."""
+    said = heard("north", Dialect(), message)
+    assert said
+    if message.fault is not None and not is_beside(message.fault):
+        assert [(one.unread, one.report) for one in said] == [(True, None)]
+
+
 class Watched(Peer):
     """A peer whose every command is held to the laws."""
 
@@ -61,11 +69,7 @@ class Watched(Peer):
                 assert type_ in OURS
             case Deliver(message):
                 assert message.number == self.expected
-                said = heard("north", Dialect(), message)
-                assert said
-                # What was rejected is kept for a person, and believed in nothing.
-                if message.fault is not None and not is_beside(message.fault):
-                    assert [(one.unread, one.report) for one in said] == [(True, None)]
+                delivered(message)
             case Advance(next_in):
                 assert next_in > self.expected
                 self.expected = next_in
