@@ -740,6 +740,7 @@ class Placed(NamedTuple):
     numbering: int
     number: int
     lacked: bool
+    body: str = "[]"  # what it said: pairs of tag and value, as JSON
 
 
 class SessionStore(Protocol):

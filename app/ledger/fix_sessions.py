@@ -73,6 +73,7 @@ _PLACED: Final = Statement(
             "m.lacked",
             "s.numbering",
             "m.session_id",
+            "m.body",
         ),
         "(SELECT * FROM fix_messages"
         f" WHERE broker_order_key {d.among('keys')} AND type IN {_PLACING}"
@@ -86,6 +87,9 @@ _FORGET: Final = text(
     " AND written_at < :before AND NOT EXISTS (SELECT 1 FROM dispatch_inflight AS i"
     " WHERE i.order_id = substr(m.broker_order_key, 1, 26)"
     " AND i.broker_order_key = m.broker_order_key)"
+    " AND NOT EXISTS (SELECT 1 FROM replace_requests AS q"
+    " WHERE q.order_id = substr(m.broker_order_key, 1, 26)"
+    " AND q.broker_order_key = m.broker_order_key)"
     " ORDER BY numbering, number LIMIT :limit)"
 )
 
@@ -197,9 +201,9 @@ def placed(connection: Connection, session_id: str, keys: Sequence[str]) -> dict
     found = codec.decode(_PLACED.run(connection, keys=codec.text(keys)).scalar_one())
     return {
         key: Placed(
-            numbering, number, where == session_id and (bool(lacked) or numbering < current)
+            numbering, number, where == session_id and (bool(lacked) or numbering < current), body
         )
-        for key, numbering, number, lacked, current, where in sorted(found)
+        for key, numbering, number, lacked, current, where, body in sorted(found)
     }
 
 

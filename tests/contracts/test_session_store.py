@@ -1,17 +1,18 @@
 """What `SessionStore` promises, on every implementation of the record."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final
 
 import pytest
 
 from app.domain.errors import Code, Refused
-from app.domain.messages import Unknown
+from app.domain.messages import Accepted, Unknown
 from app.domain.records import FenceLost, Settlement
 from app.ledger.session_store import SessionLedger
 from app.ports import Numbers, Outgoing, Placed, SessionOwner, SessionStore, Unread
 from tests.builders import NOW
-from tests.contracts.record import KIM, Shop, shop
+from tests.contracts.record import KIM, Shop, sendable, shop
 
 __all__ = ["shop"]
 
@@ -31,8 +32,12 @@ def owned(shop: Shop, holder: str = "me", broker_id: str = "north") -> SessionOw
     return SessionOwner(ID, broker_id, shop.run(shop.store.take_lease(broker_id, holder, 10_000)))
 
 
+def said(key: str) -> str:
+    return f'[[11,"{key}"]]'
+
+
 def orders(*keys: str) -> list[Outgoing]:
-    return [Outgoing("D", key, f'[[11,"{key}"]]') for key in keys]
+    return [Outgoing("D", key, said(key)) for key in keys]
 
 
 def keys_of(messages: Sequence[Outgoing]) -> list[str]:
@@ -134,9 +139,9 @@ def test_a_number_is_lacked_when_the_broker_showed_it(shop: Shop) -> None:
     assert shop.run(store.lack(session, 1, 2, 9)) == 1
 
     assert shop.run(store.placed(ID, ["a", "b", "c", "d"])) == {
-        "a": Placed(1, 1, lacked=False),
-        "b": Placed(1, 2, lacked=True),
-        "c": Placed(1, 3, lacked=True),
+        "a": Placed(1, 1, lacked=False, body=said("a")),
+        "b": Placed(1, 2, lacked=True, body=said("b")),
+        "c": Placed(1, 3, lacked=True, body=said("c")),
     }
 
 
@@ -154,8 +159,8 @@ def test_a_reset_ends_every_number_before_it(shop: Shop) -> None:
 
     assert after == again == Numbers(2, 1, 2)
     assert shop.run(store.placed(ID, ["a", "b"])) == {
-        "a": Placed(1, 1, lacked=True),
-        "b": Placed(2, 1, lacked=False),
+        "a": Placed(1, 1, lacked=True, body=said("a")),
+        "b": Placed(2, 1, lacked=False, body=said("b")),
     }
     assert shop.run(shop.store.audit(0, 10)) == []
 
@@ -169,8 +174,10 @@ def test_what_left_on_a_session_of_another_name_is_never_lacked(shop: Shop) -> N
     renamed = session._replace(session_id="FIX.4.4:OPENBELL2->NORTH")
     shop.run(store.open(renamed))
 
-    assert shop.run(store.placed(renamed.session_id, ["a"])) == {"a": Placed(1, 1, lacked=False)}
-    assert shop.run(store.placed(ID, ["a"])) == {"a": Placed(1, 1, lacked=True)}
+    assert shop.run(store.placed(renamed.session_id, ["a"])) == {
+        "a": Placed(1, 1, lacked=False, body=said("a"))
+    }
+    assert shop.run(store.placed(ID, ["a"])) == {"a": Placed(1, 1, lacked=True, body=said("a"))}
 
 
 def test_a_person_resets_what_he_saw_and_it_is_audited(shop: Shop) -> None:
@@ -227,3 +234,21 @@ def test_what_is_old_is_dropped_unless_it_is_in_doubt(shop: Shop) -> None:
     assert shop.run(store.forget(ID, NOW + 1_000, 2)) == 2
     assert shop.run(store.forget(ID, NOW + 1_000, 10)) == 1
     assert set(shop.run(store.placed(ID, ["a", "b", "c", key]))) == {key, "c"}
+
+
+def test_a_replace_of_which_nothing_is_known_is_kept_with_what_it_said(shop: Shop) -> None:
+    store, claimed = store_of(shop), shop.sending("c-1")
+    shop.run(shop.store.settle([Settlement(claimed.broker_order_key, Accepted("N-1"), 1)]))
+    order = shop.get(claimed.order.order_id)
+    shop.run(shop.store.amend(order.order_id, order.version, Decimal(20), Decimal(186)))
+    (asked,) = shop.run(shop.store.claim_replaces(shop.owned(), 1, sendable))
+    key = asked.replacement.broker_order_key
+    session = owned(shop)
+    at = shop.run(store.open(session))
+    shop.run(store.append(session, at, [Outgoing("G", key, said(key)), *orders("a")]))
+    shop.clock.at += 1_000
+
+    assert shop.run(store.forget(ID, NOW + 1_000, 10)) == 1
+    assert shop.run(store.placed(ID, [key, "a"])) == {
+        key: Placed(1, 1, lacked=False, body=said(key))
+    }
