@@ -43,6 +43,7 @@ class Sending(NamedTuple):
     """Every broker's lane, and the loops that ask beside it."""
 
     lanes: list[Lane]
+    replaces: dict[str, Replaces]
     asking: list[Loop]
     floor: DispatchFloor
     gates: dict[str, GatedBroker]
@@ -86,8 +87,8 @@ def send_through(on: Ground, brokers: dict[str, Broker], *, shared: bool) -> Sen
         )
         for name, lane in lanes.items()
     ]
-    replaces = [
-        Replaces(
+    replaces = {
+        name: Replaces(
             broker=gates[name],
             store=on.ledger,
             clock=on.clock,
@@ -98,13 +99,13 @@ def send_through(on: Ground, brokers: dict[str, Broker], *, shared: bool) -> Sen
             reconciler=reconcilers[name],
         )
         for name, lane in lanes.items()
-    ]
+    }
     alive = live(brokers)
     asking: list[Loop] = [r.run for r in reconcilers.values()]
-    asking += [*(c.run for c in cancels), *(r.run for r in replaces)]
+    asking += [*(c.run for c in cancels), *(r.run for r in replaces.values())]
     asking += [_asks(on, gates[n], lanes[n], witness, alive.get(n)).run for n in lanes]
     floor = DispatchFloor(on.board, lanes, reconcilers, witness, alive)
-    return Sending(list(lanes.values()), asking, floor, gates, witness)
+    return Sending(list(lanes.values()), replaces, asking, floor, gates, witness)
 
 
 def _fits(able: Capabilities, recheck: Recheck, order: Order) -> Code | None:

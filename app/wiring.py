@@ -337,7 +337,9 @@ def _forever(gateway: Gateway, sending: Sending, shown: ShownFloor) -> list[Loop
         showing = [Showing(sending.floor, gateway.ledger).run] if stores.ledger.is_shared else []
         loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
         loops += [inbound.run for inbound in inbound_of(gateway.brokers, stores.bus)]
-        loops += sessions_of(gateway.brokers, gateway.lanes, gateway.sessions, stores.bus)
+        loops += sessions_of(
+            gateway.brokers, gateway.lanes, sending.replaces, gateway.sessions, stores.bus
+        )
     # Whoever lets people lead a route, leads it, or advises, sees the lanes of all processes.
     if gateway.seen is shown and parts & {"intake", "throttle", "failover"}:
         loops.append(shown.run)

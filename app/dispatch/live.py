@@ -10,9 +10,10 @@ from typing import Final, cast
 
 from app.consuming import persistently
 from app.dispatch.lane import Lane
+from app.dispatch.replaces import Replaces
 from app.dispatch.reports import TOPIC, event_of
 from app.domain.messages import ExecutionReport
-from app.domain.values import order_id_of
+from app.domain.values import is_replace_key, order_id_of
 from app.letters import unsendable
 from app.ports import Broker, Bus, Event, LiveBroker, SessionStore, Standing, Unread
 
@@ -25,18 +26,22 @@ def live(brokers: Mapping[str, Broker]) -> dict[str, LiveBroker]:
 
 
 def sessions_of(
-    brokers: Mapping[str, Broker], lanes: Sequence[Lane], store: SessionStore, bus: Bus
+    brokers: Mapping[str, Broker],
+    lanes: Sequence[Lane],
+    replaces: Mapping[str, Replaces],
+    store: SessionStore,
+    bus: Bus,
 ) -> list[Callable[[], Awaitable[None]]]:
     """Return the loop of each session whose lane may be ours."""
     alive = live(brokers)
     return [
-        partial(alive[lane.broker_id].run, _standing(lane, store, bus))
+        partial(alive[lane.broker_id].run, _standing(lane, replaces[lane.broker_id], store, bus))
         for lane in lanes
         if lane.broker_id in alive
     ]
 
 
-def _standing(lane: Lane, store: SessionStore, bus: Bus) -> Standing:
+def _standing(lane: Lane, replaces: Replaces, store: SessionStore, bus: Bus) -> Standing:
     ownership = lane.ownership
 
     async def publish(reports: Sequence[ExecutionReport]) -> None:
@@ -45,7 +50,10 @@ def _standing(lane: Lane, store: SessionStore, bus: Bus) -> Standing:
     async def keep(unread: Sequence[Unread]) -> None:
         await persistently(partial(park, bus, unread))
 
-    return Standing(store, publish, keep, lambda: ownership.epoch, ownership.is_sure, lane.stops)
+    def stops(key: str) -> str | None:
+        return replaces.stops(key) if is_replace_key(key) else lane.stops(key)
+
+    return Standing(store, publish, keep, lambda: ownership.epoch, ownership.is_sure, stops)
 
 
 async def _publish(bus: Bus, reports: Sequence[ExecutionReport]) -> int:

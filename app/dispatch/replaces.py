@@ -66,6 +66,8 @@ class Replaces:
         self._ownership = ownership
         self._reconciler = reconciler
         self.answers: Counter[str] = Counter()
+        # Of the requests that nobody has answered for yet.
+        self._claims: dict[str, tuple[ClaimedReplace, _Claim]] = {}
 
     async def run(self) -> None:
         """Send for ever; a silent one holds up no other."""
@@ -122,6 +124,8 @@ class Replaces:
     ) -> None:
         """Put a batch on the wire, in as many requests as there are permits; note the answers."""
         settled: list[Settlement] = []
+        mine = {each.replacement.broker_order_key: (each, claim) for each in batch}
+        self._claims |= mine
         try:
             rest = batch
             while rest:
@@ -140,6 +144,8 @@ class Replaces:
                 settled += _settled(part, await self._replaced(part, admitted), sent_ns)
         finally:
             self._permits.answered()
+            for key in mine:
+                del self._claims[key]
         crash.point("replace.after_reply")
         await self._act(batch, settled)
 
@@ -156,6 +162,11 @@ class Replaces:
             if granted:
                 return able.affordable(granted, len(rest)), None
             await asyncio.sleep(min(wait / SECOND_NS, NAP_S_MAX))
+
+    def stops(self, key: str) -> str | None:
+        """Check once more, where an adapter held a request back before its write."""
+        known = self._claims.get(key)
+        return self._forbidden([known[0]], known[1]) if known else "nobody sends it"
 
     def _forbidden(self, rest: Sequence[ClaimedReplace], claim: _Claim) -> str | None:
         if not self._ownership.is_sure():

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from app.dispatch.replaces import Replaces
 from app.domain.errors import Refused
 from app.domain.messages import ExecutionType, NotSent, Rejected, Throttled
 from app.domain.values import PendingRequest, replace_key
@@ -50,6 +51,22 @@ def test_new_terms_are_the_orders_when_the_broker_says_so(floor: Floor) -> None:
     assert terms(floor) == there(floor) == ("new", 20, 0)
     assert floor.order("o-1").limit_price == 270
     assert replaces(floor) == [replace_key(key, 1)]
+
+
+def test_an_adapter_that_holds_new_terms_back_hears_of_a_halt(floor: Floor) -> None:
+    """As of an order: a session asks its lane right before the write, under the replace's key."""
+    key = replace_key(working(floor), 1)
+    floor.north.does("replace", leaves_s=0.5)
+    floor.replace("o-1", 20)
+    loops = [getattr(loop, "__self__", None) for loop in floor.gateway.forever]
+    lanes = [one for one in loops if isinstance(one, Replaces)]
+    floor.until(lambda: any(lane.stops(key) is None for lane in lanes))
+    lane = next(one for one in lanes if one.stops(key) is None)
+
+    floor.halt()
+    assert lane.stops(key) == "halted"
+    settles(floor)
+    assert lane.stops(key) == "nobody sends it"
 
 
 def test_three_in_a_chain_are_one_order_and_a_cancel_finds_its_end(floor: Floor) -> None:
