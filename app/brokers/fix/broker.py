@@ -22,41 +22,52 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from app.brokers.fix import tags, words
+from app.brokers.fix import chains, tags, words
 from app.brokers.fix.commands import Identity, Message, Send
-from app.brokers.fix.exchange import CANCELED, SHOWN, SUBMITTED, Exchange, Exchanges
+from app.brokers.fix.exchange import (
+    CANCELED,
+    REPLACED,
+    SHOWN,
+    SUBMITTED,
+    Exchange,
+    Exchanges,
+)
 from app.brokers.fix.hearing import STATUS_REPORT, Said, heard
 from app.brokers.fix.line import Line
 from app.brokers.fix.options import LineOptions, read_line
+from app.brokers.fix.too_fast import TooFast
 from app.brokers.fix.unread import unread
 from app.brokers.fix.words import Dialect
 from app.clock import Clock
 from app.domain.broker_session import SessionStatus
 from app.domain.capabilities import Capabilities
 from app.domain.messages import (
-    Absent,
     Answer,
     Cancellation,
     ExecutionReport,
-    Found,
     Lookup,
     Rejected,
     Replacement,
     Submission,
-    Throttled,
     Unknown,
 )
 from app.domain.order import Order
-from app.ports import BadCallback, Placed, Standing, Unread
+from app.domain.values import attempt_key_of, is_replace_key
+from app.ports import BadCallback, Standing, Unread
 
 log: Final = logging.getLogger(__name__)
 
 # A session carries many requests at once; a second of them may wait at a broker of a thousand a
-# second. A cancel has no batch in FIX: these only share one commit.
-DEFAULTS: Final = Capabilities(max_in_flight=1_000, cancel_batch_max=50, find_batch_max=50)
+# second. Cancels and replaces have no batch in FIX: these only share one commit. To change an order
+# in one step is of FIX itself; a broker that cannot is declared so.
+DEFAULTS: Final = Capabilities(
+    max_in_flight=1_000,
+    cancel_batch_max=50,
+    find_batch_max=50,
+    replaces=True,
+    replace_batch_max=50,
+)
 PENDING_NEW: Final = "A"
-# Of refusals that came too late to be an answer. What is forgotten stays in doubt.
-TOO_FAST_MAX: Final = 10_000
 _LINE: Final = {field.name for field in fields(LineOptions)} | {"counts"}
 _ID_BITS: Final = 64
 
@@ -82,7 +93,7 @@ class FixBroker:
         self._clock = clock
         self._answer_s = answer_s
         self._find_s = find_s
-        self._throttle_words = tuple(word.lower() for word in throttle_words)
+        self._too_fast = TooFast(throttle_words)
         identity = Identity(**_taken(options, set(Identity._fields)))
         dialect = _taken(options, set(Dialect._fields))
         if "unknown_order_reasons" in dialect:
@@ -94,7 +105,6 @@ class FixBroker:
         self._line = Line(name, identity, read, clock, self._hear)
         self._exchanges = Exchanges()
         self._asked_ms = 0
-        self._too_fast: dict[str, None] = {}  # keys that were refused so after the time-out
 
     # --- the port -----------------------------------------------------------------------
 
@@ -115,7 +125,40 @@ class FixBroker:
         )
 
     async def cancel(self, batch: Sequence[Cancellation]) -> list[Answer]:
-        """Ask to cancel; each request has an id of its own, so it may be repeated."""
+        """Ask to cancel; each request has an id of its own, so it may be repeated.
+
+        With a replace out, the order goes by the old id or by the new one. So what is refused
+        under the id that the broker has acknowledged is asked for under the other one.
+        """
+        answers = await self._canceled(batch)
+        again = {
+            place: Cancellation(item.pending_key, None)
+            for place, (item, answer) in enumerate(zip(batch, answers, strict=True))
+            if item.pending_key is not None and isinstance(answer, Rejected)
+        }
+        if again:
+            others = zip(again, await self._canceled(list(again.values())), strict=True)
+            for place, other in others:
+                answers[place] = answers[place] if isinstance(other, Rejected) else other
+        return answers
+
+    async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
+        """Ask for new terms, each under its own key, once; all in one commit."""
+        now = self._clock.now()
+        return await self._answered(
+            [
+                self._exchange(
+                    REPLACED,
+                    item.broker_order_key,
+                    words.replace(self._dialect, item, now),
+                    places=item.broker_order_key,
+                )
+                for item in batch
+            ],
+            self._answer_s,
+        )
+
+    async def _canceled(self, batch: Sequence[Cancellation]) -> list[Answer]:
         orders = await self._orders([item.broker_order_key for item in batch])
         # A request's id is made of its millisecond, and two about one order may fall into one.
         now = self._asked_ms = max(self._clock.now(), self._asked_ms + 1)
@@ -123,36 +166,44 @@ class FixBroker:
             [
                 self._exchange(
                     CANCELED,
-                    item.broker_order_key,
-                    words.cancel(item, _as_placed(orders, item.broker_order_key), now),
+                    attempt_key_of(item.broker_order_key),
+                    words.cancel(
+                        item,
+                        words.as_placed(item.broker_order_key, orders.get(item.broker_order_key)),
+                        now,
+                    ),
                 )
                 for item in batch
             ],
             self._answer_s,
         )
 
-    async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
-        """Refuse: nothing here says 35=G yet, as `capabilities.replaces` tells."""
-        return [Rejected("unsupported", "this adapter replaces nothing")] * len(batch)
-
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
-        """Ask for each order's status; `Absent` only with the proof of its number."""
+        """Ask for each order's status; `Absent` only with the proof of its number.
+
+        By the key of a replace it is asked for twice: `chains` says what both answers prove.
+        """
         standing, logon = self._line.standing, self._line.logons
         if not keys or standing is None or not self._line.is_up:
             return [Unknown(self._line.why_down)] * len(keys)
         placed = await standing.sessions.placed(self._line.session_id, keys)
         orders = await self._orders(keys)
-        asked = []
-        for key in keys:
-            status_id = f"{self._clock.random_bits(_ID_BITS):016x}"
-            question = words.status(key, status_id, _as_placed(orders, key))
-            asked.append(self._exchange(SHOWN, status_id, question))
-        shown: list[Lookup] = await self._answered(asked, self._find_s)
+        out = {
+            key: asked
+            for key in keys
+            if is_replace_key(key) and (asked := chains.asked_as(key, placed.get(key)))
+        }
+        questions = [self._question(key, orders.get(key)) for key in keys]
+        questions += [self._question(a.original, orders.get(key)) for key, a in out.items()]
+        said: list[Said | Lookup] = await self._answered(questions, self._find_s)
         if self._line.logons != logon:
             return [Unknown("the session was lost meanwhile")] * len(keys)
+        originals = dict(zip(out, said[len(keys) :], strict=True))
         return [
-            lookup if key in self._too_fast else _weighed(lookup, placed.get(key))
-            for key, lookup in zip(keys, shown, strict=True)
+            chains.settled(out[key], orders.get(key), answer, originals[key])
+            if key in out
+            else chains.weighed(key, answer, placed.get(key), refused=key in self._too_fast)
+            for key, answer in zip(keys, said, strict=False)
         ]
 
     async def ping(self) -> bool:
@@ -182,6 +233,12 @@ class FixBroker:
 
     def _exchange(self, kind: str, name: str, send: Send, *, places: str | None = None) -> Exchange:
         return Exchange(kind, name, send, self._is_refused, places=places)
+
+    def _question(self, key: str, order: Order | None) -> Exchange:
+        status_id = f"{self._clock.random_bits(_ID_BITS):016x}"
+        return self._exchange(
+            SHOWN, status_id, words.status(key, status_id, words.as_placed(key, order))
+        )
 
     def _is_refused(self) -> bool:
         return self._line.refusal is not None
@@ -217,13 +274,12 @@ class FixBroker:
         """Let what was said reach who waits for it; return what is left to be published."""
         if self._is_only_pending(said, message):
             return None
-        said = self._slowed(said)
+        said = self._too_fast.read(said)
         cited = None if said.number is None else self._line.waiting(said.number)
         settled = self._exchanges.told(said, cited)
         for exchange in settled:
             self._line.answered(exchange.post)
-        if isinstance(said.submitted, Throttled) and said.key is not None:
-            self._remember(said.key, settled)
+        self._too_fast.remember(said, heard=any(e.kind == SUBMITTED for e in settled))
         # Whoever asked gets the status, and applies it; told twice it would be no news. That it
         # could not be read he hears too, and asks again: each time would be one more to keep.
         if not any(each.kind == SHOWN and each.is_about(said) for each in settled):
@@ -235,50 +291,6 @@ class FixBroker:
         """Whether this is no acceptance yet, and the one who waits for that goes on waiting."""
         pending = message.get(tags.EXECUTION_TYPE) == PENDING_NEW and said.status_id is None
         return pending and said.key is not None and self._exchanges.waits(SUBMITTED, said.key)
-
-    def _slowed(self, said: Said) -> Said:
-        """Take a refusal for being too fast as that, where the broker's words say so."""
-        answer = said.submitted
-        if not isinstance(answer, Rejected) or said.filled_quantity:
-            return said
-        text = answer.detail.lower()
-        if not any(word in text for word in self._throttle_words):
-            return said
-        shown = Absent() if isinstance(said.shown, Found) else said.shown
-        return said._replace(submitted=Throttled(), report=None, shown=shown)
-
-    def _remember(self, key: str, settled: Sequence[Exchange]) -> None:
-        """Keep that this order was refused as too fast, if its sender has not heard it."""
-        if any(exchange.kind == SUBMITTED for exchange in settled):
-            return
-        self._too_fast[key] = None
-        if len(self._too_fast) > TOO_FAST_MAX:
-            del self._too_fast[next(iter(self._too_fast))]
-
-
-def _weighed(lookup: Lookup, placed: Placed | None) -> Lookup:
-    """Let "unknown order" stand only where the number proves it too."""
-    if not isinstance(lookup, Absent) or placed is None or placed.lacked:
-        return lookup
-    return Unknown(f"it says unknown order, and has not shown that it lacks {placed.number}")
-
-
-def _as_placed(orders: Mapping[str, Order], key: str) -> Submission | None:
-    order = orders.get(key)
-    if order is None:
-        return None
-    return Submission(
-        key,
-        order.account_id,
-        order.symbol,
-        order.market,
-        order.side,
-        order.order_type,
-        order.quantity,
-        order.limit_price,
-        order.currency,
-        order.time_in_force,
-    )
 
 
 def _taken(options: dict[str, Any], names: set[str]) -> dict[str, Any]:

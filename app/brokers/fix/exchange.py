@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from app.brokers.fix import tags
 from app.brokers.fix.commands import Send
 from app.brokers.fix.hearing import Said
 from app.brokers.fix.outbox import Post
@@ -25,7 +26,7 @@ SHOWN: Final = "shown"
 class Exchange:
     """One request: how it waits, and what ends it."""
 
-    __slots__ = ("answer", "kind", "name", "post", "request")
+    __slots__ = ("answer", "kind", "name", "post", "request", "the_order")
 
     def __init__(
         self,
@@ -37,8 +38,12 @@ class Exchange:
         places: str | None = None,
     ) -> None:
         self.kind = kind
-        self.name = name  # what an answer calls it: the order's key, or a question's id
-        self.request = dict(send.fields).get(11)
+        # What an answer calls it: the key of the attempt or the replace, or a question's id.
+        self.name = name
+        fields = dict(send.fields)
+        self.request = fields.get(tags.CLIENT_ORDER_ID)
+        # What ends an order answers its cancel, also under the order's own id.
+        self.the_order = fields.get(tags.ORIGINAL_CLIENT_ORDER_ID) if kind == CANCELED else None
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def lost(post: Post, why: str) -> None:
@@ -57,13 +62,13 @@ class Exchange:
         return said.key is not None and attempt_key_of(said.key) == asked
 
     def hears(self, said: Said) -> Any:
-        """Return the answer in what was said, or None."""
-        if self.kind == SHOWN and said.shown is not None and not self.is_about(said):
-            return Unknown("the answer is about another order")
-        if self.kind not in {CANCELED, REPLACED}:
+        """Return the answer in what was said, or None; to a question it is all that was said."""
+        if self.kind == SHOWN and said.shown is not None:
+            return said if self.is_about(said) else Unknown("the answer is about another order")
+        if self.kind in {SHOWN, SUBMITTED}:
             return getattr(said, self.kind)
         # Of two requests about one order, a refusal ends the one that it names.
-        names_another = said.request not in {None, self.request, self.name}
+        names_another = said.request not in {None, self.request, self.the_order}
         return None if names_another else getattr(said, self.kind)
 
     def settle(self, answer: Any) -> None:
@@ -119,7 +124,8 @@ class Exchanges:
 
     def _named(self, said: Said) -> list[Exchange]:
         names = [(SHOWN, said.status_id), (SUBMITTED, said.key)]
-        names += [(CANCELED, said.key), (REPLACED, said.request), (REPLACED, said.key)]
+        # A cancel is of the order under any id of its chain; a replace is named by its own.
+        names += [(CANCELED, said.key and attempt_key_of(said.key)), (REPLACED, said.request)]
         found = [self._waiting.get((kind, name)) for kind, name in names if name is not None]
         return [exchange for exchange in found if exchange is not None]
 

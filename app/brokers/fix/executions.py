@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 
 from app.brokers.fix import refusals, stamps, tags
 from app.brokers.fix.commands import Message
-from app.brokers.fix.words import Dialect, order_key_in
+from app.brokers.fix.words import ORDER_TYPES, Dialect, order_key_in
 from app.brokers.wire import AMOUNT, IDENTIFIER, REFERRING, Unreadable
 from app.brokers.wire import TRADES as PRICED
 from app.domain.messages import ExecutionReport, ExecutionType
-from app.domain.values import legible
+from app.domain.values import OrderType, legible
 
 _E = ExecutionType
 # ExecType (150). What is asked for and pending is evidence that the order is there, no more.
@@ -28,8 +28,8 @@ KINDS: Final[dict[str, ExecutionType]] = {
     "0": _E.NEW,
     "3": _E.DONE_FOR_DAY,
     "4": _E.CANCELED,
-    "5": _E.ORDER_STATUS,  # replaced
-    "6": _E.ORDER_STATUS,  # pending cancel
+    "5": _E.REPLACED,
+    "6": _E.PENDING_CANCEL,
     "7": _E.ORDER_STATUS,  # stopped
     "8": _E.REJECTED,
     "9": _E.ORDER_STATUS,  # suspended
@@ -37,7 +37,7 @@ KINDS: Final[dict[str, ExecutionType]] = {
     "B": _E.ORDER_STATUS,  # calculated
     "C": _E.EXPIRED,
     "D": _E.ORDER_STATUS,  # restated
-    "E": _E.ORDER_STATUS,  # pending replace
+    "E": _E.PENDING_REPLACE,
     "F": _E.TRADE,
     "G": _E.TRADE_CORRECT,
     "H": _E.TRADE_CANCEL,
@@ -51,6 +51,7 @@ KINDS_OF_4_2: Final = {
     "3": _E.ORDER_STATUS,
 }
 FILLS_OF_4_2: Final = frozenset({"1", "2"})
+MARKET: Final = ORDER_TYPES[OrderType.MARKET]
 # What FIX writes where there is no id: an order given by telephone, a refused one.
 NONE: Final = "NONE"
 # Twice in one report, each of these makes it two reports; no repeating group of it has them.
@@ -59,6 +60,7 @@ _ONCE: Final = frozenset(
     | {tags.EXECUTION_TYPE, tags.ORDER_STATUS, tags.LAST_QUANTITY, tags.LAST_PRICE}
     | {tags.REFERENCED_EXECUTION_ID, tags.TRANSACT_TIME, tags.TRADE_DATE, tags.STATUS_ID}
     | {tags.ORDER_REJECT_REASON, tags.TRANSACTION, tags.FILLED_QUANTITY}
+    | {tags.QUANTITY, tags.LIMIT_PRICE}
 )
 _AGAIN: Final = (tags.POSSIBLE_DUPLICATE, tags.POSSIBLE_RESEND)
 _ZERO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,6 +92,7 @@ def report_of(
     if kind in REFERRING:
         reference = _identifier(values, tags.REFERENCED_EXECUTION_ID)
     needs_id = is_trade or kind in REFERRING
+    quantity_now, price_now = terms_of(values) if kind is _E.REPLACED else (None, None)
     at = _at(values)
     return ExecutionReport(
         broker_id=broker_id,
@@ -104,7 +107,30 @@ def report_of(
         referenced_execution_id=reference,
         reason=refusals.reason_of(values),
         possible_duplicate=any(values.get(tag) == "Y" for tag in _AGAIN),
+        quantity=quantity_now,
+        limit_price=price_now,
     )
+
+
+def refused_replace(broker_id: str, dialect: Dialect, values: _Values) -> ExecutionReport:
+    """Read an OrderCancelReject (35=9) of a replace as the report that it amounts to.
+
+    It names no execution, and sometimes no order of theirs.
+    """
+    key = values[tags.CLIENT_ORDER_ID]
+    named = {tags.EXECUTION_ID: f"reject-{key}", tags.ORDER_ID: NONE}
+    return report_of(broker_id, dialect, {**named, **values}, _E.REPLACE_REJECTED)
+
+
+def terms_of(values: _Values) -> tuple[Decimal | None, Decimal | None]:
+    """Return the terms (38, 44) that a broker says are in force; None where it does not say.
+
+    A market order has no price, whatever fills the field, and no order has the price 0.
+    """
+    quantity = _amount(values, tags.QUANTITY) if tags.QUANTITY in values else None
+    if tags.LIMIT_PRICE not in values or values.get(tags.ORDER_TYPE) == MARKET:
+        return quantity, None
+    return quantity, _amount(values, tags.LIMIT_PRICE) or None
 
 
 def _at(values: _Values) -> int:

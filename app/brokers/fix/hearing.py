@@ -13,8 +13,16 @@ from typing import Final, NamedTuple
 
 from app.brokers.fix import checks, refusals, tags
 from app.brokers.fix.commands import Message
-from app.brokers.fix.executions import NONE, expect_once, hint_of, kind_of, report_of
-from app.brokers.fix.words import Dialect, order_key_in
+from app.brokers.fix.executions import (
+    NONE,
+    expect_once,
+    hint_of,
+    kind_of,
+    refused_replace,
+    report_of,
+    terms_of,
+)
+from app.brokers.fix.words import Dialect, is_replace, order_key_in
 from app.brokers.wire import Unreadable
 from app.domain.messages import (
     Absent,
@@ -40,11 +48,13 @@ STATUSES: Final = {
 WORKING: Final = frozenset("035679ABDE")
 REJECTED: Final = "8"
 PENDING_CANCEL: Final = "6"
+PENDING_REPLACE: Final = "E"
 REPLACED: Final = "5"
 STATUS_REPORT: Final = "I"
 TO_REPLACE: Final = "2"
 # OrdRejReason (103) of a refusal that says nothing: it may mean the question, or an unknown order.
 NO_REASONS: Final = frozenset({None, "0", "99"})
+REFUSED: Final = frozenset({ExecutionType.REJECTED, ExecutionType.REPLACE_REJECTED})
 _Values = Mapping[int, str]
 
 
@@ -64,6 +74,7 @@ class Said(NamedTuple):
     canceled: Answer | None = None
     replaced: Answer | None = None
     shown: Lookup | None = None
+    is_pending: bool = False  # 39=E: a replace of it is not decided there
     filled_quantity: Decimal | None = None  # 14: what must have traded there by now
     trouble: str | None = None  # a person should hear of this
     unread: bool = False  # because nobody could read it: it is kept for him
@@ -79,7 +90,7 @@ def heard(broker_id: str, dialect: Dialect, message: Message) -> list[Said]:
         case tags.EXECUTION_REPORT:
             return [_execution(broker_id, dialect, message, values)]
         case tags.CANCEL_REJECT:
-            return [_cancel_reject(values)]
+            return [_cancel_reject(broker_id, dialect, values)]
         case tags.BUSINESS_REJECT:
             return [_business_reject(dialect, values)]
         case tags.REJECT:
@@ -96,7 +107,10 @@ def _execution(broker_id: str, dialect: Dialect, message: Message, values: _Valu
         expect_once(message, values)
         kind = kind_of(dialect, values)
         said = said._replace(filled_quantity=hint_of(values, tags.FILLED_QUANTITY))
-        if kind is ExecutionType.REJECTED or values.get(tags.ORDER_STATUS) == REJECTED:
+        if kind is ExecutionType.REJECTED and is_replace(said.request):
+            # The order was taken under another id, and stands.
+            kind = ExecutionType.REPLACE_REJECTED
+        if kind in REFUSED or values.get(tags.ORDER_STATUS) == REJECTED:
             refused = _refused(dialect, said, values)
             if refused is not None:
                 return refused
@@ -104,7 +118,9 @@ def _execution(broker_id: str, dialect: Dialect, message: Message, values: _Valu
     except Unreadable as e:
         why = f"unreadable report: {e}"
         shown = None if said.status_id is None else Unknown(why)
-        return said._replace(shown=shown, submitted=Unknown(why), trouble=why, unread=True)
+        replaced = Unknown(why) if values.get(tags.EXECUTION_TYPE) == REPLACED else None
+        said = said._replace(shown=shown, submitted=Unknown(why), replaced=replaced)
+        return said._replace(trouble=why, unread=True)
     return _proven(said._replace(report=report), values)
 
 
@@ -120,6 +136,7 @@ def _addressed(values: _Values) -> Said:
         status_id=values.get(tags.STATUS_ID),
         mass_id=values.get(tags.MASS_STATUS_ID),
         is_last=values.get(tags.LAST_REPORT) == "Y",
+        is_pending=values.get(tags.ORDER_STATUS) == PENDING_REPLACE,
     )
 
 
@@ -130,18 +147,20 @@ def _refused(dialect: Dialect, said: Said, values: _Values) -> Said | None:
     if number in dialect.unknown_order_reasons:
         # Without the question's id it may be an odd answer to the order: that proves nothing.
         doubtful = None if is_question else Unknown("the broker says: unknown order")
-        return said._replace(shown=Absent(), submitted=doubtful)
+        return said._replace(shown=Absent(), submitted=doubtful, replaced=doubtful)
     if number == refusals.DUPLICATE_ORDER:
         doubt = refusals.order_refused(values)
-        return said._replace(
-            submitted=doubt, shown=Unknown("duplicate id") if is_question else None
-        )
-    if is_question and number in NO_REASONS and values.get(tags.ORDER_ID, NONE) == NONE:
-        return said._replace(shown=Unknown("refused, with neither an order nor a reason"))
+        shown = Unknown("duplicate id") if is_question else None
+        return said._replace(submitted=doubt, replaced=doubt, shown=shown)
+    says_nothing = number in NO_REASONS and values.get(tags.ORDER_ID, NONE) == NONE
+    if says_nothing and (is_question or is_replace(said.request)):
+        doubt = Unknown("refused, with neither an order nor a reason")
+        return said._replace(shown=doubt, replaced=None if is_question else doubt)
+    if is_replace(said.request):
+        return None  # it is read as a refused replace
     original = values.get(tags.ORIGINAL_CLIENT_ORDER_ID)
     if said.request != said.key or original not in {None, said.request}:
-        answer = refusals.order_refused(values)
-        return said._replace(canceled=answer, replaced=answer)
+        return said._replace(canceled=refusals.order_refused(values))
     return None
 
 
@@ -156,9 +175,11 @@ def _proven(said: Said, values: _Values) -> Said:
         said = said._replace(shown=_shown(order_id, values))
     if report.execution_type is ExecutionType.REJECTED:
         return said._replace(submitted=refusals.order_refused(values))
+    if report.execution_type is ExecutionType.REPLACE_REJECTED:
+        return said._replace(replaced=refusals.order_refused(values))
     if report.execution_type is ExecutionType.CANCELED or type_ == PENDING_CANCEL:
         said = said._replace(canceled=there)
-    if type_ == REPLACED:
+    if type_ in {REPLACED, PENDING_REPLACE}:
         said = said._replace(replaced=there)
     if values.get(tags.ORDER_STATUS) == REJECTED:  # a status that shows an order refused earlier
         return said._replace(report=None, submitted=refusals.order_refused(values))
@@ -167,28 +188,51 @@ def _proven(said: Said, values: _Values) -> Said:
 
 def _shown(order_id: str, values: _Values) -> Lookup:
     status = values.get(tags.ORDER_STATUS, "")
-    reason = refusals.reason_of(values)
-    traded = hint_of(values, tags.FILLED_QUANTITY)
-    if status in STATUSES:
-        return Found(order_id, STATUSES[status], reason=reason, filled_quantity=traded)
-    if status not in WORKING:
+    if status not in STATUSES and status not in WORKING:
         return Unknown(f"found, but in no state that FIX knows: {legible(status)[:8]}")
-    stands = Status.PARTIALLY_FILLED if traded else Status.NEW
-    return Found(order_id, stands, reason=reason, filled_quantity=traded)
+    traded = hint_of(values, tags.FILLED_QUANTITY)
+    working = Status.PARTIALLY_FILLED if traded else Status.NEW
+    try:
+        quantity, price = terms_of(values)
+    except Unreadable:
+        quantity, price = None, None
+    return Found(
+        order_id,
+        STATUSES.get(status, working),
+        reason=refusals.reason_of(values),
+        quantity=quantity,
+        limit_price=price,
+        filled_quantity=traded,
+    )
 
 
-def _cancel_reject(values: _Values) -> Said:
-    original = values.get(tags.ORIGINAL_CLIENT_ORDER_ID) or values.get(tags.CLIENT_ORDER_ID)
-    answer = refusals.cancel_refused(values)
-    is_replace = values.get(tags.CANCEL_REJECT_RESPONSE) == TO_REPLACE
-    return Said(
+def _cancel_reject(broker_id: str, dialect: Dialect, values: _Values) -> Said:
+    """Read who refuses what: by the request's own id (11), else by what it answers (434)."""
+    request = values.get(tags.CLIENT_ORDER_ID)
+    original = values.get(tags.ORIGINAL_CLIENT_ORDER_ID) or request
+    said = Said(
         key=None if original is None else order_key_in(original),
-        request=values.get(tags.CLIENT_ORDER_ID),
-        canceled=None if is_replace else answer,
-        replaced=answer if is_replace else None,
+        request=request,
         trouble="a refused cancel of no order" if original is None else None,
         unread=original is None,
     )
+    if is_replace(request):
+        return _replace_reject(broker_id, dialect, said, values)
+    if values.get(tags.CANCEL_REJECT_RESPONSE) == TO_REPLACE:
+        return said._replace(replaced=refusals.replace_refused(values))
+    return said._replace(canceled=refusals.cancel_refused(values))
+
+
+def _replace_reject(broker_id: str, dialect: Dialect, said: Said, values: _Values) -> Said:
+    """Say that new terms are refused, as a report too: whoever asked may wait no longer."""
+    answer = refusals.replace_refused(values)
+    if not isinstance(answer, Rejected):
+        return said._replace(replaced=answer)
+    try:
+        report = refused_replace(broker_id, dialect, values)
+    except Unreadable as e:
+        return said._replace(replaced=answer, trouble=f"unreadable refusal: {e}", unread=True)
+    return said._replace(replaced=answer, report=report)
 
 
 def _business_reject(dialect: Dialect, values: _Values) -> Said:
@@ -197,10 +241,10 @@ def _business_reject(dialect: Dialect, values: _Values) -> Said:
         case tags.NEW_ORDER | tags.NEW_LIST:
             return said._replace(submitted=refusals.business_answer(dialect, values))
         case tags.CANCEL:
-            answer = refusals.business_answer_to_cancel(dialect, values)
+            answer = refusals.business_answer_to_change(dialect, values)
             return said._replace(canceled=answer)
         case tags.REPLACE:
-            answer = refusals.business_answer_to_cancel(dialect, values)
+            answer = refusals.business_answer_to_change(dialect, values)
             return said._replace(replaced=answer)
         case tags.STATUS | tags.MASS_STATUS:
             return said._replace(shown=refusals.business_lookup(values))

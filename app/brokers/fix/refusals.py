@@ -44,6 +44,7 @@ REASONS: Final = {
     "99": "other",
 }
 DUPLICATE_ORDER: Final = "6"
+DUPLICATE_REQUEST: Final = "6"  # CxlRejReason (102)
 # CxlRejReason (102). A repeated cancel's duplicate id means that one is on its way.
 CANCEL_REASONS: Final = {
     "0": "too-late",
@@ -78,9 +79,19 @@ def order_refused(values: Mapping[int, str]) -> Answer:
 
 
 def cancel_refused(values: Mapping[int, str]) -> Answer:
-    """Return what an OrderCancelReject (35=9) proves about a cancel or a replace."""
+    """Return what an OrderCancelReject (35=9) proves about a cancel."""
     number = values.get(tags.CANCEL_REJECT_REASON, "")
     return Rejected(CANCEL_REASONS.get(number, "other"), text_of(values))
+
+
+def replace_refused(values: Mapping[int, str]) -> Answer:
+    """Return what an OrderCancelReject (35=9) proves about a replace: as of a cancel, but for one.
+
+    A replace is sent once, so an id that the broker has seen before is this very request.
+    """
+    if values.get(tags.CANCEL_REJECT_REASON) == DUPLICATE_REQUEST:
+        return Unknown("duplicate id: the broker has seen this replace")
+    return cancel_refused(values)
 
 
 def business_answer(dialect: Dialect, values: Mapping[int, str]) -> Answer:
@@ -97,9 +108,13 @@ def business_answer(dialect: Dialect, values: Mapping[int, str]) -> Answer:
     return Unknown(f"business reject {number[:8]}: {text}")
 
 
-def business_answer_to_cancel(dialect: Dialect, values: Mapping[int, str]) -> Answer:
-    if values.get(tags.BUSINESS_REASON) == tags.UNKNOWN_ID:
+def business_answer_to_change(dialect: Dialect, values: Mapping[int, str]) -> Answer:
+    """Return what a BusinessMessageReject proves about a cancel or a replace."""
+    number = values.get(tags.BUSINESS_REASON)
+    if number == tags.UNKNOWN_ID:
         return Rejected("unknown-order", text_of(values))
+    if number == tags.UNSUPPORTED_TYPE:  # nobody there can do it, now or later
+        return Rejected("unsupported", text_of(values))
     return business_answer(dialect, values)
 
 

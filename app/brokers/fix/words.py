@@ -1,9 +1,10 @@
 """What we say to a broker about orders: domain values in, the tags of one message out. Pure.
 
 The ClOrdID (11) of an order is its `broker_order_key`, never the client's own id. A cancel has
-an id of its own, which is the key of what it cancels with a C and the millisecond of the day:
-a cancel may be repeated, and each repetition is another request. The trap is an id that cannot
-be led back to its order: a report under it would fit nothing that we know.
+an id of its own, which is the key of the attempt with a U and the millisecond of the day: a
+cancel may be repeated, and each repetition is another request. A replace is never repeated, and
+its id is its key. The trap is an id that cannot be led back to its order: a report under it would
+fit nothing that we know.
 
 Field order is the order of the repeating group of NewOrderList, because there FIX prescribes it.
 """
@@ -14,8 +15,18 @@ from typing import Final, NamedTuple
 
 from app.brokers.fix import stamps, tags
 from app.brokers.fix.commands import Send
-from app.domain.messages import Cancellation, Submission
-from app.domain.values import CROCKFORD, DAY_MS, OrderType, Side, TimeInForce
+from app.domain.messages import Cancellation, Replacement, Submission
+from app.domain.order import Order
+from app.domain.values import (
+    CROCKFORD,
+    DAY_MS,
+    OrderType,
+    Side,
+    TimeInForce,
+    attempt_key_of,
+    is_replace_key,
+    order_id_of,
+)
 
 SIDES: Final = {Side.BUY: "1", Side.SELL: "2"}
 ORDER_TYPES: Final = {OrderType.MARKET: "1", OrderType.LIMIT: "2"}
@@ -62,6 +73,13 @@ def order_key_in(client_order_id: str) -> str:
     return client_order_id if match is None else match[1]
 
 
+def is_replace(client_order_id: str | None) -> bool:
+    """Whether a ClOrdID (11) is a replace's, and neither an order's nor a cancel's."""
+    if client_order_id is None or order_id_of(client_order_id) is None:
+        return False
+    return is_replace_key(client_order_id)
+
+
 def new_order(dialect: Dialect, order: Submission, now_ms: int) -> Send:
     """Say NewOrderSingle (35=D)."""
     key = (tags.CLIENT_ORDER_ID, order.broker_order_key)
@@ -85,10 +103,14 @@ def new_list(dialect: Dialect, orders: Sequence[Submission], list_id: str, now_m
 
 
 def cancel(item: Cancellation, placed: Submission | None, now_ms: int) -> Send:
-    """Say OrderCancelRequest (35=F). FIX wants the order's terms too, where we know them."""
+    """Say OrderCancelRequest (35=F). FIX wants the order's terms too, where we know them.
+
+    Its id is made of the attempt's key, also where a replace's key is the live one (41): the
+    strictest broker takes 36 letters.
+    """
     fields = [
         (tags.ORIGINAL_CLIENT_ORDER_ID, item.broker_order_key),
-        (tags.CLIENT_ORDER_ID, cancel_id(item.broker_order_key, now_ms)),
+        (tags.CLIENT_ORDER_ID, cancel_id(attempt_key_of(item.broker_order_key), now_ms)),
     ]
     if item.broker_order_id:
         fields.append((tags.ORDER_ID, item.broker_order_id))
@@ -100,18 +122,34 @@ def cancel(item: Cancellation, placed: Submission | None, now_ms: int) -> Send:
     return Send(tags.CANCEL, tuple(fields))
 
 
-def replace(
-    dialect: Dialect, order: Submission, original: str, broker_order_id: str | None, now_ms: int
-) -> Send:
-    """Say OrderCancelReplaceRequest (35=G): `order` is the whole order as it shall stand.
+def replace(dialect: Dialect, item: Replacement, now_ms: int) -> Send:
+    """Say OrderCancelReplaceRequest (35=G): the whole order as it shall stand.
 
     Its key is the request's own (11); `original` (41) is the one that the broker knows.
     """
-    fields = [(tags.ORIGINAL_CLIENT_ORDER_ID, original)]
-    if broker_order_id:
-        fields.append((tags.ORDER_ID, broker_order_id))
-    fields.append((tags.CLIENT_ORDER_ID, order.broker_order_key))
-    return Send(tags.REPLACE, (*fields, *_terms(dialect, order, now_ms)))
+    fields = [(tags.ORIGINAL_CLIENT_ORDER_ID, item.original)]
+    if item.broker_order_id:
+        fields.append((tags.ORDER_ID, item.broker_order_id))
+    fields.append((tags.CLIENT_ORDER_ID, item.broker_order_key))
+    return Send(tags.REPLACE, (*fields, *_terms(dialect, item, now_ms)))
+
+
+def as_placed(key: str, order: Order | None) -> Submission | None:
+    """Return the terms of an order as we have it, under one key of its chain."""
+    if order is None:
+        return None
+    return Submission(
+        key,
+        order.account_id,
+        order.symbol,
+        order.market,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.limit_price,
+        order.currency,
+        order.time_in_force,
+    )
 
 
 def status(key: str, status_id: str, placed: Submission | None) -> Send:
@@ -137,7 +175,7 @@ def _whose(order: Submission) -> _Fields:
     )
 
 
-def _terms(dialect: Dialect, order: Submission, now_ms: int) -> _Fields:
+def _terms(dialect: Dialect, order: Submission | Replacement, now_ms: int) -> _Fields:
     price = order.limit_price
     limit = () if price is None else ((tags.LIMIT_PRICE, f"{price:f}"),)
     capacity = () if dialect.capacity is None else ((tags.CAPACITY, dialect.capacity),)

@@ -2,6 +2,10 @@
 
 `new` `fill` `pending` `silent` `swallow` (the number was taken, the order lost) `drop` (it falls
 over with the order in hand) `new_drop` `fill_drop` `reject` `business` `throttle` `refuse`.
+
+To a request to replace it answers by a script of its own: `replace` `pending` `silent` (it is done
+without a word) `swallow` `drop` (before it has read it) `late` `refuse` (with a report, 150=8)
+`throttle` `passed` (it is filled meanwhile). An order goes by its latest id only.
 """
 
 import json
@@ -37,6 +41,7 @@ class Book:
     orders: dict[str, dict[str, str]] = field(default_factory=dict)
     audit: list[Audited] = field(default_factory=list)
     script: list[str] = field(default_factory=list)
+    replaces: list[str] = field(default_factory=list)
     fills: bool = False
     logon_words: str | None = None  # refuse a logon with these
     asks_again: bool = True  # whether it asks for numbers that it lacks
@@ -69,6 +74,8 @@ class Market:
                 return self._order(message)
             case "F":
                 self._cancel(message)
+            case "G":
+                return self._replace(message)
             case "H" if self.book.answers_questions:
                 self._status(message)
             case _:
@@ -121,13 +128,47 @@ class Market:
     def _cancel(self, message: simplefix.FixMessage) -> None:
         key, own = text(message, 41), text(message, 11)
         order = self.book.orders.get(key)
-        if order is None or order["39"] != "0":
+        if order is None or order["39"] not in {"0", "E"}:
             status, reason = ("8", 1) if order is None else (order["39"], 0)
             fields = [(37, "NONE" if order is None else order["37"]), (11, own), (41, key)]
             self.send("9", [*fields, (39, status), (434, 1), (102, reason)])
             return
         order["39"] = "4"
         self.report(own, order, "4", [(41, key)])
+
+    def _replace(self, message: simplefix.FixMessage) -> bool:
+        word = self.book.replaces.pop(0) if self.book.replaces else "replace"
+        own, key = text(message, 11), text(message, 41)
+        order = self.book.orders.get(key)
+        if word in {"swallow", "drop"}:
+            return word == "swallow"
+        if order is None or word in {"late", "passed", "throttle"}:
+            self._refuse_replace(word, own, key)
+        elif word == "refuse":
+            self.report(own, order | {"39": "8"}, "8", [(41, key), (103, 3), (58, "too large")])
+        elif word == "pending":
+            order["39"] = "E"
+            self.report(own, order, "E", [(41, key)])
+        else:
+            self.replaced(own, key, {tag: text(message, int(tag)) for tag in ("38", "44")}, word)
+        return True
+
+    def replaced(self, own: str, key: str, terms: dict[str, str], word: str = "replace") -> None:
+        """Put new terms in force; say so unless the word is `silent`."""
+        order = self.book.orders.pop(key) | terms
+        order["39"] = "1" if order["14"] != "0" else "0"
+        self.book.orders[own] = order
+        if word != "silent":
+            self.report(own, order, "5", [(41, key), (44, order["44"])])
+
+    def _refuse_replace(self, word: str, own: str, key: str) -> None:
+        if word == "passed":
+            self.fill(key)
+        order = self.book.orders.get(key, {"37": "NONE", "39": "8"})
+        reason = 1 if order["37"] == "NONE" else 0
+        words = "too fast" if word == "throttle" else word
+        fields = [(37, order["37"]), (11, own), (41, key), (39, order["39"])]
+        self.send("9", [*fields, (434, 2), (102, reason), (58, words)])
 
     def _status(self, message: simplefix.FixMessage) -> None:
         key = text(message, 11)
@@ -138,7 +179,7 @@ class Market:
             nothing |= {"55": text(message, 55)}
             self.report(key, nothing, "I", [*asked, (103, 5), (58, "unknown order")])
             return
-        self.report(key, order, "I", asked)
+        self.report(key, order, "I", [*asked, (44, order["44"])])
 
     def report(self, key: str, order: dict[str, str], kind: str, more: Fields) -> None:
         self.book.executions += 1

@@ -10,6 +10,7 @@ The trap is a story that waits for what it hopes: each waits for a fact of one o
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from itertools import count
 from typing import Any, Final
 
@@ -110,6 +111,17 @@ class Outpost:
         answers = await self.sent(batch)
         assert [type(answer).__name__ for answer in answers] == ["Accepted"] * orders, answers
         return batch
+
+    async def changed(self, sent: Submission, quantity: str, price: str) -> tuple[str, Answer]:
+        """Ask for new terms as the gateway does it; return the request's key and the answer."""
+        order = await self.order(sent)
+        await self.ledger.amend(order.order_id, order.version, Decimal(quantity), Decimal(price))
+        fence = Fence(NAME, "me", self.epoch, frozenset())
+        (claimed,) = await self.ledger.claim_replaces(fence, 1, sendable)
+        key = claimed.replacement.broker_order_key
+        (answer,) = await self.broker.replace([claimed.replacement])
+        await self.ledger.settle_replaces([Settlement(key, answer, self.clock.monotonic_ns())])
+        return key, answer
 
     async def applied(self) -> None:
         """Fold every report that was published into the ledger, as often as it came."""

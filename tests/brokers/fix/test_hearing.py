@@ -6,9 +6,8 @@ from typing import Final
 
 import pytest
 
-from app.brokers.fix.commands import Message
 from app.brokers.fix.executions import KINDS
-from app.brokers.fix.hearing import Said, heard
+from app.brokers.fix.hearing import heard
 from app.brokers.fix.words import Dialect, cancel_id
 from app.domain.messages import (
     Absent,
@@ -25,42 +24,9 @@ from app.domain.messages import (
 )
 from app.domain.values import Status
 from tests.brokers.fix.peer import NOW
+from tests.brokers.fix.told import A_FILL, AN_ANSWER, DIALECT, KEY, a_message, changed, hear
 
-KEY: Final = "01JD3Z0K8V6W2Q4T000000000101"
-DIALECT: Final = Dialect()
-STAMP: Final = "20260303-14:30:00.000"
 _E = ExecutionType
-
-A_FILL: Final = {
-    37: "N1",
-    11: KEY,
-    17: "E1",
-    150: "F",
-    39: "1",
-    32: "4",
-    31: "185.49",
-    14: "4",
-    60: STAMP,
-    75: "20260303",
-}
-AN_ANSWER: Final = {37: "N1", 11: KEY, 17: "E1", 150: "0", 39: "0", 60: STAMP, 52: STAMP}
-
-
-def a_message(type_: str, fields: dict[int, str] | list[tuple[int, str]]) -> Message:
-    pairs = fields.items() if isinstance(fields, dict) else fields
-    return Message(type_, 3, ((35, type_), *pairs))
-
-
-def hear(fields: dict[int, str], type_: str = "8", dialect: Dialect = DIALECT, **_: str) -> Said:
-    (said,) = heard("north", dialect, a_message(type_, fields))
-    return said
-
-
-def changed(fields: dict[int, str], **changes: str | None) -> dict[int, str]:
-    """Return the fields with `t32="4"` put in, or `t32=None` left out."""
-    new = {**fields, **{int(tag[1:]): value for tag, value in changes.items() if value is not None}}
-    gone = {int(tag[1:]) for tag, value in changes.items() if value is None}
-    return {tag: value for tag, value in new.items() if tag not in gone}
 
 
 def test_a_fill_is_read_to_the_last_field() -> None:
@@ -385,12 +351,6 @@ def test_a_refused_cancel_says_what_it_means(reason: str, code: str) -> None:
     assert (said.key, said.canceled, said.replaced) == (KEY, Rejected(code, "x"), None)
 
 
-def test_a_refused_replace_is_no_refused_cancel() -> None:
-    said = hear({37: "N1", 11: f"{KEY}R001", 41: KEY, 39: "2", 434: "2", 102: "0"}, "9")
-
-    assert (said.key, said.canceled, said.replaced) == (KEY, None, Rejected("too-late"))
-
-
 BUSINESS: Final[list[tuple[str, Answer]]] = [
     ("2", Rejected("unknown-security", "why")),
     ("5", Rejected("field-missing", "why")),
@@ -428,6 +388,7 @@ def test_a_business_reject_of_a_question_is_no_answer_unless_it_knows_no_such_id
 def test_a_business_reject_of_a_cancel_that_knows_no_such_order_says_so() -> None:
     assert hear({45: "7", 372: "F", 380: "1"}, "j").canceled == Rejected("unknown-order")
     assert hear({45: "7", 372: "G", 380: "1"}, "j").replaced == Rejected("unknown-order")
+    assert hear({45: "7", 372: "G", 380: "3"}, "j").replaced == Rejected("unsupported")
 
 
 def test_a_business_reject_of_something_else_is_told() -> None:

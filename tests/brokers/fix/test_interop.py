@@ -20,7 +20,8 @@ from app.domain.messages import (
     Submission,
     Unknown,
 )
-from app.domain.values import Status
+from app.domain.order import Order
+from app.domain.values import PendingRequest, Status
 from tests.brokers.fix.outpost import KIM, Outpost, manned
 from tests.eventually import eventually
 from tests.servers.fix import Acceptor, Client
@@ -92,6 +93,63 @@ def test_a_cancel_wins_or_comes_too_late(client: Client) -> None:
             assert late[0].code == "too-late"
             assert (await outpost.order(live)).status is Status.CANCELED
             assert (await outpost.order(gone)).status is Status.FILLED
+
+    run(story())
+
+
+def terms(order: Order) -> str:
+    """Return quantity and price, and what of them is still asked for."""
+    return f"{order.quantity} at {order.limit_price}, {order.pending_request}"
+
+
+def test_new_terms_are_taken_refused_and_canceled_and_it_is_one_order(client: Client) -> None:
+    async def story() -> None:
+        async with manned(client) as outpost:
+            (one,) = await outpost.placed()
+            key, taken = await outpost.changed(one, "20", "186")
+            await eventually(lambda: len(outpost.reports) >= 2)
+            await outpost.applied()
+            assert isinstance(taken, Accepted)
+            assert terms(await outpost.order(one)) == "20 at 186, none"
+
+            # It trades while we do not know yet, and passes what we ask for.
+            client.does("fill", name=key, quantity="8", price="186")
+            _, passed = await outpost.changed(one, "5", "186")
+            await eventually(lambda: len(outpost.reports) >= 4)
+            await outpost.applied()
+            order = await outpost.order(one)
+            assert isinstance(passed, Rejected)
+            assert terms(order) == "20 at 186, none"
+            assert order.status is Status.PARTIALLY_FILLED
+            assert order.filled_quantity == 8
+
+            won = await outpost.broker.cancel([Cancellation(key, None)])
+            await eventually(lambda: len(outpost.reports) >= 5)
+            await outpost.applied()
+            assert isinstance(won[0], Accepted)
+            assert (await outpost.order(one)).status is Status.CANCELED
+            assert received(client) == once([one])
+            assert {line["order_id"] for line in client.audit("executed")} == {"O1"}
+            await agree(outpost)
+
+    run(story())
+
+
+def test_new_terms_whose_answer_is_lost_are_found(client: Client) -> None:
+    async def story() -> None:
+        async with manned(client, answer_s=1.0) as outpost:
+            (one,) = await outpost.placed()
+            await outpost.applied()
+            client.set(drop=1)
+            _, lost = await outpost.changed(one, "20", "186")
+            assert isinstance(lost, Unknown)
+            pending = (await outpost.order(one)).pending_request
+            assert pending is PendingRequest.REPLACE
+            await outpost.asks(until=1)
+
+            after = await outpost.order(one)
+            assert terms(after) == "20 at 186, none"
+            assert received(client) == once([one])
 
     run(story())
 

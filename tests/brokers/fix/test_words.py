@@ -15,9 +15,10 @@ from app.domain.values import (
     Side,
     TimeInForce,
     broker_order_key,
+    replace_key,
     ulid,
 )
-from tests.brokers.builders import a_submission
+from tests.brokers.builders import a_replacement, a_submission
 from tests.brokers.fix.peer import NOW
 
 DIALECT: Final = Dialect()
@@ -96,14 +97,32 @@ def test_a_repeated_cancel_is_another_request() -> None:
     assert words.cancel_id(KEY, NOW) != words.cancel_id(KEY, NOW + 1)
 
 
+def test_a_cancel_of_a_replaced_order_has_no_longer_id_than_any_other() -> None:
+    key = f"{KEY}R001"
+    fields = dict(words.cancel(Cancellation(key, "N1"), a_submission(key), NOW).fields)
+
+    assert fields[41] == key
+    assert words.order_key_in(fields[11]) == KEY
+    assert len(fields[11]) <= 36
+
+
+def test_the_id_of_a_replace_is_its_key_and_no_other_id_is_one() -> None:
+    key = replace_key(KEY, 1)
+
+    assert words.order_key_in(key) == key
+    assert words.is_replace(key)
+    for other in (None, KEY, words.cancel_id(KEY, NOW), words.cancel_id(key, NOW), "k" * 32):
+        assert not words.is_replace(other)
+
+
 def test_a_replace_says_the_whole_order_as_it_shall_stand() -> None:
-    new = a_submission(f"{KEY}R001", quantity=Decimal(12))
-    send = words.replace(DIALECT, new, KEY, "N1", NOW)
+    new = a_replacement(a_submission(KEY), f"{KEY}R001", quantity=Decimal(12))
+    send = words.replace(DIALECT, new._replace(broker_order_id="N1"), NOW)
     fields = dict(send.fields)
 
     assert send.type == "G"
     assert (fields[41], fields[11], fields[37]) == (KEY, f"{KEY}R001", "N1")
-    assert (fields[38], fields[44], fields[40], fields[55]) == ("12", "185.50", "2", "AAPL")
+    assert (fields[38], fields[44], fields[40], fields[55]) == ("12", "186", "2", "AAPL")
 
 
 def test_a_question_names_the_order_and_itself() -> None:
