@@ -787,6 +787,7 @@ class SessionStore(Protocol):
         """Return where these orders were numbered last; one that never was has no entry.
 
         Of what left on another session nothing is lacked: this one can prove nothing about it.
+        Nor of an attempt older than all that this one remembers: it has a place of number 0.
         """
 
     async def orders(self, keys: Sequence[str]) -> dict[str, Order]:

@@ -150,7 +150,7 @@ def by_keys(connection: Connection, keys: Iterable[str]) -> dict[str, Attempt]:
 
     To decide on one, lock its order first: an attempt moves only with it.
     """
-    found = [Attempt(*row) for row in _each_day(connection, _BY_KEYS, keys)]
+    found = [Attempt(*row) for row in each_day(connection, _BY_KEYS, keys)]
     return {a.key: a._replace(outcome=Outcome(a.outcome)) for a in found}
 
 
@@ -159,12 +159,16 @@ def lock_orders(connection: Connection, keys: Iterable[str]) -> dict[str, Order]
     return rows.locked(connection, {key[:ORDER_ID_LENGTH] for _, key in _dated(keys)})
 
 
-def _each_day(connection: Connection, statement: Statement, keys: Iterable[str]) -> list[Any]:
+def each_day(
+    connection: Connection, statement: Statement, keys: Iterable[str], **values: Any
+) -> list[Any]:
+    """Run a statement about attempts on each of their days."""
     found: list[Any] = []
     for day, each in by_day(_dated(keys), itemgetter(0)):
         if days.is_attached(connection, day):
             listed = codec.text([key for _, key in each])
-            found += codec.decode(statement.run(connection, day, keys=listed).scalar_one())
+            listing = statement.run(connection, day, keys=listed, **values)
+            found += codec.decode(listing.scalar_one())
     return found
 
 
@@ -222,7 +226,7 @@ def claimed_by(connection: Connection, broker_id: str, token: int) -> list[Claim
     """Return what this very claim has put down, if its commit stands."""
     values = {"broker": broker_id, "outcome": None, "claim": token}
     keys = [key for (key,) in codec.decode(_INFLIGHT.run(connection, **values).scalar_one())]
-    found = _each_day(connection, _CLAIMED, keys)
+    found = each_day(connection, _CLAIMED, keys)
     orders = rows.by_ids(connection, (order_id for order_id, *_ in found))
     claims = [Claimed(orders[order_id], *rest) for order_id, *rest in found]
     return sorted(claims, key=lambda c: (c.rank, c.order.accept_sequence))

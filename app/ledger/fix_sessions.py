@@ -16,7 +16,7 @@ from app.domain.errors import Code, Refused
 from app.domain.order import Order
 from app.domain.records import Actor, Change, FenceLost
 from app.domain.values import order_id_of
-from app.ledger import audit, control, leases, rows
+from app.ledger import attempts, audit, control, leases, rows
 from app.ledger.dialect import Statement
 from app.ports import Numbers, Outgoing, Placed, SessionOwner, Unread
 
@@ -79,6 +79,15 @@ _PLACED: Final = Statement(
         f" WHERE broker_order_key {d.among('keys')} AND type IN {_PLACING}"
         " ORDER BY numbering, number) AS m"
         " JOIN fix_sessions AS s ON s.session_id = m.session_id",
+    )
+)
+# Claimed before the first thing that this session remembers: another adapter may have sent it.
+_BEFORE: Final = Statement(
+    lambda d: d.listed(
+        d.array("a.broker_order_key"),
+        f"attempts@day AS a WHERE a.broker_order_key {d.among('keys')} AND a.trade_date = @day"
+        " AND a.claimed_at <= coalesce((SELECT m.written_at FROM fix_messages AS m"
+        " WHERE m.session_id = :session ORDER BY m.numbering, m.number LIMIT 1), a.claimed_at)",
     )
 )
 _FORGET: Final = text(
@@ -196,15 +205,19 @@ def numbers(connection: Connection, session_id: str) -> Numbers | None:
 def placed(connection: Connection, session_id: str, keys: Sequence[str]) -> dict[str, Placed]:
     """Return the last place of each: what is read later stands over what was before.
 
-    What left on a session of another name is never lacked: this one's broker cannot show it.
+    What left on a session of another name is never lacked: this one's broker cannot show it. An
+    attempt that was begun before this session may have left through another adapter.
     """
     found = codec.decode(_PLACED.run(connection, keys=codec.text(keys)).scalar_one())
-    return {
+    numbered = {
         key: Placed(
             numbering, number, where == session_id and (bool(lacked) or numbering < current), body
         )
         for key, numbering, number, lacked, current, where, body in sorted(found)
     }
+    others = [key for key in keys if key not in numbered]
+    before = attempts.each_day(connection, _BEFORE, others, session=session_id) if others else []
+    return numbered | {key: Placed(0, 0, lacked=False) for (key,) in before}
 
 
 def orders(connection: Connection, keys: Sequence[str]) -> dict[str, Order]:

@@ -165,6 +165,18 @@ def test_a_reset_ends_every_number_before_it(shop: Shop) -> None:
     assert shop.run(shop.store.audit(0, 10)) == []
 
 
+def test_an_attempt_older_than_the_session_may_have_left_by_another_way(shop: Shop) -> None:
+    store, old = store_of(shop), shop.sending("c-1").broker_order_key
+    session = owned(shop)
+    shop.clock.at += 1_000
+    at = shop.run(store.open(session))
+    shop.run(store.append(session, at, [HEARTBEAT]))
+    shop.clock.at += 1_000
+    young = shop.sending("c-2").broker_order_key
+
+    assert shop.run(store.placed(ID, [old, young])) == {old: Placed(0, 0, lacked=False)}
+
+
 def test_what_left_on_a_session_of_another_name_is_never_lacked(shop: Shop) -> None:
     store, session = store_of(shop), owned(shop)
     before = shop.run(store.open(session))

@@ -96,6 +96,10 @@ def weighed(key: str, answer: Said | Lookup, placed: Placed | None, *, refused: 
     lookup = shown(key, answer)
     if not isinstance(lookup, Absent) or refused or placed is None or placed.lacked:
         return lookup
+    if not placed.number:
+        return Unknown(
+            "it says unknown order; another adapter may have sent it before this session"
+        )
     return Unknown(f"it says unknown order, and has not shown that it lacks {placed.number}")
 
 

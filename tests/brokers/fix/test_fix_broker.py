@@ -6,6 +6,7 @@ The counterpart shares no code with the adapter, and keeps an audit of whatever 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any, Final
 
 import pytest
@@ -24,7 +25,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import Status
-from app.ports import BadCallback, Outgoing, SessionOwner
+from app.ports import BadCallback, Outgoing, Placed, SessionOwner
 from tests.brokers.builders import a_cancellation, a_key, a_submission
 from tests.brokers.fix.counterpart import Book
 from tests.brokers.fix.market import Fields
@@ -338,6 +339,19 @@ def test_br_12_a_number_that_is_lacking_and_an_unknown_order_are_absence() -> No
     asyncio.run(whole())
 
 
+def test_br_12_what_another_adapter_may_have_sent_is_not_absent() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        async def placed(_session_id: str, keys: Any) -> dict[str, Placed]:
+            return dict.fromkeys(keys, Placed(0, 0, lacked=False))
+
+        stage.sessions.placed = placed  # type: ignore[assignment, method-assign]
+        [lookup] = await broker.find([a_key()])
+        assert isinstance(lookup, Unknown)
+        assert "another adapter" in lookup.cause
+
+    play(story)
+
+
 @pytest.mark.parametrize("about", [None, a_key(), "U"], ids=["nobody", "another", "a cancel"])
 @pytest.mark.parametrize("status", ["0", "8"])
 def test_br_12_an_answer_about_another_order_proves_nothing(about: str | None, status: str) -> None:
@@ -355,7 +369,8 @@ def test_br_12_an_answer_about_another_order_proves_nothing(about: str | None, s
             peer.send("8", [*fields, (60, "20260303-14:30:00.000")])
         [lookup] = finding.result()
         if about == "U":  # it names what it would cancel: the order itself
-            assert lookup == (Absent() if status == "8" else Found("N-9", Status.NEW))
+            shown = Found("N-9", Status.NEW, filled_quantity=Decimal(0))
+            assert lookup == (Absent() if status == "8" else shown)
         else:
             assert lookup == Unknown("the answer is about another order")
 
