@@ -12,6 +12,7 @@ from typing import Final
 from app import crash
 from app.clock import Clock
 from app.dispatch.answers import WORDS
+from app.dispatch.contract import held
 from app.dispatch.gate import GatedBroker, Lane, Permit
 from app.dispatch.ownership import Ownership
 from app.dispatch.pacer import throttle_pause_ns
@@ -24,7 +25,6 @@ from app.domain.messages import (
     NotSent,
     Rejected,
     Throttled,
-    Unknown,
 )
 from app.domain.records import PendingCancel
 from app.ports import DispatchStore
@@ -137,13 +137,7 @@ class Cancels:
             self._broker.record(permit, [])
             return [NotSent("the lease is running out")] * len(batch)
         asked = [Cancellation(p.broker_order_key, p.broker_order_id, p.pending_key) for p in batch]
-        try:
-            answers = await self._broker.cancel(asked, permit=permit)
-        except Exception as e:  # noqa: BLE001 - an adapter's bug is silence, not a verdict
-            return [Unknown(f"the adapter raised {type(e).__name__}")] * len(batch)
-        if len(answers) != len(batch):
-            return [Unknown("the adapter answered for another batch")] * len(batch)
-        return answers
+        return await held(self._broker.cancel(asked, permit=permit), len(batch), "another batch")
 
     async def _act(self, batch: Sequence[PendingCancel], answers: Sequence[Answer]) -> None:
         now = self._clock.monotonic_ns()

@@ -17,6 +17,7 @@ from typing import Final
 
 from app.clock import Clock
 from app.dispatch import rounds
+from app.dispatch.contract import held
 from app.dispatch.evidence import reports_of
 from app.dispatch.gaps import ABSENT, FILLS, Gaps, least_traded, traded
 from app.dispatch.gate import GatedBroker, Lane
@@ -155,7 +156,8 @@ class CatchUp:
 
     async def _ask(self, orders: Sequence[WorkingOrder]) -> None:
         """Look these up, apply what is shown, and keep what that does not explain."""
-        lookups = await self._found([order.broker_order_key for order in orders])
+        keys = [order.broker_order_key for order in orders]
+        lookups = await held(self._broker.find(keys), len(keys), "other orders")
         self._rest(lookups)
         if not self._ownership.is_sure():  # the next owner asks for himself
             return
@@ -171,15 +173,6 @@ class CatchUp:
         stand = await self._store.orders_of([order.broker_order_key for order in orders])
         for order, lookup in zip(orders, lookups, strict=True):
             self._weigh(order, lookup, stand.get(order.broker_order_key))
-
-    async def _found(self, keys: list[str]) -> Sequence[Lookup]:
-        try:
-            lookups = await self._broker.find(keys)
-        except Exception as e:  # noqa: BLE001 - an adapter's bug is a look-up that failed
-            return [Unknown(f"the adapter raised {type(e).__name__}")] * len(keys)
-        if len(lookups) != len(keys):
-            return [Unknown("the adapter answered for other orders")] * len(keys)
-        return lookups
 
     def _rest(self, lookups: Sequence[Lookup]) -> None:
         """Wait longer each time that nothing at all was answered."""

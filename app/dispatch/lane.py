@@ -15,13 +15,14 @@ from app import crash
 from app.clock import Clock
 from app.dispatch.answers import Answers
 from app.dispatch.board import Board
+from app.dispatch.contract import held
 from app.dispatch.gate import GatedBroker, Override, Permit, Refusal
 from app.dispatch.gate import Lane as Circuit
 from app.dispatch.ownership import Ownership
 from app.dispatch.pace import Pace
 from app.dispatch.permits import NAP_S_MAX
 from app.dispatch.plan import batches, claim_size, submission
-from app.domain.messages import Answer, NotSent, Submission, Unknown
+from app.domain.messages import Answer, NotSent, Submission
 from app.domain.records import BrokerControl, Claimed, FenceLost
 from app.ports import DispatchStore, Recheck
 
@@ -262,13 +263,7 @@ class Lane:
             await asyncio.sleep(min(wait / SECOND_NS, NAP_S_MAX))
 
     async def _submitted(self, batch: Sequence[Submission], permit: Permit) -> Sequence[Answer]:
-        try:
-            answers = await self.broker.submit(batch, permit=permit)
-        except Exception as e:  # noqa: BLE001 - an adapter's bug is silence, not a verdict
-            return [Unknown(f"the adapter raised {type(e).__name__}")] * len(batch)
-        if len(answers) != len(batch):
-            return [Unknown("the adapter answered for another batch")] * len(batch)
-        return answers
+        return await held(self.broker.submit(batch, permit=permit), len(batch), "another batch")
 
     def stops(self, key: str) -> str | None:
         """Check once more, where an adapter held an order back before its write."""

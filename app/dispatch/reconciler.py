@@ -11,11 +11,12 @@ was found: after the adapter gave up, and after a restart from the restart.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from app import crash
 from app.clock import Clock
+from app.dispatch.contract import held
 from app.dispatch.evidence import reports_of
 from app.dispatch.gate import GatedBroker
 from app.dispatch.verdict import (
@@ -26,7 +27,7 @@ from app.dispatch.verdict import (
     Verdict,
     judge,
 )
-from app.domain.messages import ExecutionReport, Lookup, Unknown
+from app.domain.messages import ExecutionReport, Lookup
 from app.domain.records import OpenAttempt
 from app.ports import DispatchStore
 
@@ -91,7 +92,7 @@ class Reconciler:
     async def ask(self, keys: list[str]) -> dict[str, Verdict]:
         """Look these up now and act on what is proved; return the verdicts."""
         asked_ns = self._clock.monotonic_ns()
-        lookups = await self._found(keys)
+        lookups = await held(self._broker.find(keys), len(keys), "other orders")
         crash.point("find.after_reply")
         verdicts = {
             key: self._judge(key, lookup, asked_ns)
@@ -111,15 +112,6 @@ class Reconciler:
         self.settled["at_broker"] += sum(isinstance(v, AtBroker) for v in verdicts.values())
         self.settled["never_received"] += len(gone)
         return verdicts
-
-    async def _found(self, keys: Sequence[str]) -> Sequence[Lookup]:
-        try:
-            lookups = await self._broker.find(keys)
-        except Exception as e:  # noqa: BLE001 - an adapter's bug is a look-up that failed
-            return [Unknown(f"the adapter raised {type(e).__name__}")] * len(keys)
-        if len(lookups) != len(keys):
-            return [Unknown("the adapter answered for other orders")] * len(keys)
-        return lookups
 
     def _judge(self, key: str, lookup: Lookup, asked_ns: int) -> Verdict:
         doubt = self._doubts.get(key, DoubtRecord(asked_ns))

@@ -17,12 +17,13 @@ from app import crash
 from app.clock import Clock
 from app.dispatch.answers import WORDS
 from app.dispatch.board import Board
+from app.dispatch.contract import held
 from app.dispatch.gate import GatedBroker, Lane, Permit
 from app.dispatch.ownership import Ownership
 from app.dispatch.pacer import throttle_pause_ns
 from app.dispatch.permits import NAP_S_MAX, Permits
 from app.dispatch.reconciler import Reconciler
-from app.domain.messages import Answer, NotSent, Rejected, Throttled, Unknown
+from app.domain.messages import Answer, NotSent, Rejected, Throttled
 from app.domain.records import ClaimedReplace, FenceLost, Settlement
 from app.ports import Recheck, ReplaceStore
 
@@ -185,13 +186,7 @@ class Replaces:
     async def _replaced(self, part: Sequence[ClaimedReplace], permit: Permit) -> Sequence[Answer]:
         crash.point("replace.before_send")
         asked = [claimed.replacement for claimed in part]
-        try:
-            answers = await self._broker.replace(asked, permit=permit)
-        except Exception as e:  # noqa: BLE001 - an adapter's bug is silence, not a verdict
-            return [Unknown(f"the adapter raised {type(e).__name__}")] * len(part)
-        if len(answers) != len(part):
-            return [Unknown("the adapter answered for another batch")] * len(part)
-        return answers
+        return await held(self._broker.replace(asked, permit=permit), len(part), "another batch")
 
     async def _act(self, batch: Sequence[ClaimedReplace], settled: Sequence[Settlement]) -> None:
         look = []
