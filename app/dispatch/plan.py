@@ -11,7 +11,7 @@ from typing import Final
 
 from app.dispatch.pacer import STEADY_PER_MILLE
 from app.domain.capabilities import Capabilities
-from app.domain.messages import Submission
+from app.domain.messages import Submission, submission_of
 from app.domain.records import Claimed
 
 # A lease, a halt or a failover waits for what is claimed: 50 ms of it is within every promise.
@@ -87,16 +87,4 @@ def _is_full(batch: Sequence[Submission], capabilities: Capabilities) -> bool:
 
 def submission(claimed: Claimed) -> Submission:
     """Return what leaves for a claimed order."""
-    order = claimed.order
-    return Submission(
-        claimed.broker_order_key,
-        order.account_id,
-        order.symbol,
-        order.market,
-        order.side,
-        order.order_type,
-        order.quantity,
-        order.limit_price,
-        order.currency,
-        order.time_in_force,
-    )
+    return submission_of(claimed.order, claimed.broker_order_key)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from app.domain.order import Order
 from app.domain.values import OrderType, Side, Status, TimeInForce
 
 
@@ -26,6 +27,22 @@ class Submission(NamedTuple):
     limit_price: Decimal | None  # 44
     currency: str  # 15
     time_in_force: TimeInForce  # 59
+
+
+def submission_of(order: Order, key: str) -> Submission:
+    """Return an order with its terms of now, as an adapter sees it under this key."""
+    return Submission(
+        key,
+        order.account_id,
+        order.symbol,
+        order.market,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.limit_price,
+        order.currency,
+        order.time_in_force,
+    )
 
 
 class Cancellation(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from app.brokers.fix import stamps, tags
 from app.brokers.fix.commands import Send
-from app.domain.messages import Cancellation, Replacement, Submission
+from app.domain.messages import Cancellation, Replacement, Submission, submission_of
 from app.domain.order import Order
 from app.domain.values import (
     CROCKFORD,
@@ -136,20 +136,7 @@ def replace(dialect: Dialect, item: Replacement, now_ms: int) -> Send:
 
 def as_placed(key: str, order: Order | None) -> Submission | None:
     """Return the terms of an order as we have it, under one key of its chain."""
-    if order is None:
-        return None
-    return Submission(
-        key,
-        order.account_id,
-        order.symbol,
-        order.market,
-        order.side,
-        order.order_type,
-        order.quantity,
-        order.limit_price,
-        order.currency,
-        order.time_in_force,
-    )
+    return None if order is None else submission_of(order, key)
 
 
 def status(key: str, status_id: str, placed: Submission | None) -> Send:
