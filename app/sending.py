@@ -65,7 +65,7 @@ def send_through(on: Ground, brokers: dict[str, Broker], *, shared: bool) -> Sen
             store=on.ledger,
             clock=on.clock,
             board=on.board,
-            recheck=partial(_fits, gate.capabilities, on.recheck),
+            recheck=_fitting(gate.capabilities, on.recheck),
             holder=holder,
             unlimited=on.unlimited,
             stands_by=shared,
@@ -106,6 +106,10 @@ def send_through(on: Ground, brokers: dict[str, Broker], *, shared: bool) -> Sen
     asking += [_asks(on, gates[n], lanes[n], witness, alive.get(n)).run for n in lanes]
     floor = DispatchFloor(on.board, lanes, reconcilers, witness, alive)
     return Sending(list(lanes.values()), replaces, asking, floor, gates, witness)
+
+
+def _fitting(able: Capabilities, recheck: Recheck) -> Recheck:
+    return partial(_fits, able, recheck) if able.is_choosy else recheck
 
 
 def _fits(able: Capabilities, recheck: Recheck, order: Order) -> Code | None:
