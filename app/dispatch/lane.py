@@ -18,6 +18,7 @@ from app.dispatch.board import Board
 from app.dispatch.contract import held
 from app.dispatch.gate import GatedBroker, Override, Permit, Refusal
 from app.dispatch.gate import Lane as Circuit
+from app.dispatch.last_look import LastLook
 from app.dispatch.ownership import Ownership
 from app.dispatch.pace import Pace
 from app.dispatch.permits import NAP_S_MAX
@@ -27,8 +28,6 @@ from app.domain.records import BrokerControl, Claimed, FenceLost
 from app.ports import DispatchStore, Recheck
 
 SECOND_NS: Final = 1_000_000_000
-# A claim that could not leave within this goes back: nobody waits in `sending` for a permit.
-CLAIM_NS_MAX: Final = 2 * SECOND_NS
 IDLE_S: Final = 0.05
 STANDING_BY: Final = "another process owns this broker"
 
@@ -63,6 +62,7 @@ class Lane:
         self.pace = Pace(broker, board, clock, unlimited=unlimited)
         self.permits = self.pace.permits
         self.ownership = Ownership(store, clock, self.broker_id, holder, stands_by=stands_by)
+        self._last_look = LastLook(self.broker_id, self.ownership, clock, board)
         self.applied_version = 0
         self.why_not: str | None = "starting"
         self._answers = Answers(store)
@@ -271,16 +271,9 @@ class Lane:
         return self._forbidden([claim.orders[key]], claim) if claim else "nobody sends it"
 
     def _forbidden(self, rest: Sequence[Claimed], claim: _Claim) -> str | None:
-        if not self.ownership.is_sure():
-            return "the lease is running out"
-        if claim.epoch != self.ownership.epoch:  # since then they were put in doubt
-            return "claimed under a former lease"
-        if self._clock.monotonic_ns() - claim.at_ns > CLAIM_NS_MAX:
-            return "the claim is too old"
-        halts = self._board.halts
-        covered = (halts.covers(c.route_id, c.order.account_id, c.order.symbol) for c in rest)
-        if halts.covers_broker(self.broker_id) or any(covered):
-            return "halted"
+        stop = self._last_look.stops(claim.epoch, claim.at_ns, rest)
+        if stop is not None:
+            return stop
         if any(self._board.has_moved(c.route_id, c.route_epoch) for c in rest):
             return "the route has moved"
         return None

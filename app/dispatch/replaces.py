@@ -19,6 +19,7 @@ from app.dispatch.answers import WORDS
 from app.dispatch.board import Board
 from app.dispatch.contract import held
 from app.dispatch.gate import GatedBroker, Lane, Permit
+from app.dispatch.last_look import LastLook
 from app.dispatch.ownership import Ownership
 from app.dispatch.pacer import throttle_pause_ns
 from app.dispatch.permits import NAP_S_MAX, Permits
@@ -29,8 +30,6 @@ from app.ports import Recheck, ReplaceStore
 
 TICK_S: Final = 0.05
 SECOND_NS: Final = 1_000_000_000
-# A claim that could not leave within this goes back: nobody waits as "out" for a permit.
-CLAIM_NS_MAX: Final = 2 * SECOND_NS
 # Nothing is claimed while the next permit is further off than this.
 WAIT_NS_MAX: Final = SECOND_NS // 5
 CLAIM_MAX: Final = 20
@@ -61,7 +60,7 @@ class Replaces:
         self._broker = broker
         self._store = store
         self._clock = clock
-        self._board = board
+        self._last_look = LastLook(broker.name, ownership, clock, board)
         self._recheck = recheck
         self._permits = permits
         self._ownership = ownership
@@ -155,7 +154,7 @@ class Replaces:
     ) -> tuple[int, str | None]:
         """Wait for permits; return how many may leave this instant, or why none may."""
         while True:
-            stop = self._forbidden(rest, claim)
+            stop = self._last_look.stops(*claim, rest)
             if stop is not None:
                 return 0, stop
             able = self._broker.capabilities
@@ -167,21 +166,7 @@ class Replaces:
     def stops(self, key: str) -> str | None:
         """Check once more, where an adapter held a request back before its write."""
         known = self._claims.get(key)
-        return self._forbidden([known[0]], known[1]) if known else "nobody sends it"
-
-    def _forbidden(self, rest: Sequence[ClaimedReplace], claim: _Claim) -> str | None:
-        if not self._ownership.is_sure():
-            return "the lease is running out"
-        if claim.epoch != self._ownership.epoch:  # since then they were put in doubt
-            return "claimed under a former lease"
-        if self._clock.monotonic_ns() - claim.at_ns > CLAIM_NS_MAX:
-            return "the claim is too old"
-        halts = self._board.halts
-        if halts.covers_broker(self._broker.name):
-            return "halted"
-        if any(halts.covers(c.route_id, c.order.account_id, c.order.symbol) for c in rest):
-            return "halted"
-        return None
+        return self._last_look.stops(*known[1], [known[0]]) if known else "nobody sends it"
 
     async def _replaced(self, part: Sequence[ClaimedReplace], permit: Permit) -> Sequence[Answer]:
         crash.point("replace.before_send")

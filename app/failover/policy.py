@@ -35,7 +35,7 @@ LESSER_EVIL_RATIO: Final = 0.5
 SWITCHES_A_SESSION_MAX: Final = 2
 UNACKNOWLEDGED_MS: Final = 1_800_000
 FAILBACK_GOOD_MS: Final = 300_000
-# A claim of the old owner is too old to leave after this (`CLAIM_NS_MAX` of a lane).
+# A claim of the old owner is too old to leave after this (`CLAIM_NS_MAX` of a last look).
 CLAIM_MS_MAX: Final = 2_000
 # An owner that died with open attempts leaves them to the next one, who may take his time.
 DRAIN_MS_MAX: Final = 15_000

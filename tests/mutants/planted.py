@@ -111,7 +111,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "halt_ignored_after_claim",
-        "app/dispatch/lane.py",
+        "app/dispatch/last_look.py",
         "halts = self._board.halts\n",
         "halts = type(self._board.halts)()\n",
         "tests/scenarios/test_halts.py"
