@@ -23,14 +23,6 @@ LETTERS = letters.topic_of_letters(TOPIC)
 
 
 @pytest.fixture
-def books(virtual: Virtual) -> Iterator[Books]:
-    books = Books(virtual)
-    yield books
-    books.check()
-    books.database.close()
-
-
-@pytest.fixture
 def bus(virtual: Virtual) -> Iterator[LogBus]:
     database = Database(None)
     yield LogBus(database, virtual.clock)

@@ -1,7 +1,7 @@
 """What brokers report is applied once, poison is parked, and an outage costs nothing but time."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -39,14 +39,6 @@ class Bus(LogBus):
             self.commits_lost -= 1
             raise StoreAway("the bus is away")
         await super().commit(topic, group, records)
-
-
-@pytest.fixture
-def books(virtual: Virtual) -> Iterator[Books]:
-    books = Books(virtual)
-    yield books
-    books.check()
-    books.database.close()
 
 
 @pytest.fixture

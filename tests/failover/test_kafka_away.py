@@ -6,11 +6,9 @@ once, and those of one route in their order.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-
-import pytest
 
 from app.bus.kafka import KafkaBus
 from app.bus.log import LogBus
@@ -28,7 +26,6 @@ from tests.bus.test_kafka_faults import IMPATIENT
 from tests.eventually import eventually
 from tests.failover.house import House
 from tests.servers.server import Server
-from tests.virtual import Virtual
 
 ANOMALIES: Final = "openbell.anomalies.v1"
 KIM: Final = Actor("kim", "the test says so")
@@ -57,14 +54,6 @@ def once_each(events: Sequence[Event]) -> list[Event]:
 
 def states(events: Sequence[Event]) -> list[str]:
     return [event.type.split(".")[-2] for event in events]
-
-
-@pytest.fixture
-def house() -> Iterator[House]:
-    with Virtual() as virtual:
-        house = House(virtual)
-        yield house
-        house.close()
 
 
 def test_the_switch_happens_without_the_bus_and_its_events_follow_once_and_in_order(

@@ -1,6 +1,5 @@
 """The switch on a real ledger, in virtual time: it leads alone, and sleeps safely."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,19 +18,10 @@ from app.failover import switch as switch_module
 from app.failover.policy import Case, Move, decide
 from app.failover.switch import Switch
 from tests.failover.house import KIM, MARKET, House
-from tests.virtual import Virtual
 
 
 def leads(switch: Switch) -> bool:
     return switch.leadership.leader is not None
-
-
-@pytest.fixture
-def house() -> Iterator[House]:
-    with Virtual() as virtual:
-        house = House(virtual)
-        yield house
-        house.close()
 
 
 def an_anomaly(rule_id: str, subject: Subject, **facts: Any) -> Anomaly:
