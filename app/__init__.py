@@ -22,8 +22,11 @@ Follow one order from left to right: `web/orders.py`, `intake/desk.py`, `intake/
 `ledger/booking.py`, `dispatch/bell.py`, `ledger/queues.py`, `dispatch/lane.py`,
 `brokers/http.py`, `ledger/outcomes.py`, `dispatch/reports.py`, `ledger/relay.py`,
 `accounts/projector.py`. Follow one fault: `diagnostics/health.py`, `diagnostics/tripwires.py`,
-`ledger/anomalies.py`, `failover/policy.py`, `ledger/failovers.py`, `alarms/alarms.py`. The words
-and laws that all of them use stand in `domain/`.
+`ledger/anomalies.py`, `failover/policy.py`, `ledger/failovers.py`, `alarms/alarms.py`. What changes
+an order at its broker is `dispatch/cancels.py` and `dispatch/replaces.py`; what nobody has told us,
+`dispatch/reconciler.py` (doubts) and `dispatch/catchup.py` (the rest) ask for. A broker that lives
+on a session is `brokers/fix/`, its numbers `ledger/fix_sessions.py`. What people see is
+`web/console/`. The words and laws that all of them use stand in `domain/`.
 
 Rooms stand on floors and import only downwards: `__main__` · `cli` · `main` · `web` · `wiring` ·
 `sending`, `watching` · `stores` · the rooms `intake`, `dispatch`, `failover`, `diagnostics`,

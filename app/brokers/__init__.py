@@ -1,8 +1,9 @@
 """The strangers: whatever a broker does becomes one of our five answers.
 
 Each adapter speaks one broker's dialect behind `ports.Broker`; `registry` finds adapters by
-the entry-point group `openbell.brokers`, ours and other people's alike; `sim` is a broker of
-our own to test against, another process that shares no code with us.
+the entry-point group `openbell.brokers`, ours (`http`, `fix`, `alpaca`) and other people's alike;
+`conformance` has the numbered cases that any of them is held to; `sim` is a broker of our own to
+test against, another process that shares no code with us.
 
 The trap it avoids: an adapter that turns silence into a verdict. A time-out read as a
 rejection, or a client that quietly repeats a POST, ends as two live orders. So nothing here

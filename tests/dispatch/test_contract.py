@@ -20,7 +20,7 @@ async def raising(error: BaseException) -> Sequence[Answer]:
 
 
 def test_one_answer_for_each_item_is_taken_as_it_is() -> None:
-    answers = [HAS_IT, Unknown("no answer")]
+    answers: list[Answer] = [HAS_IT, Unknown("no answer")]
 
     assert asyncio.run(held(answering(answers), 2, "another batch")) == answers
 
