@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from app.ports import Bus, Event, Record
+from app.ports.bus import Bus, Event, Record
 
 IDLE_S: Final = 1.0
 # Soon enough that a blip is not felt, and rare enough that an outage is no load on what is away.

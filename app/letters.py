@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from app import codec
 from app.domain.values import legible
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 
 SUFFIX: Final = ".dlq"
 PARKED: Final = "io.openbell.dead_letter.parked.v1"

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from app.domain.anomaly import Finding, Observed, Recommended, Severity, Subject, Threshold
-from app.ports import AnomalyStore
+from app.ports.trouble import AnomalyStore
 
 RULE: Final = "subscriber.failed"
 # A subscriber that throws at each of a thousand events writes one row a second, not a thousand.

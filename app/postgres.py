@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.sql import MissingDay, NotDurable, Work
 
 T = TypeVar("T")

@@ -23,7 +23,9 @@ from app.domain.capabilities import Capabilities
 from app.domain.errors import Code
 from app.domain.order import Order
 from app.ledger.store import Ledger
-from app.ports import AnomalyStore, Broker, LiveBroker, Recheck
+from app.ports.brokers import Broker, LiveBroker
+from app.ports.dispatch import Recheck
+from app.ports.trouble import AnomalyStore
 
 Loop = Callable[[], Awaitable[None]]
 

@@ -20,7 +20,8 @@ from app.clock import Clock
 from app.ledger.outbox import EmbeddedOutbox, Outbox, SharedOutbox
 from app.ledger.partition_catalog import Gate, Orders
 from app.ledger.schema import require, upgrade
-from app.ports import AccountBook, Bus
+from app.ports.accounts import AccountBook
+from app.ports.bus import Bus
 from app.postgres import PostgresDatabase
 from app.settings import MongoSettings, Settings
 from app.sqlite import Database

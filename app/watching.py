@@ -23,7 +23,9 @@ from app.dispatch.floor import DispatchFloor
 from app.dispatch.reports import Reports
 from app.domain.halts import Halts
 from app.domain.records import Backlog
-from app.ports import AnomalyStore, Broker, ControlStore, RuleStore
+from app.ports.brokers import Broker
+from app.ports.control import ControlStore
+from app.ports.trouble import AnomalyStore, RuleStore
 from app.stores import Stores
 
 

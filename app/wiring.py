@@ -47,7 +47,10 @@ from app.ledger.relay import Relay
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
 from app.mishaps import Mishaps
-from app.ports import AccountBook, Broker, Bus, Floor
+from app.ports.accounts import AccountBook
+from app.ports.brokers import Broker
+from app.ports.bus import Bus
+from app.ports.dispatch import Floor
 from app.reference import Reference, load_reference
 from app.sending import Ground, Loop, Sending, send_through
 from app.settings import Settings

@@ -154,9 +154,9 @@ def names_promise_something(house: House) -> Iterator[str]:
 
 
 def a_port_has_a_contract_suite(house: House) -> Iterator[str]:
-    page = house.module("app/ports.py")
+    pages = [module for module in house.app if module.room == "ports"]
     suites = {module.path for module in house.tests}
-    for port in page.classes if page else []:
+    for port in (port for page in pages for port in page.classes):
         if not any(ast.unparse(parent).startswith("Protocol") for parent in port.bases):
             continue
         suite = CONTRACTS.get(port.name, f"tests/contracts/test_{_snake(port.name)}.py")
@@ -174,7 +174,7 @@ def _implementation_of(port: ast.ClassDef, house: House) -> str | None:
     wanted = _methods(port)
     for module in house.app:
         for node in module.classes:
-            if module.path != "app/ports.py" and wanted <= _methods(node):
+            if module.room != "ports" and wanted <= _methods(node):
                 return f"{module.path}:{node.lineno}: {node.name}"
     return None
 

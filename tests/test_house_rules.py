@@ -27,6 +27,7 @@ IN_ORDER = {
     "app/intake/__init__.py": '"""Takes.\n\nThe trap: too soon."""\n',
     "app/intake/checks.py": '"""Decides."""\nfrom app.domain import order\n',
     "app/intake/desk.py": '"""Takes."""\nfrom app.intake import checks\nasync def take(): ...\n',
+    "app/ports/__init__.py": '"""Seams.\n\nThe trap: doubles that drift."""\n',
     "app/ledger/__init__.py": '"""Keeps.\n\nThe trap: twice."""\nimport sqlalchemy\n',
     "app/domain/__init__.py": '"""Laws.\n\nThe trap: many files."""\n',
     "app/domain/order.py": '"""An order."""\nclass Database: ...\n',
@@ -160,7 +161,7 @@ def test_a_small_house_in_order_keeps(rule: Rule, tmp_path: Path) -> None:
 def test_a_planted_breach_is_found(
     rule: Rule, path: str, text: str, sentence: str, tmp_path: Path
 ) -> None:
-    found = list(rule(a_house(tmp_path, IN_ORDER | {"app/ports.py": PORTS, path: text})))
+    found = list(rule(a_house(tmp_path, IN_ORDER | {"app/ports/bus.py": PORTS, path: text})))
 
     assert len(found) == 1
     assert sentence in found[0]
@@ -172,7 +173,7 @@ def test_every_rule_has_a_planted_breach() -> None:
 
 def test_a_contract_suite_that_stands_settles_its_port(tmp_path: Path) -> None:
     files = {
-        "app/ports.py": PORTS,
+        "app/ports/bus.py": PORTS,
         "app/bus/log.py": "class Log:\n    async def poll(self): ...\n",
         "tests/contracts/test_bus.py": '"""Every bus."""\n',
     }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.letters import CUT_BYTES, LETTER_BYTES_MAX, NotALetter, parked, read, unsendable
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 
 EVENT = Event("openbell.orders.v1", "acc-1", "e-1", "io.openbell.order.new.v1", b'{"a":1}')
 

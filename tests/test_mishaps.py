@@ -9,7 +9,7 @@ from app.domain.anomaly import Anomaly, Finding, Severity
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.mishaps import RULE, Mishaps
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.sqlite import Database
 from tests.virtual import Virtual
 

@@ -19,7 +19,7 @@ from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from app import postgres as subject
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.postgres import PostgresDatabase
 from app.sql import NotDurable
 from tests.eventually import eventually

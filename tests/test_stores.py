@@ -23,7 +23,7 @@ from app.bus.log import LogBus
 from app.clock import SystemClock
 from app.ledger.outbox import EmbeddedOutbox, SharedOutbox
 from app.ledger.schema import HEAD, Behind, revision, upgrade
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.postgres import PostgresDatabase
 from app.settings import KafkaSettings, MongoSettings, Settings
 from app.sqlite import Database, InUse

@@ -27,7 +27,7 @@ from bson.int64 import Int64
 from app import codec
 from app.domain.order import Order
 from app.domain.values import EPOCH, trade_date_of
-from app.ports import AccountDocument
+from app.ports.accounts import AccountDocument
 
 DATES: Final = frozenset({"trade_date", "session_date"})
 INSTANTS: Final = frozenset({"accepted_at", "released_at", "updated_at"})

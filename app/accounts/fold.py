@@ -17,7 +17,7 @@ from typing import Any, Final
 from app import codec
 from app.domain.order import WORKING, Order, order_status
 from app.domain.values import CancelOrigin, OrderType, PendingRequest, Side, Status, TimeInForce
-from app.ports import AccountDocument
+from app.ports.accounts import AccountDocument
 
 INTEGER_MAX: Final = 2**63 - 1  # what SQL can hold
 # What a stranger's bytes can do to a reader; the recursion is a thousand brackets and more.

@@ -21,7 +21,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
 
-from app.ports import BookUnfit
+from app.ports.accounts import BookUnfit
 
 T = TypeVar("T")
 Driver = Literal["motor", "pymongo"]

@@ -34,7 +34,8 @@ from app.accounts.mongo_faults import (
 )
 from app.accounts.mongo_shape import COLLECTION, shape
 from app.accounts.storable import that_fit, total
-from app.ports import EVERYTHING, AccountDocument, AccountSummary, Page, Span, StoreAway, Unstorable
+from app.ports.accounts import EVERYTHING, AccountDocument, AccountSummary, Page, Span, Unstorable
+from app.ports.away import StoreAway
 
 # A majority takes a moment a bulk, and a server works on one bulk at a time: at a thousand the
 # moment is shared by enough, and no bulk comes near the time-out of its socket.

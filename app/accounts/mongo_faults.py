@@ -23,7 +23,8 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from app.ports import BookUnfit, StoreAway
+from app.ports.accounts import BookUnfit
+from app.ports.away import StoreAway
 
 # Servers name their troubles by number. These pass, or somebody can make them pass.
 AWAY: Final = frozenset(

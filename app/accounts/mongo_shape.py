@@ -18,7 +18,7 @@ from app.accounts.mongo import Client
 from app.accounts.sharding import SHARD_KEY, Spread, commands, spread
 from app.domain.order import TERMINAL
 from app.domain.values import Status
-from app.ports import BookUnfit
+from app.ports.accounts import BookUnfit
 
 COLLECTION: Final = "account_orders"
 # What a server says that knows no shards, or not this way of asking for them.

@@ -22,7 +22,8 @@ from app import codec, crash
 from app.accounts.fold import NotAnOrder, fold, newest
 from app.consuming import Consumer
 from app.letters import parked
-from app.ports import EVERYTHING, AccountBook, AccountDocument, Bus, Event, Record, Span, Unstorable
+from app.ports.accounts import EVERYTHING, AccountBook, AccountDocument, Span, Unstorable
+from app.ports.bus import Bus, Event, Record
 
 TOPIC: Final = "openbell.orders.v1"
 GROUP: Final = "accounts"

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
-from app.ports import BookUnfit
+from app.ports.accounts import BookUnfit
 
 SHARD_KEY: Final[dict[str, Any]] = {"account_id": "hashed", "trade_date": 1}
 # An empty collection starts with this many pieces a shard, so that a later, larger cluster finds

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from app import codec
 from app.accounts.cursors import cursor_at, page_size, place_of
 from app.accounts.storable import that_fit, total
-from app.ports import EVERYTHING, AccountDocument, AccountSummary, Page, Span, Unstorable
+from app.ports.accounts import EVERYTHING, AccountDocument, AccountSummary, Page, Span, Unstorable
 from app.sqlite import Database
 
 _TABLES: Final = (

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from typing import Final
 
-from app.ports import AccountDocument
+from app.ports.accounts import AccountDocument
 
 # MongoDB's 16 MiB hold this much JSON, its own types and names, and the guard around them.
 DOCUMENT_BYTES_MAX: Final = 15 << 20

@@ -32,7 +32,7 @@ from app.consuming import ANYTHING, persistently
 from app.domain.records import AlarmCounts
 from app.letters import parked
 from app.mishaps import Mishaps
-from app.ports import Bus, Event, Record
+from app.ports.bus import Bus, Event, Record
 
 _log: Final = logging.getLogger("openbell.alarms")
 # Members of one group wait for each other when one joins: so a group for each topic.

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from app import codec
 from app.alarms.digest import Incident
 from app.alarms.news import News, NotNews, read
-from app.ports import Event
+from app.ports.bus import Event
 
 _log: Final = logging.getLogger("openbell.alarms")
 # A restart takes seconds: who goes on after it is among the last.

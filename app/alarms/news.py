@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from app import codec
 from app.domain.values import legible
-from app.ports import Event
+from app.ports.bus import Event
 
 ANOMALIES: Final = "openbell.anomalies.v1"
 AUDIT: Final = "openbell.audit.v1"

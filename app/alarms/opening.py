@@ -8,7 +8,8 @@ from app.alarms.log import LogAlarm
 from app.alarms.memory import Memory
 from app.clock import Clock
 from app.mishaps import Mishaps
-from app.ports import AnomalyStore, Bus
+from app.ports.bus import Bus
+from app.ports.trouble import AnomalyStore
 from app.settings import Settings, SlackSettings
 
 MEMORY_FILE: Final = "alarms.json"

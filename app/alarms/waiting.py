@@ -17,7 +17,7 @@ from typing import Final
 
 from app.alarms.digest import Edge
 from app.alarms.news import Level
-from app.ports import Record
+from app.ports.bus import Record
 
 # The second anomaly and the failover of an episode follow the first within a second or two.
 GATHER_S: Final = 2.0

@@ -22,7 +22,7 @@ from app.brokers.wire import (
     read_push,
 )
 from app.domain.messages import ExecutionReport
-from app.ports import BadCallback
+from app.ports.brokers import BadCallback
 
 SIGNATURE: Final = "x-signature"
 SECONDS: Final = re.compile(r"[0-9]{1,11}")

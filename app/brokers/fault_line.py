@@ -1,4 +1,4 @@
-"""The line to a simulated broker's control plane: implements `FaultLine` of `app/ports.py`.
+"""The line to a simulated broker's control plane: implements `FaultLine` of `ports.failover`.
 
 Only settings name such a line, and what answers there must show that it is a simulator before
 anything is asked of it: the trap is a drill that reaches a broker with other people's money. A

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import Final, cast
 
 from app.domain.profile import edges_of
-from app.ports import Broker
+from app.ports.brokers import Broker
 
 GROUP: Final = "openbell.brokers"
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 
 # What matters of it comes back as an error. Without this line, a program that has not set up
 # logging prints ten lines a second during an outage; one that has gets them as before.

@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from app.domain.values import rfc3339
-from app.ports import Event
+from app.ports.bus import Event
 
 SOURCE: Final = "/openbell"
 JSON: Final = b"application/json"

@@ -22,7 +22,7 @@ from app.bus.publisher import Publisher
 from app.bus.reader import Reader, join
 from app.bus.site import Patience, Site, stopped
 from app.clock import Clock
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 from app.settings import KafkaSettings
 
 

@@ -25,7 +25,7 @@ from app import codec
 from app.bus.topics import COMPACTED, DAY_MS, LETTER_RETENTION_DAYS, RETENTION_DAYS
 from app.clock import Clock
 from app.letters import SUFFIX
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 from app.sqlite import Database
 
 # Deleting 2,000 records takes some 10 ms, and a publisher may be waiting behind it.

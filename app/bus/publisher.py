@@ -41,7 +41,7 @@ from app.bus.together import Together
 from app.bus.topics import bytes_max
 from app.clock import Clock
 from app.letters import LETTER_BYTES_MAX, unsendable
-from app.ports import Event
+from app.ports.bus import Event
 
 # What one partition gets in one request: enough for a full batch of the relay, of which a
 # partition of sixteen has some 130 KiB.

@@ -33,7 +33,7 @@ from app.bus.away import bounded
 from app.bus.envelope import Arrived, event_of
 from app.bus.hand import GRACE_S, Hand, Stuck
 from app.bus.site import Site, stopped
-from app.ports import Record
+from app.ports.bus import Record
 
 # To read an event takes some 10 us: give the loop back every millisecond.
 BREATH: Final = 100

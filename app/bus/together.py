@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from app.ports import Event
+from app.ports.bus import Event
 
 # As much as a relay carries at once: more would only make the first one wait longer.
 EVENTS_MAX: Final = 2_000

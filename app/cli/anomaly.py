@@ -215,7 +215,7 @@ def _marks(anomaly: dict[str, Any] | None) -> object:
 def _read(call: Call, group: str, seconds: int) -> Iterator[dict[str, Any]]:
     """Yield what the topic says, as a group of one's own."""
     from app.clock import SystemClock
-    from app.ports import StoreAway
+    from app.ports.away import StoreAway
     from app.settings import read_settings
 
     try:

@@ -34,7 +34,8 @@ from app.domain.values import OrderType, Side, TimeInForce
 from app.ledger.schema import upgrade
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
-from app.ports import Numbers, Outgoing, SessionOwner, Standing, Unread
+from app.ports.brokers import Standing
+from app.ports.sessions import Numbers, Outgoing, SessionOwner, Unread
 from app.sqlite import Database
 
 BROKER: Final = "bench"

@@ -16,7 +16,7 @@ from time import perf_counter, process_time
 from typing import Any, Final, NamedTuple
 
 from app.cli.bench_machine import memory_mb
-from app.ports import Event
+from app.ports.bus import Event
 from app.settings import Settings
 
 POLL_S: Final = 0.005

@@ -163,7 +163,7 @@ async def _waiting(bus: Any, topic: str, limit: int) -> list[Any]:
 
 def _on_the_bus(data_dir: Path, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """Do this with the bus that the settings name; end in words when there is none."""
-    from app.ports import StoreAway
+    from app.ports.away import StoreAway
     from app.sqlite import InUse
 
     async def life() -> T:

@@ -23,7 +23,8 @@ from app.accounts.mongo import Client, close_client, make_client
 from app.accounts.mongo_faults import away_by_its_name
 from app.cli.command import reported
 from app.cli.output import Ends, Failure
-from app.ports import BookUnfit, StoreAway
+from app.ports.accounts import BookUnfit
+from app.ports.away import StoreAway
 from app.settings import read_settings
 
 T = TypeVar("T")

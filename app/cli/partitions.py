@@ -163,7 +163,7 @@ def _job(wish: _Wish) -> Iterator[Ask[Any]]:
     import asyncio
 
     from app.ledger.partitions import DefaultPartition
-    from app.ports import StoreAway
+    from app.ports.away import StoreAway
 
     def run(work: Callable[["PartitionJob"], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run(work(job))

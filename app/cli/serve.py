@@ -88,7 +88,8 @@ def refusals() -> tuple[type[Exception], ...]:
     from app.brokers.registry import BadAdapter, UnknownAdapter
     from app.bus.cluster import WrongTopic
     from app.ledger.schema import Behind, UnknownRevision
-    from app.ports import BookUnfit, StoreAway
+    from app.ports.accounts import BookUnfit
+    from app.ports.away import StoreAway
     from app.postgres import Unreadable
     from app.reference import BadReference
     from app.sql import NotDurable

@@ -1,4 +1,4 @@
-"""How each broker does, as its lane hears it: implements `Witness` of `app/ports.py`.
+"""How each broker does, as its lane hears it: implements `Witness` of `ports.dispatch`.
 
 A few additions for each request, on the path of every order, and nothing that can fail or wait:
 what they come to is found when somebody asks. The trap is a witness that costs what it watches.

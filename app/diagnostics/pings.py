@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from app.ports import Broker, Witness
+from app.ports.brokers import Broker
+from app.ports.dispatch import Witness
 
 PING_EVERY_S: Final = 1.0
 # A broker that is only slow, at the open, answers within two seconds.

@@ -1,4 +1,4 @@
-"""What makes a document a rule, for the doors: implements `Rulebook` of `app/ports.py`.
+"""What makes a document a rule, for the doors: implements `Rulebook` of `ports.trouble`.
 
 Every process can say what a rule is. Only one that watches remembers minutes to try it on.
 """
@@ -13,7 +13,7 @@ from app.diagnostics.tripwires import Firing
 from app.diagnostics.watch import Watch
 from app.domain.errors import Code, Refused
 from app.domain.values import rfc3339
-from app.ports import Rehearsed
+from app.ports.trouble import Rehearsed
 
 MS_NS: Final = 1_000_000
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from app.clock import Clock
 from app.diagnostics.tripwires import Key, Tripwires
 from app.domain.anomaly import Anomaly, Finding, Severity
-from app.ports import AnomalyStore
+from app.ports.trouble import AnomalyStore
 
 SECOND_NS: Final = 1_000_000_000
 # A third of the time for which a finding is good: two may be lost on the way.

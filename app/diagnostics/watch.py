@@ -23,7 +23,7 @@ from app.diagnostics.tally import Tally, quantile_ms
 from app.diagnostics.teller import Teller
 from app.diagnostics.tripwires import RULE_FAILED, Firing, Tripwires, replay, rule_failed
 from app.domain.anomaly import Finding, Subject
-from app.ports import AnomalyStore
+from app.ports.trouble import AnomalyStore
 
 LOOK_EVERY_S: Final = 0.5
 # Ten minutes, and one look more: the longest window has its beginning in the ring.

@@ -22,7 +22,9 @@ from app.domain.tuning import Mode, bounds_of, tuning_of
 from app.domain.values import rfc3339
 from app.letters import parked
 from app.mishaps import Mishaps
-from app.ports import Bus, ControlStore, Event, Floor, Record
+from app.ports.bus import Bus, Event, Record
+from app.ports.control import ControlStore
+from app.ports.dispatch import Floor
 
 TOPIC: Final = "openbell.anomalies.v1"
 GROUP: Final = "throttle"

@@ -20,7 +20,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.records import Settlement
-from app.ports import DispatchStore
+from app.ports.dispatch import DispatchStore
 
 WORDS: Final[dict[type[Answer], str]] = {
     Accepted: "accepted",

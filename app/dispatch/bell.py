@@ -12,7 +12,8 @@ from typing import Final
 from app import crash
 from app.clock import Clock
 from app.dispatch.board import Board
-from app.ports import ControlStore, DispatchStore, Recheck
+from app.ports.control import ControlStore
+from app.ports.dispatch import DispatchStore, Recheck
 
 # One transaction of the release: long enough to amortise a commit, short enough (about 20 ms)
 # that a claim or a client beside it does not wait long.

@@ -11,7 +11,7 @@ from typing import Final
 
 from app.domain.halts import Halts
 from app.domain.records import BrokerControl, Route
-from app.ports import ControlStore
+from app.ports.control import ControlStore
 from app.reference import Reference
 
 # Operators' writes wake the board at once; the tick is for overrides whose time runs out.

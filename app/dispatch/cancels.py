@@ -27,7 +27,7 @@ from app.domain.messages import (
     Throttled,
 )
 from app.domain.records import PendingCancel
-from app.ports import DispatchStore
+from app.ports.dispatch import DispatchStore
 
 TICK_S: Final = 0.05
 SECOND_NS: Final = 1_000_000_000

@@ -27,7 +27,9 @@ from app.dispatch.walk import Trail, Walk
 from app.domain.messages import Absent, ExecutionReport, Found, Lookup, Unknown
 from app.domain.order import WORKING, Order
 from app.domain.working import WorkingOrder
-from app.ports import AnomalyStore, DispatchStore, LiveBroker, Witness
+from app.ports.brokers import LiveBroker
+from app.ports.dispatch import DispatchStore, Witness
+from app.ports.trouble import AnomalyStore
 
 log: Final = logging.getLogger(__name__)
 

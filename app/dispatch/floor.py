@@ -1,4 +1,4 @@
-"""The lanes as operators see and steer them: implements `Floor` of `app/ports.py`."""
+"""The lanes as operators see and steer them: implements `Floor` of `ports.dispatch`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,7 +10,8 @@ from app.dispatch.reconciler import Reconciler
 from app.dispatch.unwitnessed import NOBODY
 from app.dispatch.verdict import AtBroker, NeverReceived, StillInDoubt
 from app.domain.records import LaneStatus
-from app.ports import LiveBroker, Witness
+from app.ports.brokers import LiveBroker
+from app.ports.dispatch import Witness
 
 UNLIMITED: Final = 0
 

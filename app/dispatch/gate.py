@@ -31,7 +31,8 @@ from app.domain.messages import (
     Submission,
     Unknown,
 )
-from app.ports import Broker, Witness
+from app.ports.brokers import Broker
+from app.ports.dispatch import Witness
 
 __all__ = [
     "GateSettings",

@@ -14,7 +14,8 @@ from typing import Final, cast
 from app.consuming import Consumer
 from app.dispatch.reports import TOPIC, event_of
 from app.letters import parked, topic_of_letters
-from app.ports import BadCallback, Broker, Bus, Event, Record, TopicBroker
+from app.ports.brokers import BadCallback, Broker, TopicBroker
+from app.ports.bus import Bus, Event, Record
 
 GROUP: Final = "openbell.inbound"
 BATCH_MAX: Final = 500

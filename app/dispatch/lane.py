@@ -25,7 +25,7 @@ from app.dispatch.permits import NAP_S_MAX
 from app.dispatch.plan import batches, claim_size, submission
 from app.domain.messages import Answer, NotSent, Submission
 from app.domain.records import BrokerControl, Claimed, FenceLost
-from app.ports import DispatchStore, Recheck
+from app.ports.dispatch import DispatchStore, Recheck
 
 SECOND_NS: Final = 1_000_000_000
 IDLE_S: Final = 0.05

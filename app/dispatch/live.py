@@ -15,7 +15,9 @@ from app.dispatch.reports import TOPIC, event_of
 from app.domain.messages import ExecutionReport
 from app.domain.values import is_replace_key, order_id_of
 from app.letters import unsendable
-from app.ports import Broker, Bus, Event, LiveBroker, SessionStore, Standing, Unread
+from app.ports.brokers import Broker, LiveBroker, Standing
+from app.ports.bus import Bus, Event
+from app.ports.sessions import SessionStore, Unread
 
 UNREAD: Final = "io.openbell.broker-report.unread.v1"
 

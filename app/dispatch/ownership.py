@@ -14,7 +14,7 @@ from typing import Final
 from app import crash
 from app.clock import Clock
 from app.domain.records import Fence, FenceLost
-from app.ports import DispatchStore
+from app.ports.dispatch import DispatchStore
 
 SECOND_NS: Final = 1_000_000_000
 LEASE_TTL_MS: Final = 10_000

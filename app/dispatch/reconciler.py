@@ -29,7 +29,7 @@ from app.dispatch.verdict import (
 )
 from app.domain.messages import ExecutionReport, Lookup
 from app.domain.records import OpenAttempt
-from app.ports import DispatchStore
+from app.ports.dispatch import DispatchStore
 
 TICK_S: Final = 0.25
 # Look-ups have their own budget, apart from orders: this many requests each tick.

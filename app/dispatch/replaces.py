@@ -26,7 +26,7 @@ from app.dispatch.permits import NAP_S_MAX, Permits
 from app.dispatch.reconciler import Reconciler
 from app.domain.messages import Answer, NotSent, Rejected, Throttled
 from app.domain.records import ClaimedReplace, FenceLost, Settlement
-from app.ports import Recheck, ReplaceStore
+from app.ports.dispatch import Recheck, ReplaceStore
 
 TICK_S: Final = 0.05
 SECOND_NS: Final = 1_000_000_000

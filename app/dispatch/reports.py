@@ -24,7 +24,8 @@ from app.domain.messages import ExecutionReport
 from app.domain.records import Applied
 from app.domain.values import order_id_of
 from app.letters import parked
-from app.ports import Bus, DispatchStore, Event, Record, Witness
+from app.ports.bus import Bus, Event, Record
+from app.ports.dispatch import DispatchStore, Witness
 
 TOPIC: Final = "openbell.broker-reports.v1"
 GROUP: Final = "openbell.dispatch"

@@ -12,7 +12,7 @@ from typing import Final
 from app.clock import Clock
 from app.dispatch.floor import DispatchFloor
 from app.domain.records import LaneStatus
-from app.ports import ControlStore
+from app.ports.control import ControlStore
 
 SHOW_EVERY_S: Final = 0.25
 # A lane that nobody has shown for so long has nobody who runs it.
@@ -62,7 +62,7 @@ async def _repeated(step: Callable[[], Awaitable[None]]) -> None:
 
 
 class ShownFloor:
-    """The doors' end: `Floor` of `app/ports.py`, as the dispatchers have last shown it."""
+    """The doors' end: `Floor` of `ports.dispatch`, as the dispatchers have last shown it."""
 
     def __init__(self, control: ControlStore, clock: Clock) -> None:
         self._control = control

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.domain.messages import Answer, ExecutionReport
-from app.ports import Witness
+from app.ports.dispatch import Witness
 
 
 class _Nobody:

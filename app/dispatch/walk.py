@@ -12,7 +12,7 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from app.domain.working import WorkingOrder
-from app.ports import DispatchStore
+from app.ports.dispatch import DispatchStore
 
 # Some milliseconds of one core a page, and at most so many pages between two looks at the clock.
 PAGES_MAX: Final = 8

@@ -1,6 +1,6 @@
 """What the rooms hand each other about orders and control. Frozen values, nothing else.
 
-They stand apart from `app/ports.py` so that the seams fit on one page.
+They stand apart from `app/ports/`, so that its pages hold nothing but seams.
 """
 
 from dataclasses import dataclass

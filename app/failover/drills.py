@@ -1,4 +1,4 @@
-"""A broker's death, rehearsed in a running gateway: implements `Rehearsals` of `app/ports.py`.
+"""A broker's death, rehearsed in a running gateway: implements `Rehearsals` of `ports.failover`.
 
     POST ─► a row ─► the fault, at a simulated broker ─► [openbell switches by itself] ─► report
 
@@ -20,7 +20,7 @@ from app.domain.records import Actor
 from app.domain.session import Calendar
 from app.domain.values import ulid
 from app.failover.switch import Record
-from app.ports import DrillStore, FaultLine
+from app.ports.failover import DrillStore, FaultLine
 
 RANDOM_BITS: Final = 80
 

@@ -1,4 +1,4 @@
-"""The course in a person's hand: implements `Helm` of `app/ports.py`.
+"""The course in a person's hand: implements `Helm` of `ports.failover`.
 
 A person's fence is their own transaction, under no lease: it works while no leader is there, or
 one that must not decide. The switch follows what they began to its end. What was held for them

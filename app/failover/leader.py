@@ -12,7 +12,8 @@ from typing import Final
 from app.clock import Clock
 from app.domain.failover import LEADER, Leader
 from app.domain.records import FenceLost
-from app.ports import DispatchStore, StoreAway
+from app.ports.away import StoreAway
+from app.ports.dispatch import DispatchStore
 
 MS_NS: Final = 1_000_000
 LEASE_TTL_MS: Final = 10_000

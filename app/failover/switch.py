@@ -28,7 +28,9 @@ from app.failover.policy import Case, Move, decide
 from app.failover.sights import Scene, has_common_cause, in_force, incident, sights
 from app.failover.watch import Watch, observe
 from app.mishaps import Mishaps
-from app.ports import ControlStore, DispatchStore, FailoverStore, Floor
+from app.ports.control import ControlStore
+from app.ports.dispatch import DispatchStore, Floor
+from app.ports.failover import FailoverStore
 
 LOOK_S: Final = 0.5
 # Half of the lease: who was away for longer may have been replaced, and has seen nothing.

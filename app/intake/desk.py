@@ -18,7 +18,7 @@ from app.domain.request import OrderRequest, request_hash
 from app.domain.values import legible
 from app.intake.checks import admit
 from app.intake.writer import Writer
-from app.ports import OrderStore
+from app.ports.orders import OrderStore
 from app.reference import Reference
 
 

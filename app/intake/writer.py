@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from app.clock import Clock
 from app.domain.errors import Busy, Code
 from app.domain.records import Conflict, Taken, Taking
-from app.ports import OrderStore, StoreAway
+from app.ports.away import StoreAway
+from app.ports.orders import OrderStore
 
 # The statement's cost per order is flat from about 128 on; more only adds latency.
 BATCH_ORDERS_MAX: Final = 256

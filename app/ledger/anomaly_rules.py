@@ -15,7 +15,7 @@ from app.domain.records import Actor, Change
 from app.domain.values import rfc3339
 from app.ledger import audit
 from app.ledger.control import one_by_one
-from app.ports import RuleKept
+from app.ports.trouble import RuleKept
 
 _ALL: Final = text(
     "SELECT rule_id, version, document, changed_by, changed_at, reason FROM anomaly_rules"

@@ -1,4 +1,4 @@
-"""The record of trouble: `AnomalyStore`, `RuleStore` and `AlertStore` of `app/ports.py`.
+"""The record of trouble: `AnomalyStore`, `RuleStore` and `AlertStore` of `ports.trouble`.
 
 It stands beside `Ledger` on the same database, because both have a word `note`. It adds the
 time, fresh numbers for ids, and the calendar to `anomalies`. What watches says the
@@ -17,7 +17,7 @@ from app.domain.session import Calendar
 from app.ledger import anomalies, anomaly_rules, outside
 from app.ledger.anomalies import Drawn
 from app.ledger.edge import Edge
-from app.ports import RuleKept
+from app.ports.trouble import RuleKept
 from app.sql import Database
 
 ID_BITS: Final = 80

@@ -1,4 +1,4 @@
-"""The record as operators see it: `ControlStore` of `app/ports.py`.
+"""The record as operators see it: `ControlStore` of `ports.control`.
 
 It adds the time to `control`, `audit` and `verdicts`; each change and its audit row are one
 commit.

@@ -1,4 +1,4 @@
-"""The record as dispatch sees it: `DispatchStore` of `app/ports.py`.
+"""The record as dispatch sees it: `DispatchStore` of `ports.dispatch`.
 
 It adds the time to `queues`, `outcomes` and `reporting`, and the crash points around them.
 """
@@ -36,7 +36,8 @@ from app.ledger import (
 )
 from app.ledger.dialect import Statement
 from app.ledger.edge import Edge
-from app.ports import Recheck, StoreAway
+from app.ports.away import StoreAway
+from app.ports.dispatch import Recheck
 
 # The second half is a held order of which a broker has shown a copy: whichever of its attempts
 # that is, each may be canceled, for a cancel of nothing does nothing.

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from app import crash
 from app.clock import Clock
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.sql import Database, Work
 
 T = TypeVar("T")

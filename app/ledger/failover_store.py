@@ -1,6 +1,6 @@
 """The record as whoever changes the course sees it, or rehearses that.
 
-It is `FailoverStore` and `DrillStore` of `app/ports.py`, and adds the time to `failovers` and
+It is `FailoverStore` and `DrillStore` of `ports.failover`, and adds the time to `failovers` and
 `drills`; each change and the event that tells it are one commit. A fence whose answer was lost is
 read back by the next look at the route, so none is ever asked for twice.
 """

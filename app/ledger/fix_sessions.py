@@ -18,7 +18,7 @@ from app.domain.records import Actor, Change, FenceLost
 from app.domain.values import order_id_of
 from app.ledger import attempts, audit, control, leases, rows
 from app.ledger.dialect import Statement
-from app.ports import Numbers, Outgoing, Placed, SessionOwner, Unread
+from app.ports.sessions import Numbers, Outgoing, Placed, SessionOwner, Unread
 
 # A new order, and the one that replaces another: each places an order under its own key.
 _PLACING: Final = "('D', 'G')"

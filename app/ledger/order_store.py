@@ -1,4 +1,4 @@
-"""The record as intake and clients see it: `OrderStore` of `app/ports.py`.
+"""The record as intake and clients see it: `OrderStore` of `ports.orders`.
 
 It adds the time and fresh ids to `booking`. The ids are drawn once, before the first try: when
 the answer to a commit is lost, the same ids find out whether it stands.

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, text
 
 from app import codec
 from app.ledger.tables import SHARDS
-from app.ports import Event, StoreAway
+from app.ports.away import StoreAway
+from app.ports.bus import Event
 from app.postgres import PostgresDatabase, translated
 from app.sql import Database
 

@@ -21,7 +21,7 @@ from app.ledger import attempts, rows
 from app.ledger.control import halted
 from app.ledger.dialect import Statement, of
 from app.ledger.fresh import queue_up
-from app.ports import Recheck
+from app.ports.dispatch import Recheck
 
 ACTOR: Final = "openbell"
 

@@ -14,7 +14,7 @@ from typing import Final, TypeGuard
 
 from app import crash
 from app.ledger.outbox import NOTHING, Batch, Outbox
-from app.ports import Bus
+from app.ports.bus import Bus
 
 # A batch is one commit on the bus: 500 amortise its fsync, and 2,000 bound the memory, of which
 # there are three: on its way, behind it and ahead of it.

@@ -1,4 +1,4 @@
-"""The record as the lane of replaces sees it: `ReplaceStore` of `app/ports.py`."""
+"""The record as the lane of replaces sees it: `ReplaceStore` of `ports.dispatch`."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,8 @@ from app.domain.values import ReplaceState
 from app.ledger import leases, replaces, replacing
 from app.ledger.dispatch_store import CLAIM_BITS
 from app.ledger.edge import Edge
-from app.ports import Recheck, StoreAway
+from app.ports.away import StoreAway
+from app.ports.dispatch import Recheck
 
 
 class ReplaceLedger(Edge):

@@ -29,7 +29,7 @@ from app.domain.values import (
 from app.ledger import leases, replaces, rows
 from app.ledger.control import halted
 from app.ledger.dialect import Statement
-from app.ports import Recheck
+from app.ports.dispatch import Recheck
 
 ACTOR: Final = "openbell"
 # What is looked through for some that may leave: a halt may cover those that wait longest.

@@ -1,4 +1,4 @@
-"""The record as a FIX session sees it: `SessionStore` of `app/ports.py`.
+"""The record as a FIX session sees it: `SessionStore` of `ports.sessions`.
 
 It adds the time to `fix_sessions`. Every change may run a second time, so a server that restarts
 is a pause, and the session's own time-outs decide whether it outlives that.
@@ -11,7 +11,7 @@ from app.domain.order import Order
 from app.domain.records import Actor
 from app.ledger import fix_sessions
 from app.ledger.edge import Edge
-from app.ports import Numbers, Outgoing, Placed, SessionOwner, Unread
+from app.ports.sessions import Numbers, Outgoing, Placed, SessionOwner, Unread
 
 
 class SessionLedger(Edge):

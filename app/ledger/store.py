@@ -1,7 +1,7 @@
 """The door of the ledger: each method one transaction, durable on return.
 
 `Ledger` is `OrderStore`, `DispatchStore`, `ReplaceStore`, `ControlStore` and `FailoverStore` of
-`app/ports.py` in one, on one database: SQLite of this process alone, or PostgreSQL that several
+`app/ports/` in one, on one database: SQLite of this process alone, or PostgreSQL that several
 share. They must share it: the claim of an order, its cancel by a client, a halt by an operator and
 the fence of a failover meet there, and each of them wins or loses once.
 """
@@ -22,7 +22,7 @@ from app.ledger.failover_store import FailoverLedger
 from app.ledger.order_store import OrderLedger
 from app.ledger.replace_store import ReplaceLedger
 from app.ledger.sweep_store import SweepLedger
-from app.ports import Span
+from app.ports.accounts import Span
 from app.sql import Work
 
 _PAYLOADS: Final = Statement(

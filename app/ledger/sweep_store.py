@@ -1,4 +1,4 @@
-"""Sweeps as the doors see them: `SweepStore` of `app/ports.py`."""
+"""Sweeps as the doors see them: `SweepStore` of `ports.orders`."""
 
 from app.domain.records import Actor
 from app.domain.sweep import Begun, Selection, SweepScope, Swept

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.domain.errors import Code, Refused
 from app.domain.values import rfc3339
-from app.ports import Rulebook, RuleKept
+from app.ports.trouble import Rulebook, RuleKept
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.operator_schemas import RuleChange, RuleTried

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.domain.drill import Drill, DrillFault, report
 from app.domain.errors import Code, Refused
-from app.ports import Rehearsals
+from app.ports.failover import Rehearsals
 from app.web.courses import HOUR_MS, MOVE, SEE
 from app.web.house import House
 from app.web.operator_schemas import DrillsAsked, DrillWanted, Reasoned

@@ -21,7 +21,7 @@ from typing import Final
 from app.clock import Clock
 from app.domain.errors import Busy, Code
 from app.domain.steps import Place, Step
-from app.ports import OrderStore
+from app.ports.orders import OrderStore
 
 TICK_S: Final = 0.25
 # The question may take a twentieth of its thread's time, and no more.

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from app.dispatch.reports import event_of
 from app.domain.errors import Busy, Code, Refused
-from app.ports import BadCallback, Event
+from app.ports.brokers import BadCallback
+from app.ports.bus import Event
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.spec import BATCH_BYTES_MAX, Call, Reader, Reply, Spec, ok

@@ -8,25 +8,15 @@ from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
 from app.domain.records import AlarmCounts, DaysKept
-from app.ports import (
-    AccountBook,
-    AlertStore,
-    AnomalyStore,
-    Broker,
-    Bus,
-    ControlStore,
-    Desk,
-    FailoverStore,
-    Floor,
-    Helm,
-    OrderStore,
-    Quotas,
-    Rehearsals,
-    Rulebook,
-    RuleStore,
-    SessionStore,
-    SweepStore,
-)
+from app.ports.accounts import AccountBook
+from app.ports.brokers import Broker
+from app.ports.bus import Bus
+from app.ports.control import ControlStore, Quotas
+from app.ports.dispatch import Floor
+from app.ports.failover import FailoverStore, Helm, Rehearsals
+from app.ports.orders import Desk, OrderStore, SweepStore
+from app.ports.sessions import SessionStore
+from app.ports.trouble import AlertStore, AnomalyStore, Rulebook, RuleStore
 from app.reference import Reference
 from app.settings import HookSettings
 from app.web.feed import Feed

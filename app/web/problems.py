@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app.clock import Clock
 from app.domain.errors import Busy, Code, Refused
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 
 ERRORS_SHOWN_MAX: Final = 20
 POINTER_LENGTH_MAX: Final = 200

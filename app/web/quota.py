@@ -19,7 +19,7 @@ from limits import RateLimitItemPerSecond
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from app.clock import Clock
-from app.ports import Allowance, Charge
+from app.ports.control import Allowance, Charge
 from app.settings import QuotaSettings
 from app.web.quota_toll import ACCOUNT, CANCELS, GLOBAL, KEY, READS
 from app.web.quota_windows import Entry, Hit, LocalWindows, SharedWindows

@@ -22,7 +22,7 @@ import prometheus_client
 
 from app.domain.errors import Busy, Code, Refused
 from app.domain.request import OrderRequest
-from app.ports import Allowance, Charge
+from app.ports.control import Allowance, Charge
 from app.web.house import House
 from app.web.keys import Principal
 from app.web.problems import OverQuota

@@ -4,7 +4,7 @@ The store writes the row inside the change and tells its sequence to nobody. Row
 without gaps, so the end is found by asking ahead in doubling steps, and remembered.
 """
 
-from app.ports import ControlStore
+from app.ports.control import ControlStore
 
 PAGE = 100
 

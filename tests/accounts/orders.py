@@ -7,7 +7,7 @@ from typing import Any, Final
 from app import codec
 from app.domain.order import Order
 from app.domain.values import OrderType, PendingRequest, Side, Status, TimeInForce, rfc3339
-from app.ports import Event
+from app.ports.bus import Event
 
 TOPIC: Final = "openbell.orders.v1"
 

@@ -16,7 +16,7 @@ from app.accounts.bson_document import AMOUNTS, DATES, INSTANTS, PLAIN, pack, un
 from app.accounts.fold import fold
 from app.domain.order import Order
 from app.domain.values import PendingRequest, Status
-from app.ports import AccountDocument
+from app.ports.accounts import AccountDocument
 from tests.accounts.orders import ORDER, an_order, payload
 
 # As `mongo.make_client` reads: times with their zone.

@@ -24,7 +24,8 @@ from app.bus.log import LogBus
 from app.clock import SystemClock
 from app.domain.order import Order
 from app.domain.values import Status
-from app.ports import AccountDocument, StoreAway, Unstorable
+from app.ports.accounts import AccountDocument, Unstorable
+from app.ports.away import StoreAway
 from app.sqlite import Database
 from tests.accounts.orders import TOPIC, an_order, event, payload
 from tests.eventually import eventually

@@ -7,7 +7,8 @@ from pymongo import errors
 
 from app.accounts.mongo_faults import AWAY, away_by_its_name, refusals, unfit_by_its_name
 from app.accounts.projector import AWAY as PROJECTORS_AWAY
-from app.ports import BookUnfit, StoreAway
+from app.ports.accounts import BookUnfit
+from app.ports.away import StoreAway
 
 
 @pytest.mark.parametrize(

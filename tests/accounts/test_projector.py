@@ -18,7 +18,8 @@ from app.bus.log import LogBus
 from app.clock import Clock
 from app.domain.order import Order
 from app.domain.values import Status
-from app.ports import AccountBook, AccountDocument, Event, Record, Unstorable
+from app.ports.accounts import AccountBook, AccountDocument, Unstorable
+from app.ports.bus import Event, Record
 from app.sqlite import Database
 from tests.accounts.orders import TOPIC, an_order, event, payload, poison
 from tests.virtual import Virtual, VirtualClock, run_virtual

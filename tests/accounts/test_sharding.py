@@ -15,7 +15,7 @@ from app.accounts.mongo import Driver, close_client, make_client
 from app.accounts.mongo_book import MongoAccountBook
 from app.accounts.mongo_shape import COLLECTION, spread_out
 from app.accounts.sharding import SHARD_KEY, Spread, WrongShardKey, commands, spread
-from app.ports import BookUnfit
+from app.ports.accounts import BookUnfit
 from tests.servers.server import Server, fresh_name
 
 ROUTER = {"isWritablePrimary": True, "msg": "isdbgrid"}

@@ -28,7 +28,7 @@ from app.accounts.projector import Projector, differences, rebuild
 from app.accounts.sqlite import SqliteAccountBook
 from app.bus.log import LogBus
 from app.clock import SystemClock
-from app.ports import Event
+from app.ports.bus import Event
 from app.sqlite import Database
 from tests.accounts.orders import an_order, event, payload
 from tests.servers.server import Server, fresh_name

@@ -21,7 +21,8 @@ from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.letters import read, topic_of_letters
 from app.mishaps import Mishaps
-from app.ports import Event, Record, StoreAway
+from app.ports.away import StoreAway
+from app.ports.bus import Event, Record
 from app.sqlite import Database
 from tests.alarms.words import NOW, anomaly_event, audit_event, failover_event
 from tests.virtual import Virtual, VirtualClock, run_virtual

@@ -8,7 +8,7 @@ from app.alarms.news import Level, NotNews, Switch, read
 from app.domain.anomaly import Severity
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep
 from app.domain.failover import told as told_failover
-from app.ports import Event
+from app.ports.bus import Event
 from tests.alarms.words import NOW, anomaly_event, audit_event, control_event, failover_event
 
 

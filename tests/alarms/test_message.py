@@ -11,7 +11,7 @@ from app.alarms.message import Message, compose, compose_many
 from app.alarms.news import Level, read
 from app.alarms.payload import TEXT_MAX, TOTAL_MAX, cut, length, payload
 from app.alarms.waiting import Ticket
-from app.ports import Event
+from app.ports.bus import Event
 from tests.alarms.fake_slack import broken_limit
 from tests.alarms.words import NOW, anomaly_event, audit_event, failover_event
 

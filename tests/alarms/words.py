@@ -15,7 +15,7 @@ from app.domain.anomaly import (
     told,
 )
 from app.domain.values import rfc3339
-from app.ports import Event
+from app.ports.bus import Event
 from tests.virtual import BEFORE_THE_BELL
 
 NOW = BEFORE_THE_BELL

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from app.domain import messages as m
-from app.ports import BadCallback
+from app.ports.brokers import BadCallback
 from tests.brokers.example_package.acme_openbell import AcmeBroker, report_of
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.brokers.callback import Key, read_callback
 from app.brokers.sim.callbacks import signature
 from app.domain.messages import ExecutionReport, ExecutionType
-from app.ports import BadCallback
+from app.ports.brokers import BadCallback
 
 NOW = 1_772_548_200_000
 KEY = Key("north", b"s3cret", 300.0)

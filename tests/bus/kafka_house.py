@@ -15,7 +15,7 @@ from app.bus.cluster import ensure_topics
 from app.bus.kafka import KafkaBus
 from app.bus.site import Patience
 from app.clock import SystemClock
-from app.ports import Bus, Event, Record
+from app.ports.bus import Bus, Event, Record
 from app.settings import KafkaSettings
 from tests.servers.server import Server, fresh_name
 

@@ -22,7 +22,7 @@ from app.domain.values import rfc3339
 from app.ledger import telling
 from app.ledger.anomaly_store import AnomalyLedger
 from app.letters import parked
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 from tests.builders import SESSION, a_finding
 from tests.ledger.books import ME, Books, on
 from tests.virtual import Virtual

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bus.envelope import Arrived, Header, event_of, headers, stamp
-from app.ports import Event
+from app.ports.bus import Event
 from tests.virtual import BEFORE_THE_BELL
 
 TOPIC = "openbell.orders.v1"

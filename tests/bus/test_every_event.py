@@ -27,7 +27,7 @@ from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.dialect import part
 from app.ledger.replay import replay
 from app.letters import parked
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 from tests.builders import a_finding, a_report
 from tests.bus.test_asyncapi import DOCUMENT, SCHEMAS, assert_fits, known_types
 from tests.ledger.books import ME, Books, on

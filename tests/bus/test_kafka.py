@@ -29,7 +29,7 @@ from app.bus.publisher import partition_of
 from app.bus.site import Patience
 from app.bus.topics import DAY_MS, RECORD_BYTES_MAX, TOPICS
 from app.clock import SystemClock
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 from app.settings import KafkaSettings
 from tests.bus.kafka_house import (
     ORDERS,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.bus.log import LETTERS_KEPT_MS, TRIM_RECORDS_MAX, LogBus
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 from app.sqlite import Database
 from tests.virtual import Virtual, VirtualClock, run_virtual
 

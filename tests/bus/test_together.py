@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.bus.together import EVENTS_MAX, Together
-from app.ports import Event
+from app.ports.bus import Event
 from tests.bus.kafka_house import an_event
 from tests.virtual import VirtualLoop
 

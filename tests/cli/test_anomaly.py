@@ -6,7 +6,7 @@ from typing import Any
 
 from app.bus.log import LogBus
 from app.cli.anomaly import TOPIC, subscribed
-from app.ports import Event
+from app.ports.bus import Event
 from app.sqlite import Database
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import anomaly

@@ -11,7 +11,7 @@ from app.bus.log import LogBus
 from app.cli import deadletter
 from app.clock import SystemClock
 from app.letters import LETTER_BYTES_MAX, parked, unsendable
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 from app.sqlite import Database
 from tests.bus.kafka_house import ORDERS, KafkaHouse, an_event, ids, read
 from tests.servers.server import Server

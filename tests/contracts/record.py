@@ -17,15 +17,10 @@ from app.domain.order import Order
 from app.domain.records import Actor, Claimed, Fence, Taken
 from app.ledger.schema import upgrade
 from app.ledger.store import Ledger
-from app.ports import (
-    ControlStore,
-    DispatchStore,
-    DrillStore,
-    FailoverStore,
-    OrderStore,
-    ReplaceStore,
-    SweepStore,
-)
+from app.ports.control import ControlStore
+from app.ports.dispatch import DispatchStore, ReplaceStore
+from app.ports.failover import DrillStore, FailoverStore
+from app.ports.orders import OrderStore, SweepStore
 from app.postgres import PostgresDatabase
 from app.sql import Database as SqlDatabase
 from app.sqlite import Database

@@ -19,7 +19,7 @@ from app.accounts.mongo_book import MongoAccountBook
 from app.accounts.sqlite import SqliteAccountBook
 from app.accounts.storable import DOCUMENT_BYTES_MAX
 from app.domain.errors import Code, Refused
-from app.ports import AccountBook, AccountDocument, AccountSummary, Unstorable
+from app.ports.accounts import AccountBook, AccountDocument, AccountSummary, Unstorable
 from app.sqlite import Database
 from tests.servers.server import Server, fresh_name
 

@@ -34,7 +34,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import OrderType, Status
-from app.ports import Broker
+from app.ports.brokers import Broker
 from tests.brokers.builders import a_cancellation, a_key, a_submission
 from tests.brokers.counterparty import (
     SECRET,

@@ -25,7 +25,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import Status, replace_key
-from app.ports import Broker
+from app.ports.brokers import Broker
 from tests.brokers.builders import a_cancellation, a_replacement, a_submission
 from tests.brokers.counterparty import SECRET, Act, Counterparty, broker_at, reply, results
 from tests.brokers.sim_client import eventually

@@ -16,7 +16,7 @@ import pytest
 
 from app.bus.log import LogBus
 from app.clock import SystemClock
-from app.ports import Bus, Event
+from app.ports.bus import Bus, Event
 from app.sqlite import Database
 from tests.bus.kafka_house import AUDIT, KafkaHouse, ids, read
 from tests.bus.kafka_house import ORDERS as TOPIC

@@ -14,7 +14,7 @@ import pytest
 import redis.asyncio
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from app.ports import Charge, Quotas
+from app.ports.control import Charge, Quotas
 from app.web.quota import CONNECTIONS_MAX, SlidingQuotas
 from app.web.quota_windows import TIMEOUT_S, SharedWindows
 from tests.servers.server import Server, fresh_name

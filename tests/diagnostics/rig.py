@@ -19,7 +19,8 @@ from app.domain.records import Actor, Backlog, BrokerControl, LaneStatus, Route,
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.store import Ledger
-from app.ports import Broker, StoreAway
+from app.ports.away import StoreAway
+from app.ports.brokers import Broker
 from app.reference import load_reference
 from app.sqlite import Database
 from tests.builders import a_lane

@@ -10,7 +10,7 @@ from app.diagnostics.health import HealthWitness
 from app.diagnostics.tally import BOUNDS_MS, NOTHING, Tally, quantile_ms, slot_of
 from app.domain.messages import Accepted, Answer, NotSent, Rejected, Throttled, Unknown
 from app.domain.records import Health
-from app.ports import Witness
+from app.ports.dispatch import Witness
 from tests.builders import NOW, StillClock, a_report
 from tests.diagnostics.stream import times
 

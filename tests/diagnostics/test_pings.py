@@ -3,7 +3,7 @@
 import asyncio
 
 from app.diagnostics.pings import Pings
-from app.ports import Broker
+from app.ports.brokers import Broker
 from tests.builders import a_report
 from tests.dispatch.rig import ScriptedBroker
 from tests.virtual import Virtual

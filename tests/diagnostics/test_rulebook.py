@@ -6,7 +6,7 @@ from app.diagnostics.rulebook import RulesAsShipped
 from app.diagnostics.shipped import SHIPPED
 from app.domain.errors import Code, Refused
 from app.domain.values import rfc3339
-from app.ports import Rulebook
+from app.ports.trouble import Rulebook
 from tests.builders import StillClock
 from tests.diagnostics.rig import Watched
 from tests.virtual import Virtual

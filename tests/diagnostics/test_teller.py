@@ -11,7 +11,7 @@ from app.domain.anomaly import Anomaly, Finding
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.store import Ledger
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.sqlite import Database
 from tests.diagnostics.stream import NORTH, Stream
 from tests.virtual import Virtual

@@ -26,7 +26,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import OrderType, Side, TimeInForce
-from app.ports import BadCallback
+from app.ports.brokers import BadCallback
 from tests.virtual import Virtual
 
 ORDER = Submission(

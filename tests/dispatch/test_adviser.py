@@ -17,7 +17,7 @@ from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.store import Ledger
 from app.letters import SUFFIX
 from app.mishaps import Mishaps
-from app.ports import Event
+from app.ports.bus import Event
 from app.sqlite import Database
 from tests.builders import NOW
 from tests.ledger.books import Books

@@ -25,7 +25,7 @@ from app.domain.records import Fence, Settlement
 from app.domain.values import Status
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.store import Ledger
-from app.ports import Standing
+from app.ports.brokers import Standing
 from tests.builders import SESSION, TODAY, a_report, a_taking
 from tests.contracts.record import sendable
 from tests.dispatch.rig import LIVELY, ScriptedBroker

@@ -20,7 +20,7 @@ from app.domain.messages import (
     NotSent,
     Replacement,
 )
-from app.ports import BadCallback, Broker
+from app.ports.brokers import BadCallback, Broker
 from tests.dispatch.rig import (
     EXPIRED,
     FAST,

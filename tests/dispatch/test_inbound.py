@@ -13,7 +13,7 @@ from app.dispatch.inbound import GROUP, Inbound, inbound_of
 from app.dispatch.reports import TOPIC, Reports
 from app.domain.messages import ExecutionReport
 from app.domain.values import Status
-from app.ports import Event
+from app.ports.bus import Event
 from app.sqlite import Database
 from tests.ledger.books import Books
 from tests.virtual import Virtual

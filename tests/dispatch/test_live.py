@@ -4,7 +4,7 @@ from app import letters
 from app.bus.log import LogBus
 from app.dispatch.live import park
 from app.dispatch.reports import TOPIC
-from app.ports import Unread
+from app.ports.sessions import Unread
 from app.sqlite import Database
 from tests.virtual import Virtual
 

@@ -12,7 +12,8 @@ from app.consuming import RETRY_S_MAX
 from app.dispatch.reports import GROUP, TOPIC, Reports
 from app.domain.messages import ExecutionReport, ExecutionType
 from app.domain.values import Status
-from app.ports import Event, Record, StoreAway
+from app.ports.away import StoreAway
+from app.ports.bus import Event, Record
 from app.sqlite import Database
 from tests.ledger.books import Books, on
 from tests.virtual import Virtual

@@ -28,7 +28,7 @@ from app.domain.messages import Found, Lookup, Unknown
 from app.domain.records import LaneStatus, Settlement
 from app.domain.values import Status
 from app.ledger.store import Ledger
-from app.ports import Standing
+from app.ports.brokers import Standing
 from tests.builders import NOW
 from tests.dispatch.rig import ScriptedBroker
 from tests.ledger.books import ME, Books, sendable

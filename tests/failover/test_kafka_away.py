@@ -19,7 +19,8 @@ from app.ledger.outbox import EmbeddedOutbox
 from app.ledger.relay import Relay
 from app.ledger.schema import create
 from app.ledger.store import Ledger
-from app.ports import Event, StoreAway
+from app.ports.away import StoreAway
+from app.ports.bus import Event
 from app.sqlite import Database
 from tests.bus.kafka_house import AUDIT, KafkaHouse, read
 from tests.bus.test_kafka_faults import IMPATIENT

@@ -15,7 +15,8 @@ from app.intake.writer import (
     QUEUE_ORDERS_MAX,
     Writer,
 )
-from app.ports import OrderStore, StoreAway
+from app.ports.away import StoreAway
+from app.ports.orders import OrderStore
 from tests.builders import a_taking, an_order
 from tests.virtual import Virtual
 

@@ -16,7 +16,7 @@ from app.domain.errors import Refused
 from app.domain.messages import Accepted, NotSent
 from app.domain.records import Settlement, Taken, Taking
 from app.domain.values import CancelOrigin, Status
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from tests.builders import a_report, a_taking
 from tests.ledger.books import ME, sendable
 from tests.ledger.pg import Process, Site, proxied, until

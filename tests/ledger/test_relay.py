@@ -11,7 +11,7 @@ from app.domain.messages import Accepted
 from app.ledger import relay as relay_module
 from app.ledger.outbox import EmbeddedOutbox
 from app.ledger.relay import BATCH_MAX, Relay
-from app.ports import Event, Record
+from app.ports.bus import Event, Record
 from tests.builders import a_taking
 from tests.ledger.books import Books
 from tests.virtual import Virtual

@@ -21,7 +21,8 @@ from app.ledger import outbox as subject
 from app.ledger.outbox import Outbox, SharedOutbox
 from app.ledger.relay import Relay
 from app.ledger.tables import SHARDS
-from app.ports import Event, Record, StoreAway
+from app.ports.away import StoreAway
+from app.ports.bus import Event, Record
 from app.postgres import PostgresDatabase
 from tests.eventually import eventually
 from tests.ledger.pg import PATIENCE_S, Site

@@ -20,7 +20,8 @@ from app.domain.records import Actor, AttemptView, BrokerControl, Taken
 from app.domain.session import TradingSession
 from app.domain.values import CancelOrigin, broker_order_key
 from app.ledger import rows
-from app.ports import Broker, Event
+from app.ports.brokers import Broker
+from app.ports.bus import Event
 from app.settings import BrokerSettings, Settings
 from app.sql import Work
 from app.sqlite import Database

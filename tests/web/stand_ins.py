@@ -20,7 +20,9 @@ from app.domain.records import Conflict, LaneStatus, Taken, Taking
 from app.domain.request import OrderRequest, request_hash
 from app.intake.checks import admit
 from app.ledger.store import Ledger
-from app.ports import BadCallback, Event, Record, Rehearsed
+from app.ports.brokers import BadCallback
+from app.ports.bus import Event, Record
+from app.ports.trouble import Rehearsed
 from app.reference import Reference
 from tests.builders import a_lane
 

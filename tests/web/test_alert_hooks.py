@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Severity, Subject
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.web.alert_payloads import Nonsense, alerts_of
 from app.web.app import create_app
 from tests.web.house import HMAC_SECRET, TOKEN, Gateway, run

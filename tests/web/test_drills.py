@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.drill import DrillFault
 from app.failover.drills import SimulatedDrills
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from tests.web.house import OPENS_AT, Gateway, a_gateway, run
 from tests.web.operators import ADMIN, audit
 

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
 from app.domain.errors import Code, Refused
-from app.ports import AccountDocument
+from app.ports.accounts import AccountDocument
 from app.web.app import create_app
 from app.web.door import Door
 from app.web.quota_toll import Toll

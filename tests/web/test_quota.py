@@ -11,7 +11,7 @@ from httpx2 import Response
 from prometheus_client import CollectorRegistry
 
 from app.clock import SystemClock
-from app.ports import Allowance, Charge, Quotas
+from app.ports.control import Allowance, Charge, Quotas
 from app.settings import QuotaSettings, Settings, read_settings
 from app.web.app import create_app
 from app.web.quota import SlidingQuotas, open_quotas

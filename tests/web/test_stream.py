@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.steps import Place
 from app.domain.values import CancelOrigin
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.web.feed import LATE_MS, LOOK_FAR_EVERY_MS
 from app.web.keyfile import revoke_key
 from app.web.schemas import NewOrder, request_of

@@ -17,7 +17,7 @@ from app.accounts.bson_document import pack
 from app.accounts.history.findings import DIFFERENCES_MAX, Difference, Findings, Seen
 from app.accounts.history.totals import DayTotals, Tally, trade_date_in
 from app.accounts.history.view import AccountView
-from app.ports import AccountDocument
+from app.ports.accounts import AccountDocument
 
 SAMPLE_ONE_IN: Final = 1_000
 MISSING: Final = "is not there"

@@ -21,7 +21,7 @@ from app.accounts.history.loader import Orphaned, Worker
 from app.accounts.history.plan import LoadPlan
 from app.accounts.mongo import close_client, make_client
 from app.clock import Clock, SystemClock
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 
 AWAY: Final = 6  # the exit codes of the command line: unreachable, and try again
 STOPPED: Final = 75

@@ -34,7 +34,8 @@ from app.accounts.mongo import Client
 from app.accounts.mongo_faults import away_by_its_name, refusals
 from app.accounts.mongo_shape import COLLECTION
 from app.clock import Clock
-from app.ports import AccountDocument, StoreAway
+from app.ports.accounts import AccountDocument
+from app.ports.away import StoreAway
 
 T = TypeVar("T")
 # A batch of 8,192 rows over four lanes is 2,000 documents an insert; four in flight keep a

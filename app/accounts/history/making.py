@@ -26,7 +26,7 @@ from app.accounts.history.source import (
 )
 from app.accounts.history.totals import trade_date_in
 from app.accounts.storable import that_fit
-from app.ports import AccountDocument
+from app.ports.accounts import AccountDocument
 
 
 class Made(NamedTuple):

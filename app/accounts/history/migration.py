@@ -24,7 +24,7 @@ from app.accounts.history.view import AccountView
 from app.accounts.mongo import Client
 from app.accounts.mongo_book import MongoAccountBook
 from app.accounts.mongo_faults import away_by_its_name
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 
 LOOK_EVERY_S: Final = 0.5
 

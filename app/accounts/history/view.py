@@ -21,7 +21,7 @@ from app.accounts.history.totals import DayTotals, Tally, Totals
 from app.accounts.mongo import Client
 from app.accounts.mongo_faults import away_by_its_name
 from app.accounts.mongo_shape import COLLECTION
-from app.ports import AccountDocument
+from app.ports.accounts import AccountDocument
 
 ODD: Final = ("unreadable", "unreadable")
 

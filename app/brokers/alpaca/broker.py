@@ -39,7 +39,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import Status
-from app.ports import BadCallback, Standing
+from app.ports.brokers import BadCallback, Standing
 
 PAPER: Final = "https://paper-api.alpaca.markets"
 # Its documents do not say how old an answer may be, and users saw two lists ten seconds apart; so

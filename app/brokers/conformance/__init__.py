@@ -3,8 +3,8 @@
     openbell check-broker NAME         pytest --broker NAME
                 └──────► run ─► catalogue ─► cases ─► kit ─► adapter ─► line ─► the broker
 
-A case proves one law of `ports.Broker` on an adapter that is loaded by name, as settings name
-it. It ends in one verdict: pass, fail with what was expected and what was seen, or not
+A case proves one law of `ports.brokers.Broker` on an adapter that is loaded by name, as settings
+name it. It ends in one verdict: pass, fail with what was expected and what was seen, or not
 applicable with the reason. What needs a broken network runs through `line`, which cuts, stalls
 and swallows; what places orders asks for leave first, and cancels what it placed.
 

@@ -17,7 +17,7 @@ PRICE: Final = Decimal("1048576.123456789012")
     "B-101",
     "A healthy broker answers a ping",
     proves="the gate can find out that a broker is back without risking an order",
-    source="ports.Broker.ping; FIX TestRequest (1)",
+    source="ports.brokers.Broker.ping; FIX TestRequest (1)",
 )
 async def ping(kit: Kit) -> str:
     broker = await kit.broker()
@@ -30,7 +30,7 @@ async def ping(kit: Kit) -> str:
     "B-102",
     "No items, no request, no answers",
     proves="an empty batch is nothing to send",
-    source="ports.Broker: one answer for each item",
+    source="ports.brokers.Broker: one answer for each item",
 )
 async def empty(kit: Kit) -> str:
     broker = await kit.broker()

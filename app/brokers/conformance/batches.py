@@ -8,7 +8,7 @@ from app.brokers.conformance.case import Failed, Need, NotApplicable, case
 from app.brokers.conformance.kit import Kit
 from app.brokers.conformance.line import Fault
 from app.domain.messages import Accepted, Answer, Found, NotSent, Rejected
-from app.ports import Broker
+from app.ports.brokers import Broker
 
 
 def several(broker: Broker, wanted: int = 3) -> int:
@@ -29,7 +29,7 @@ def in_number(answers: Sequence[object], wanted: int) -> None:
     "One answer an item, in the order of the items",
     Need.LIVE,
     proves="an id stands on the order that it belongs to",
-    source="ports.Broker: one answer for each item, in the same order",
+    source="ports.brokers.Broker: one answer for each item, in the same order",
 )
 async def in_order(kit: Kit) -> str:
     broker = await kit.broker()

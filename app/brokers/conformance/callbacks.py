@@ -8,7 +8,7 @@ from app.brokers.conformance.kit import Kit
 from app.brokers.conformance.lookups import in_decimals
 from app.domain.messages import ExecutionReport
 from app.domain.values import DAY_MS
-from app.ports import BadCallback, Broker
+from app.ports.brokers import BadCallback, Broker
 
 # None of them is a callback of any broker.
 NONSENSE: Final = (b"", b"{", b"null", b"\xff\xfe", b"[" * 100_000, b" " * 5_000_000)
@@ -39,7 +39,7 @@ def _refused(broker: Broker, headers: Mapping[str, str], body: bytes) -> str:
     Need.CALLBACKS,
     Need.LIVE,
     proves="what the broker tells of its own accord arrives, in decimals",
-    source="ports.Broker.read_callback; FIX ExecutionReport (8)",
+    source="ports.brokers.Broker.read_callback; FIX ExecutionReport (8)",
 )
 async def genuine(kit: Kit) -> str:
     push, broker = await kit.genuine(), await kit.broker()
@@ -59,7 +59,7 @@ async def genuine(kit: Kit) -> str:
     Need.CALLBACKS,
     Need.LIVE,
     proves="nobody can fill an order by knowing our address",
-    source="ports.BadCallback",
+    source="ports.brokers.BadCallback",
 )
 async def unsigned(kit: Kit) -> str:
     push, broker = await kit.genuine(), await kit.broker()
@@ -72,7 +72,7 @@ async def unsigned(kit: Kit) -> str:
     Need.CALLBACKS,
     Need.LIVE,
     proves="the signature is over these very bytes",
-    source="ports.BadCallback",
+    source="ports.brokers.BadCallback",
 )
 async def changed(kit: Kit) -> str:
     push, broker = await kit.genuine(), await kit.broker()
@@ -86,7 +86,7 @@ async def changed(kit: Kit) -> str:
     Need.LIVE,
     Need.SECRET,
     proves="the signature is the broker's own",
-    source="ports.BadCallback",
+    source="ports.brokers.BadCallback",
 )
 async def foreign(kit: Kit) -> str:
     push = await kit.genuine()
@@ -100,7 +100,7 @@ async def foreign(kit: Kit) -> str:
     Need.CALLBACKS,
     Need.LIVE,
     proves="a recorded callback cannot be played next week",
-    source="ports.BadCallback",
+    source="ports.brokers.BadCallback",
 )
 async def old(kit: Kit) -> str:
     push, broker = await kit.genuine(), await kit.broker()
@@ -132,7 +132,7 @@ async def replayed(kit: Kit) -> str:
     "B-607",
     "Nonsense is refused, whatever it is",
     proves="a stranger at our address breaks nothing",
-    source="ports.BadCallback",
+    source="ports.brokers.BadCallback",
 )
 async def nonsense(kit: Kit) -> str:
     broker = await kit.broker()

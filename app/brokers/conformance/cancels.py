@@ -8,7 +8,7 @@ from app.brokers.conformance.line import Fault
 from app.domain.messages import Accepted, Answer, Found, NotSent, Rejected, Unknown
 from app.domain.order import TERMINAL
 from app.domain.values import Status
-from app.ports import Broker
+from app.ports.brokers import Broker
 
 # These make the gateway look before it believes that an order has ended.
 GONE: Final = frozenset({"too-late", "unknown-order", "already-pending"})

@@ -18,7 +18,7 @@ LOOK_EVERY_S: Final = 0.02
     "With a wrong secret a ping is no",
     Need.SECRET,
     proves="a gate does not open for a broker that will refuse us",
-    source="ports.Broker.ping: authenticated",
+    source="ports.brokers.Broker.ping: authenticated",
 )
 async def ping(kit: Kit) -> str:
     broker = await kit.broker(**{kit.terms.secret_option: WRONG})
@@ -48,7 +48,7 @@ async def order(kit: Kit) -> str:
     "Closing closes, also twice",
     Need.LINE,
     proves="a gateway that stops leaves no connection behind",
-    source="ports.Broker.close",
+    source="ports.brokers.Broker.close",
 )
 async def closing(kit: Kit) -> str:
     broker = await kit.on_the_line()

@@ -28,7 +28,7 @@ from app.domain.messages import (
     Submission,
 )
 from app.domain.values import OrderType, Side, TimeInForce, broker_order_key, ulid
-from app.ports import Broker
+from app.ports.brokers import Broker
 
 T = TypeVar("T")
 ASK_EVERY_S: Final = 0.05

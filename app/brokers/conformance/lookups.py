@@ -10,7 +10,7 @@ from app.brokers.conformance.line import Fault
 from app.brokers.conformance.words import lookup_words
 from app.domain.messages import Absent, ExecutionReport, ExecutionType, Found, Unknown
 from app.domain.values import OrderType, Status
-from app.ports import Broker
+from app.ports.brokers import Broker
 
 
 async def _asking(kit: Kit, broker: Broker | None = None) -> Broker:
@@ -57,7 +57,7 @@ async def found(kit: Kit) -> str:
     "Several keys, one answer each, in their order",
     Need.LIVE,
     proves="evidence settles the doubt that it belongs to",
-    source="ports.Broker.find; capability find_batch_max",
+    source="ports.brokers.Broker.find; capability find_batch_max",
 )
 async def several(kit: Kit) -> str:
     broker = await _asking(kit)
@@ -95,7 +95,7 @@ async def broken(kit: Kit) -> str:
     "Each look-up opens a connection of its own",
     Need.LINE,
     proves="a stale connection to a dead node answers no question",
-    source="ports.Broker.find; order-model 2, authoritative negative",
+    source="ports.brokers.Broker.find; order-model 2, authoritative negative",
 )
 async def fresh(kit: Kit) -> str:
     broker = await _asking(kit, await kit.on_the_line())

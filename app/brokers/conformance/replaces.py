@@ -16,7 +16,7 @@ from app.domain.messages import (
 )
 from app.domain.order import TERMINAL
 from app.domain.values import Status, replace_key
-from app.ports import Broker
+from app.ports.brokers import Broker
 
 
 def able(broker: Broker) -> Broker:
@@ -40,7 +40,7 @@ def doubled(kit: Kit, order: Submission, known: str | None) -> Replacement:
     "New terms are taken, and found under either key",
     Need.LIVE,
     proves="a replace is one order before it and one after it",
-    source="ports.Broker.replace, find; FIX OrderCancelReplaceRequest (G), ExecType (150) = 5",
+    source="ports.brokers.Broker: replace, find; OrderCancelReplaceRequest (G), ExecType (150) = 5",
 )
 async def taken(kit: Kit) -> str:
     broker = able(await kit.broker())
@@ -85,7 +85,7 @@ async def too_late(kit: Kit) -> str:
     "A replace without an answer is unknown, and leaves once",
     Need.LINE,
     proves="silence changes no terms",
-    source="order-model 11 row 15; ports.Broker: nothing repeats a request",
+    source="order-model 11 row 15; ports.brokers.Broker: nothing repeats a request",
 )
 async def silent(kit: Kit) -> str:
     broker = able(await kit.broken(Fault.CUT))

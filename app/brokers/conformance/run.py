@@ -19,7 +19,7 @@ from app.clock import Clock
 from app.domain.capabilities import Capabilities
 from app.domain.messages import Absent, Found, Submission
 from app.domain.order import TERMINAL
-from app.ports import Broker
+from app.ports.brokers import Broker
 
 WITHOUT: Final = {
     Need.LIVE: "it places orders, and nobody allowed it (live)",

@@ -155,7 +155,7 @@ async def once(kit: Kit) -> str:
     "A cancelled call ends at once and sends nothing more",
     Need.LINE,
     proves="a gateway that stops does not wait for a dead broker",
-    source="ports.Broker: never an exception but cancellation",
+    source="ports.brokers.Broker: never an exception but cancellation",
 )
 async def cancelled(kit: Kit) -> str:
     broker = await kit.broken(Fault.SWALLOWED)
@@ -179,7 +179,7 @@ async def cancelled(kit: Kit) -> str:
     "A ping of a broker that is away is no, not an exception",
     Need.LINE,
     proves="asking whether a broker is back cannot hurt",
-    source="ports.Broker.ping",
+    source="ports.brokers.Broker.ping",
 )
 async def away(kit: Kit) -> str:
     for fault in (Fault.REFUSED, Fault.SWALLOWED):

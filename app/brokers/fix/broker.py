@@ -53,7 +53,8 @@ from app.domain.messages import (
 )
 from app.domain.order import Order
 from app.domain.values import attempt_key_of, is_replace_key
-from app.ports import BadCallback, Standing, Unread
+from app.ports.brokers import BadCallback, Standing
+from app.ports.sessions import Unread
 
 log: Final = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ _ID_BITS: Final = 64
 
 
 class FixBroker:
-    """One broker that speaks FIX 4.4: `LiveBroker` of `app/ports.py`."""
+    """One broker that speaks FIX 4.4: `LiveBroker` of `ports.brokers`."""
 
     def __init__(
         self,

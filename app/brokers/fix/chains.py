@@ -23,7 +23,7 @@ from app.brokers.fix.hearing import Said
 from app.domain.messages import Absent, Found, Lookup, Unknown
 from app.domain.order import Order
 from app.domain.values import Status, is_replace_key
-from app.ports import Placed
+from app.ports.sessions import Placed
 
 PENDING: Final = Unknown("found, and still pending there")
 

@@ -35,7 +35,7 @@ from app.brokers.fix.writing import Ground, Over, Writing
 from app.domain.messages import ExecutionReport
 from app.domain.records import FenceLost
 from app.domain.windows import any_open
-from app.ports import Unread
+from app.ports.sessions import Unread
 
 log: Final = logging.getLogger(__name__)
 

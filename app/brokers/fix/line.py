@@ -28,7 +28,8 @@ from app.clock import Clock
 from app.domain.broker_session import SessionStatus
 from app.domain.records import FenceLost
 from app.domain.windows import any_open
-from app.ports import Numbers, SessionOwner, Standing
+from app.ports.brokers import Standing
+from app.ports.sessions import Numbers, SessionOwner
 
 # How often one who may not be up looks whether he may.
 LOOK_S: Final = 0.1

@@ -14,7 +14,8 @@ from typing import Final
 from app import crash
 from app.brokers.fix.commands import Advance
 from app.domain.messages import ExecutionReport
-from app.ports import Numbers, Outgoing, SessionOwner, Standing, Unread
+from app.ports.brokers import Standing
+from app.ports.sessions import Numbers, Outgoing, SessionOwner, Unread
 
 # Whoever reads waits when so much is not on disk yet: then the broker's own queue holds the rest.
 WAITING_MAX: Final = 10_000

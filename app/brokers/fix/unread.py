@@ -9,7 +9,7 @@ from app.brokers.fix import tags
 from app.brokers.fix.commands import Message
 from app.brokers.wire import TEXT_MAX
 from app.domain.values import legible
-from app.ports import Unread
+from app.ports.sessions import Unread
 
 # A key of ours has 28 characters; of a stranger's there is enough to search for.
 ABOUT_MAX = 64

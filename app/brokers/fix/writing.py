@@ -22,7 +22,7 @@ from app.brokers.fix.options import LineOptions
 from app.brokers.fix.outbox import SECOND_NS, Administrative, LastSecond, Outbox, Post
 from app.brokers.fix.register import Inbox, Register
 from app.clock import Clock
-from app.ports import Outgoing
+from app.ports.sessions import Outgoing
 
 # What a limit on new orders and cancels speaks of: whatever may move an order.
 ORDERING: Final = frozenset({"D", "F", "G", "E"})

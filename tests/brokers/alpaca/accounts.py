@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, cast
 from app.brokers.alpaca.broker import AlpacaBroker
 from app.clock import Clock, SystemClock
 from app.domain.messages import ExecutionReport, ExecutionType
-from app.ports import SessionStore, Standing, Unread
+from app.ports.brokers import Standing
+from app.ports.sessions import SessionStore, Unread
 from tests.brokers.alpaca.fake import KEY_ID, SECRET, FakeAlpaca, alpaca
 from tests.eventually import eventually
 

@@ -28,7 +28,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import OrderType, Status, TimeInForce
-from app.ports import BadCallback
+from app.ports.brokers import BadCallback
 from tests.brokers.alpaca.accounts import alpaca_at, an_account
 from tests.brokers.builders import a_key, a_submission
 from tests.brokers.counterparty import Act, Counterparty, reply

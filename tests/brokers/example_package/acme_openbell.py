@@ -12,7 +12,7 @@ from app.clock import Clock
 from app.domain import messages as m
 from app.domain.capabilities import Capabilities
 from app.domain.values import Status
-from app.ports import BadCallback
+from app.ports.brokers import BadCallback
 
 ABLE = Capabilities(batch_max=20, cancel_batch_max=20, find_batch_max=20, visibility_window_s=1)
 BAD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)

@@ -26,7 +26,8 @@ from app.domain.records import Actor, Fence, Settlement
 from app.ledger.schema import upgrade
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
-from app.ports import Standing, Unread
+from app.ports.brokers import Standing
+from app.ports.sessions import Unread
 from app.sqlite import Database
 from tests.builders import SESSION, a_taking
 from tests.contracts.record import sendable

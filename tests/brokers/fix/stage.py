@@ -15,7 +15,8 @@ from app.domain.messages import ExecutionReport
 from app.ledger.schema import upgrade
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
-from app.ports import Standing, Unread
+from app.ports.brokers import Standing
+from app.ports.sessions import Unread
 from app.sqlite import Database
 from tests.brokers.fix.counterpart import SENDER, TARGET, Book, Counterpart
 from tests.eventually import eventually

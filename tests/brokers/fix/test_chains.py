@@ -11,7 +11,7 @@ from app.brokers.fix.hearing import Said
 from app.domain.messages import Absent, Found, Lookup, Unknown
 from app.domain.order import Order
 from app.domain.values import Status, replace_key
-from app.ports import Placed
+from app.ports.sessions import Placed
 from tests.brokers.builders import a_key
 from tests.builders import an_order
 

@@ -25,7 +25,8 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import Status
-from app.ports import BadCallback, Outgoing, Placed, SessionOwner
+from app.ports.brokers import BadCallback
+from app.ports.sessions import Outgoing, Placed, SessionOwner
 from tests.brokers.builders import a_cancellation, a_key, a_submission
 from tests.brokers.fix.counterpart import Book
 from tests.brokers.fix.market import Fields

@@ -25,7 +25,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import Status, replace_key
-from app.ports import Outgoing, SessionOwner
+from app.ports.sessions import Outgoing, SessionOwner
 from tests.brokers.builders import a_cancellation, a_replacement, a_submission
 from tests.brokers.fix.counterpart import Book
 from tests.brokers.fix.stage import Stage, staged

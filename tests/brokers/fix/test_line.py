@@ -14,7 +14,7 @@ import pytest
 
 from app.brokers.fix.options import read_tls
 from app.brokers.fix.outbox import Outbox, Post
-from app.ports import Numbers, Outgoing, SessionOwner
+from app.ports.sessions import Numbers, Outgoing, SessionOwner
 from tests.brokers.fix.counterpart import Book, Counterpart
 from tests.brokers.fix.stage import IDENTITY, Stage, running, staged
 from tests.contracts.record import KIM

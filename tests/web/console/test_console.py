@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from app.domain.errors import Code, Refused
-from app.ports import StoreAway
+from app.ports.away import StoreAway
 from app.web.console.lookout import Lookout
 from app.web.console.session import COOKIE, LASTS_S
 from app.web.console.sight import Viewer

@@ -1,0 +1,137 @@
+"""What operators turn, and what callers may ask for.
+
+The trap it avoids: a dial that moves without a name, a reason and a row that says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple, Protocol
+
+from app.domain.order import Order
+from app.domain.records import (
+    Actor,
+    Backlog,
+    BrokerControl,
+    Change,
+    Doubt,
+    Halt,
+    LaneStatus,
+    Route,
+    SessionOverride,
+    Vitals,
+)
+
+
+class Charge(NamedTuple):
+    """What one request costs under one policy; `subject` is who pays."""
+
+    policy: str
+    subject: str
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Whether a request may pass, and the charge that has the least room left."""
+
+    allowed: bool
+    charge: Charge
+    quota: int  # a second
+    remaining: int
+    fits_in_s: float  # when this charge may pass if it may not now; 0 if it did
+
+
+class Quotas(Protocol):
+    """Counts what callers ask for in a second; as one, where processes share a store.
+
+    `policies` are the quotas in force, by name. `degraded` says that the shared store is away
+    and each process counts alone. No store's trouble ever becomes an exception or a long wait.
+    """
+
+    policies: Mapping[str, int]
+    degraded: bool
+
+    async def take(self, charges: Sequence[Charge]) -> Allowance:
+        """Take all charges or none of them; each policy is in force, none is named twice alike."""
+
+    async def close(self) -> None: ...
+
+
+class ControlStore(Protocol):
+    """The record, as operators see it. Every change is compare-and-set and audited with it."""
+
+    async def controls(self) -> dict[str, BrokerControl]: ...
+
+    async def set_control(
+        self, wanted: BrokerControl, expected_version: int, by: Actor
+    ) -> BrokerControl:
+        """Store `wanted` as the next version, or raise `Refused(STALE_VERSION)`."""
+
+    async def revert_expired(self) -> list[BrokerControl]:
+        """Bring back what an override with a time to live replaced; return what changed."""
+
+    async def halts(self) -> list[Halt]: ...
+
+    async def halt(self, scope: str, target: str, by: Actor) -> Halt: ...
+
+    async def resume(self, scope: str, target: str, by: Actor) -> None:
+        """Lift a halt; raise `Refused` if there is none or `by` is who halted."""
+
+    async def routes(self) -> list[Route]: ...
+
+    async def overrides(self) -> list[SessionOverride]: ...
+
+    async def override_session(
+        self, trading_session_id: str, opens_at: int, closes_at: int, by: Actor
+    ) -> SessionOverride: ...
+
+    async def audit(self, after: int, limit: int) -> list[dict[str, object]]: ...
+
+    async def audit_broken_at(self) -> int | None:
+        """Return the sequence of the first row that breaks the chain, or None."""
+
+    async def note(self, change: Change, by: Actor) -> int:
+        """Write an audit row for an action that changed no row of its own (a denied one)."""
+
+    async def note_once(self, change: Change, by: Actor) -> int | None:
+        """As `note`, unless `by.request_id` has noted this action before: None then."""
+
+    async def resolve_doubt(
+        self, broker_order_key: str, verdict: str, terms: Mapping[str, str], by: Actor
+    ) -> Order:
+        """Settle a doubt by a person's word: not_received, accepted, rejected, canceled, filled.
+
+        `terms` carries `price` for `filled` and `broker_order_id` where known. Raises
+        `Refused(DOUBT_SETTLED)` if evidence came first.
+        """
+
+    async def show_lanes(self, lanes: Sequence[LaneStatus]) -> None:
+        """Show how lanes stand to the doors of other processes."""
+
+    async def shown_lanes(self) -> list[tuple[LaneStatus, int]]:
+        """Return every lane as it was last shown, and when."""
+
+    async def ask(self, broker_order_key: str) -> None:
+        """Ask whoever follows this doubt to look it up now."""
+
+    async def questions(self) -> list[str]:
+        """Return the doubts about which somebody has asked."""
+
+    async def answer(self, broker_order_key: str, words: str) -> None: ...
+
+    async def answered(self, broker_order_key: str) -> str | None:
+        """Return the answer; None while there is none."""
+
+    async def waiting_sessions(self) -> list[str]:
+        """Return the sessions for which an unsent order waits."""
+
+    async def doubts(self) -> list[Doubt]: ...
+
+    async def backlog(self) -> Backlog: ...
+
+    async def by_status(self, trading_session_id: str, trade_date: date) -> dict[str, int]:
+        """Count the orders of one session, which is of that date."""
+
+    async def vitals(self) -> Vitals:
+        """Return what the watch looks at each second; raise `StoreAway` at once, do not wait."""
