@@ -19,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Drills: rehearse a broker's death,
 # What issue and design promise with the default confirmation of 8 s.
 SECONDS_MAX: Final = 15.0
 RATE: Final = 100
+ALERT_SECONDS_MAX: Final = 5.0
 
 
 @app.callback()
@@ -53,6 +54,35 @@ def failover(
         _print(told)
     good = told.incident.times.first_accepted <= SECONDS_MAX and told.report.balanced
     raise typer.Exit(0 if good else 1)
+
+
+@app.command(
+    "alerts",
+    epilog="\b\nExamples:\n  openbell drill alerts --causes 50\n"
+    "  openbell drill alerts --rate 100 --json",
+)
+def alerts(
+    causes: Annotated[int, typer.Option(min=1, help="How many, some thirty a minute.")] = 1_000,
+    rate: Annotated[int, typer.Option(min=1, help="Orders a second, at each of two.")] = 50,
+    keep: Annotated[Path | None, typer.Option(help="Keep all files in this directory.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Make brokers ill again and again under load, and time how soon each alert is an event."""
+    from app.cli.alert_drill import AlertDrill
+
+    directory = keep or Path(tempfile.mkdtemp(prefix="openbell-drill-"))
+    try:
+        told = AlertDrill(directory, causes, rate, _say).play()
+    finally:
+        if keep is None:
+            shutil.rmtree(directory, ignore_errors=True)
+    if as_json:
+        typer.echo(json.dumps(told.shown()))
+    else:
+        for line in told.lines():
+            typer.echo(line)
+    raise typer.Exit(0 if told.whole.at(0.999) <= ALERT_SECONDS_MAX else 1)
 
 
 def _say(text: str) -> None:

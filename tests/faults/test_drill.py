@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.alert_drill import GIVEN_UP_S, AlertDrill
 from app.cli.drill import SECONDS_MAX
 from app.cli.rehearsal import Rehearsal
 from tests.faults.storm_stage import say
@@ -29,3 +30,13 @@ def test_a_sick_broker_is_left_within_fifteen_seconds_of_its_first_failing_answe
     assert told.incident.failover["pinned"] > 0
     assert told.live_twice == 0
     assert told.report.balanced, told.report.shown()
+
+
+def test_every_cause_becomes_an_event_on_the_bus(tmp_path: Path) -> None:
+    told = AlertDrill(tmp_path, 8, 20, say).play()
+    say("\n".join(told.lines()))
+
+    assert told.whole.late_s[0] > 0
+    assert told.whole.late_s[-1] < GIVEN_UP_S
+    assert set(told.kinds) == {"report", "line", "broker"}
+    assert told.orders > 0
