@@ -13,6 +13,7 @@ from app.cli.client import segment
 from app.cli.command import Call, verb
 from app.cli.order_file import Row, encoded
 from app.cli.output import Ends, Failure, Output, print_out, say
+from app.cli.session import next_session
 
 app = typer.Typer(no_args_is_help=True, help="Orders: send, look up, cancel.")
 
@@ -72,7 +73,7 @@ def batch(
     examples=(
         (
             "order create --account A-1 --client-order-id a-1 --symbol AAPL --market XNAS"
-            " --side buy --quantity 10 --limit-price 185.50"
+            " --side buy --quantity 10 --limit-price 185.50 --session next"
         ),
         (
             "order create --account A-1 --client-order-id a-2 --symbol 005930 --market XKRX"
@@ -95,7 +96,9 @@ def create(  # noqa: PLR0913 - each option is a field of the order
     order_type: Annotated[str, typer.Option("--type", help="limit or market (40).")] = "limit",
     currency: Annotated[str, typer.Option(help="Currency (15).")] = "USD",
     time_in_force: Annotated[str, typer.Option("--tif", help="day, opg or ioc (59).")] = "day",
-    session: Annotated[str | None, typer.Option(help="Session to reserve for (336).")] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="next|ID", help="Session to reserve for (336).")
+    ] = None,
     list_id: Annotated[str | None, typer.Option(help="Name of a list (66).")] = None,
     text: Annotated[str | None, typer.Option(help="A note (58).")] = None,
 ) -> None:
@@ -103,6 +106,8 @@ def create(  # noqa: PLR0913 - each option is a field of the order
 
     Without an answer, 429 and 503 it is sent again under the same client_order_id.
     """
+    if session == "next":
+        session = next_session(call.client, market)
     fields = {
         "account_id": account,
         "client_order_id": client_order_id,

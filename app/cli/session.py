@@ -1,16 +1,17 @@
 """Trading sessions as the gateway knows them, overrides included.
 
-Instants are RFC 3339 with an offset; the trap is "22:30", which is right in Seoul for half of
-the year, so a time without an offset is refused.
+Instants are RFC 3339 with an offset, or so long from now; the trap is "22:30", which is right in
+Seoul for half of the year, so a time without an offset is refused. `next:XNYS` is the next
+session of that market: "next" alone would be another market's on half of all days.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
 from app.cli.client import Client, segment
-from app.cli.command import Call, Reason, verb
+from app.cli.command import Call, Reason, seconds_of, verb
 from app.cli.output import Ends, Failure
 from app.clock import SystemClock
 from app.domain.values import rfc3339
@@ -20,21 +21,33 @@ app = typer.Typer(
 )
 
 Market = Annotated[str | None, typer.Option(help="Only of this market, a MIC.")]
-SessionId = Annotated[str, typer.Argument(help="The session.", metavar="SESSION_ID")]
+SessionId = Annotated[
+    str, typer.Argument(help="The session, or a market's next.", metavar="SESSION_ID|next:MIC")
+]
+NEXT: Final = "next:"
 COLUMNS: Final = ("trading_session_id", "market", "trade_date", "opens_at", "closes_at")
 
 
 def _instant(text: str) -> str:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
+    now = rfc3339(SystemClock().now())
+    if text == "now" or text.startswith("+"):
+        ahead = timedelta(seconds=seconds_of(text[1:]) or 0 if text != "now" else 0)
+        at: datetime | None = datetime.fromisoformat(now) + ahead
+    else:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            at = None
     if at is None or at.tzinfo is None:
-        raise typer.BadParameter("expected a time with an offset: 2026-11-23T23:30:00+09:00")
+        raise typer.BadParameter(
+            "expected a time with an offset (2026-11-23T23:30:00+09:00), now, or +6h from now"
+        )
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Instant = Annotated[str, typer.Option(metavar="TIME", callback=_instant, help="RFC 3339.")]
+Instant = Annotated[
+    str, typer.Option(metavar="TIME", callback=_instant, help="RFC 3339, now, or +6h from now.")
+]
 
 
 @verb(
@@ -62,13 +75,13 @@ def next_(call: Call, *, market: Market = None) -> None:
     "plan",
     role="operator",
     examples=(
-        "session plan XNYS-2026-11-23-REG",
+        "session plan next:XNYS",
         "session plan XNYS-2026-11-23-REG --json",
     ),
 )
 def plan(call: Call, *, session_id: SessionId) -> None:
     """Show what waits for a session, and when the last of it will have left."""
-    call.show(call.get(_path(session_id, "plan")))
+    call.show(call.get(_path(call.client, session_id, "plan")))
 
 
 @verb(
@@ -80,6 +93,7 @@ def plan(call: Call, *, session_id: SessionId) -> None:
             "session override XNYS-2026-11-27-REG --opens 2026-11-27T23:30:00+09:00"
             ' --closes 2026-11-28T03:00:00+09:00 --reason "closes early"'
         ),
+        'session override next:XNAS --opens now --closes +6h --reason "a rehearsal"',
         (
             "session override XKRX-2026-12-03-REG --opens 2026-12-03T00:00:00Z"
             ' --closes 2026-12-03T00:00:00Z --reason "a holiday by decree"'
@@ -91,7 +105,7 @@ def override(
 ) -> None:
     """Move the bells of one session; both at one instant close the day."""
     body = {"opens_at": opens, "closes_at": closes, "reason": reason}
-    call.show(call.client.call("PUT", _path(session_id, "override"), body).document)
+    call.show(call.client.call("PUT", _path(call.client, session_id, "override"), body).document)
 
 
 def next_session(client: Client, market: str) -> str:
@@ -112,5 +126,7 @@ def _following(client: Client, market: str | None) -> list[dict[str, Any]]:
     return sorted((s for s in sessions if s["opens_at"] > now), key=lambda s: str(s["opens_at"]))
 
 
-def _path(session_id: str, what: str) -> str:
+def _path(client: Client, session_id: str, what: str) -> str:
+    if session_id.startswith(NEXT):
+        session_id = next_session(client, session_id.removeprefix(NEXT))
     return f"/admin/v1/sessions/{segment(session_id)}/{what}"

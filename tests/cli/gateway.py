@@ -147,6 +147,7 @@ class Gateway:
                 "differences": self.differences,
             },
             "/admin/v1/halts": {"data": [{"scope": "all", "target": ""}]},
+            f"/admin/v1/sessions/{SESSIONS[-1]['trading_session_id']}/override": {},
             "/admin/v1/halt": {"scope": "all"},
             "/admin/v1/resume": {"scope": "all"},
             "/admin/v1/anomalies": {"data": self.going_on.pop(0) if self.going_on else []},

@@ -1,9 +1,11 @@
 """Each command asks what it should, with the right key, and ends with the right exit code."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
+from app.clock import SystemClock
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import APPROVER, KEY, OPERATOR, hang_up, problem
 
@@ -68,6 +70,8 @@ def test_a_spent_id_is_a_conflict_that_says_what_exists(terminal: Terminal) -> N
         (("broker", "rate", "set", "b1", "800", *REASON, "--expires", "soon"), 2),
         (("halt", "on", "--scope", "galaxy:7", *REASON), 2),
         (("session", "override", "X", "--opens", "22:30", "--closes", "23:00", *REASON), 2),
+        (("session", "override", "X", "--opens", "now", "--closes", "+soon", *REASON), 2),
+        (("session", "plan", "next:XMAS"), 1),
     ],
 )
 def test_exit_codes(terminal: Terminal, words: tuple[str, ...], exit_code: int) -> None:
@@ -248,6 +252,25 @@ def test_the_next_session_is_the_first_that_is_still_to_come(terminal: Terminal)
     result = terminal.run("session", "next", "--json")
 
     assert [s["trading_session_id"] for s in json.loads(result.stdout)] == ["XNYS-2998-11-23-REG"]
+
+
+def test_an_order_may_be_reserved_for_the_next_session(terminal: Terminal) -> None:
+    terminal.run(*CREATE, "--session", "next")
+
+    assert terminal.gateway.posted[-1]["trading_session_id"] == "XNYS-2998-11-23-REG"
+
+
+def test_the_next_bell_may_ring_now_and_hours_from_now(terminal: Terminal) -> None:
+    began = SystemClock().now()
+    words = ("session", "override", "next:XNYS", "--opens", "now", "--closes", "+6h", *REASON)
+
+    assert terminal.run(*words).exit_code == 0
+
+    method, path, body = terminal.gateway.requests[-1]
+    opens, closes = (datetime.fromisoformat(body[name]) for name in ("opens_at", "closes_at"))
+    assert (method, path) == ("PUT", "/admin/v1/sessions/XNYS-2998-11-23-REG/override")
+    assert closes - opens <= timedelta(hours=6, seconds=1)
+    assert began <= opens.timestamp() * 1_000 <= SystemClock().now()
 
 
 def test_the_audit_log_is_exported_whole(terminal: Terminal) -> None:
