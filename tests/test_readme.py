@@ -16,7 +16,7 @@ FENCED = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 LINES = [
     line.partition("#")[0].strip()
     for block in FENCED
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line[:1] in ".m"
 ]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.cli.alert_drill import GIVEN_UP_S, Course, Late
+from app.cli.alert_drill import GIVEN_UP_S, Course
+from app.cli.alert_times import Late
 
 
 def event(
