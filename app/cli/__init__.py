@@ -18,6 +18,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from app.cli.output import ENDS_SAID
+
 NOUNS: Final = {
     "demo": "Play an opening bell on this machine.",
     "serve": "Run the gateway, or one part of it on stores that parts share.",
@@ -108,13 +110,24 @@ def _load(name: str) -> TyperCommand | TyperGroup:
     return command
 
 
+EPILOG: Final = "\n".join(
+    (
+        "\b\nExamples:",
+        "  openbell demo",
+        "  openbell order batch orders.csv --session next",
+        "\n\b\nExit codes:",
+        *(f"  {ends:>2}  {said}" for ends, said in ENDS_SAID.items()),
+    )
+)
+
+
 app = typer.Typer(
     cls=Nouns,
     no_args_is_help=True,
     rich_markup_mode=None,
     # A traceback with the values of locals would print keys.
     pretty_exceptions_enable=False,
-    epilog="\b\nExamples:\n  openbell demo\n  openbell order batch orders.csv --session next",
+    epilog=EPILOG,
 )
 
 

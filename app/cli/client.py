@@ -1,4 +1,4 @@
-"""Asks the gateway over HTTP, and turns its refusals into sentences and exit codes.
+"""Asks the gateway over HTTP; what it refuses is told by `problems`.
 
 One rule is above all others: only `insist` repeats a request, only orders go through it, and
 it repeats the same bytes, so that a repeated order carries the same `client_order_id` and the
@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from app.cli.output import Ends, Failure, say
+from app.cli.problems import BUSY, REPEAT_IT, Problem, Unreachable
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 FIRST_KEYS: Final = "first-keys.json"
@@ -28,38 +29,8 @@ WAIT_MAX_S: Final = 10.0
 # A gateway that asks for more than this is better asked again later by whoever runs us.
 RETRY_AFTER_MAX_S: Final = 60.0
 PAGE: Final = 1_000
-
-BUSY: Final = (429, 502, 503, 504)
-_ENDS: Final = {
-    401: Ends.AUTHENTICATION,
-    403: Ends.AUTHENTICATION,
-    404: Ends.NOT_FOUND,
-    409: Ends.CONFLICT,
-    412: Ends.CONFLICT,
-    **dict.fromkeys(BUSY, Ends.TRY_AGAIN),
-}
-_ADVICE: Final = {
-    "unauthenticated": "give a valid key with --key or OPENBELL_KEY",
-    "scope-missing": "use a key that has the scope: openbell key list",
-    "not-found": "check the id, and that the key may see it",
-    "client-order-id-conflict": "use a new id for a new order; look at the one that exists",
-    "order-terminal": "nothing is left to do: openbell order get shows how it ended",
-    "stale-version": "look at what stands there now, and decide again",
-    "second-principal-required": "ask another person, with another key, to do it",
-    "doubt-settled": "evidence came first: openbell order get shows where it stands",
-    "trading-halted": "openbell halt status shows who halted and why",
-    "session-closed": "name a session: openbell session next",
-    "commit-outcome-unknown": "send the same order again under the same client_order_id",
-    "internal-error": "look the request id up in the gateway's log",
-}
-_ADVICE_BY_STATUS: Final = {
-    401: _ADVICE["unauthenticated"],
-    403: _ADVICE["scope-missing"],
-    404: _ADVICE["not-found"],
-    409: "look at what stands there now, and decide again",
-    412: _ADVICE["stale-version"],
-    **dict.fromkeys(BUSY, "try again in a moment; nothing is wrong with the request"),
-}
+# What is asked with these changes nothing, so it is never in doubt.
+ASKING: Final = ("GET", "HEAD")
 
 
 class Reply(NamedTuple):
@@ -68,44 +39,6 @@ class Reply(NamedTuple):
     status: int
     document: Any
     headers: Mapping[str, str]
-
-
-class Problem(Failure):
-    """A refusal, as problem+json tells it."""
-
-    def __init__(
-        self, url: str, status: int, document: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> None:
-        code = str(document.get("code", ""))
-        retry_after = headers.get("retry-after", document.get("retry_after"))
-        super().__init__(
-            _ENDS.get(status, Ends.FAILED_CHECK),
-            f"{document.get('title') or 'refused'} ({status} {code})".replace(" )", ")"),
-            why=_why(document),
-            advice=_ADVICE.get(code)
-            or _ADVICE_BY_STATUS.get(status, "correct the request; the code's page says more"),
-            request_id=str(document.get("request_id") or headers.get("x-request-id", "")),
-            url=urljoin(url, str(document["doc_url"])) if document.get("doc_url") else "",
-        )
-        self.status = status
-        self.code = code
-        self.document = document
-        self.retry_after_s = _seconds(retry_after)
-
-
-class Unreachable(Failure):
-    """Nobody answered; `maybe_sent` says whether the request may have been carried out."""
-
-    def __init__(self, url: str, why: str, *, maybe_sent: bool) -> None:
-        super().__init__(
-            Ends.UNREACHABLE,
-            f"no answer from {url}",
-            why=why,
-            advice="start the gateway (openbell serve), or name it with --url or OPENBELL_URL"
-            if not maybe_sent
-            else "the request may have been carried out: look before you repeat it",
-        )
-        self.maybe_sent = maybe_sent
 
 
 class Client:
@@ -117,13 +50,15 @@ class Client:
         key: str,
         pause: Callable[[float], None] = time.sleep,
         timeout_s: float = TIMEOUT_S,
+        via: str = "",
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Failure(Ends.USAGE, f"expected a URL such as {DEFAULT_URL}, was {url}")
+        parts = parts_of(url)
+        assert parts.hostname is not None, "parts_of has looked"
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
         self._url = url
+        # Who gave this URL is the first question when nobody answers there.
+        self._place = f"{url} ({via})" if via else url
         self._prefix = parts.path.rstrip("/")
         self._key = key
         self._pause = pause
@@ -151,13 +86,13 @@ class Client:
         document = _decoded(raw)
         if not 200 <= status < 300:  # noqa: PLR2004 - the class of success
             problem = document if isinstance(document, dict) else {}
-            raise Problem(self._url, status, problem, got)
+            raise Problem(self._url, status, problem, got, changes=method not in ASKING)
         if raw and document is None:
             raise Failure(
                 Ends.UNREACHABLE,
-                f"what answers at {self._url} is not openbell",
+                f"what answers at {self._place} is not openbell",
                 why=f"{method} {path} gave {status} without JSON",
-                advice="check --url and OPENBELL_URL",
+                advice="check --url, OPENBELL_URL and openbell context list",
             )
         return Reply(status, document, got)
 
@@ -168,18 +103,20 @@ class Client:
             if self._connection.sock is None:
                 self._connection.connect()
         except (OSError, HTTPException) as e:
-            self._fail(e, maybe_sent=False)
+            self._fail(e, method, maybe_sent=False)
         try:
             self._connection.request(method, target, body, dict(headers))
             reply: HTTPResponse = self._connection.getresponse()
             got = {name.lower(): value for name, value in reply.getheaders()}
             return reply.status, got, reply.read()
         except (OSError, HTTPException) as e:
-            self._fail(e, maybe_sent=True)
+            self._fail(e, method, maybe_sent=True)
 
-    def _fail(self, e: Exception, *, maybe_sent: bool) -> NoReturn:
+    def _fail(self, e: Exception, method: str, *, maybe_sent: bool) -> NoReturn:
         self._connection.close()
-        raise Unreachable(self._url, f"{e}" or type(e).__name__, maybe_sent=maybe_sent) from e
+        changes = method not in ASKING
+        why = f"{e}" or type(e).__name__
+        raise Unreachable(self._place, why, maybe_sent=maybe_sent, changes=changes) from e
 
     def close(self) -> None:
         """Hang up."""
@@ -219,19 +156,26 @@ class Client:
 
     def insist(self, path: str, body: bytes) -> Reply:
         """POST orders until they are answered, always the same bytes under the same ids."""
-        for attempt in range(1, ATTEMPTS_MAX):
+        maybe_taken = False
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            last = attempt == ATTEMPTS_MAX
             try:
                 return self.call("POST", path, body)
             except Problem as e:
-                if e.status not in BUSY:
+                if last or e.status not in BUSY:
                     raise
                 self.wait(attempt, e.retry_after_s, e.code or str(e.status))
             except Unreachable as e:
+                maybe_taken |= e.maybe_sent
                 # Nobody has ever answered and nothing was sent: it is simply not there.
-                if not (e.maybe_sent or self._has_answered):
+                if not (maybe_taken or self._has_answered):
                     raise
+                if last:
+                    raise Unreachable(
+                        self._place, e.why, maybe_sent=maybe_taken, advice=REPEAT_IT
+                    ) from e
                 self.wait(attempt, None, e.why)
-        return self.call("POST", path, body)
+        raise AssertionError("the last attempt returns or raises")
 
     def wait(self, attempt: int, retry_after_s: float | None, why: str) -> None:
         """Wait as long as the gateway asks, else longer each time."""
@@ -242,6 +186,18 @@ class Client:
 
     def pause(self, seconds: float) -> None:
         self._pause(seconds)
+
+
+def parts_of(url: str) -> SplitResult:
+    """Return the parts of the gateway's URL, or say what is expected of one."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or brackets that do not close
+        good = False
+    if not good or "@" in parts.netloc:
+        raise Failure(Ends.USAGE, f"expected a URL such as {DEFAULT_URL}, was {url}")
+    return parts
 
 
 def key_of(role: str, data_dir: Path) -> str:
@@ -256,7 +212,8 @@ def key_of(role: str, data_dir: Path) -> str:
             Ends.AUTHENTICATION,
             "no API key",
             why=f"neither --key nor OPENBELL_KEY is given, and of {path}: {reason}",
-            advice="give --key, or --data-dir where the gateway keeps its data",
+            advice="give --key, or --data-dir where the gateway keeps its data;"
+            " openbell context add remembers both",
         ) from e
     return str(key)
 
@@ -277,24 +234,3 @@ def _decoded(raw: bytes) -> Any:
         return json.loads(raw)
     except ValueError:
         return None
-
-
-def _why(document: Mapping[str, Any]) -> str:
-    """Return the detail, each place in the body, and the facts that a refusal carries."""
-    context = document.get("context") or {}
-    errors = [error for error in document.get("errors") or () if isinstance(error, dict)]
-    told = [
-        str(document.get("detail") or ""),
-        # The first of them is the detail itself.
-        *(f"{error.get('pointer')} {error.get('detail')}" for error in errors[1:]),
-        *(f"{name}: {fact}" for name, fact in context.items() if not isinstance(fact, dict)),
-    ]
-    return "; ".join(text for text in told if text)
-
-
-def _seconds(value: object) -> float | None:
-    try:
-        seconds = float(str(value))
-    except ValueError:  # a date, or nothing: wait as we would have
-        return None
-    return seconds if 0 <= seconds < float("inf") else None

@@ -15,8 +15,8 @@ from time import monotonic, sleep, time_ns
 from typing import Any, Final
 
 from app.cli.book import reserved_book
-from app.cli.client import Problem, Unreachable
 from app.cli.output import Ends, Failure
+from app.cli.problems import Problem, Unreachable
 from app.cli.stage import Stage
 
 BATCH: Final = 1_000

@@ -58,8 +58,8 @@ def batch(
 
     Each order stands for itself. A batch that got no answer, 429 or 503 is sent again under the
     same client_order_ids; so may you send the whole file again. With "--session next" do so
-    before that session opens; afterwards name the session. Exit 1: some were rejected; 75 or
-    6: not all were answered, run it again.
+    before that session opens; afterwards name the session. Exit 1: some were rejected; 6, 8 or
+    75: not all were answered, run it again.
     """
     from app.cli.upload import upload
 

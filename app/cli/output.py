@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Output(StrEnum):
@@ -29,7 +29,24 @@ class Ends(IntEnum):
     NOT_FOUND = 4
     AUTHENTICATION = 5
     UNREACHABLE = 6
+    REFUSED = 7
+    IN_DOUBT = 8
     TRY_AGAIN = 75
+
+
+ENDS_SAID: Final = {
+    Ends.OK: "done",
+    Ends.FAILED_CHECK: "a check failed, or some of many were refused",
+    Ends.USAGE: "the command makes no sense; nothing was asked",
+    Ends.CONFLICT: "somebody was first, or the id is spent (409, 412)",
+    Ends.NOT_FOUND: "no such thing, or not for this key (404)",
+    Ends.AUTHENTICATION: "no key, or one that may not do this (401, 403)",
+    Ends.UNREACHABLE: "nobody answers; nothing was changed",
+    Ends.REFUSED: "the gateway refuses it as it is (400, 422, 423)",
+    Ends.IN_DOUBT: "a change without an answer: look before you repeat it",
+    Ends.TRY_AGAIN: "busy (429, 503): the same again later",
+}
+assert set(ENDS_SAID) == set(Ends), "every way to end is said"
 
 
 class Failure(Exception):

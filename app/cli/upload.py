@@ -16,10 +16,11 @@ from typing import Any, BinaryIO, Final, NamedTuple, TextIO
 
 import typer
 
-from app.cli.client import ATTEMPTS_MAX, Client, Problem
+from app.cli.client import ATTEMPTS_MAX, Client
 from app.cli.command import Call
 from app.cli.order_file import BadRow, Line, Row, encoded, form_of, read
 from app.cli.output import Ends, Failure, Output, print_out, say, table, tell
+from app.cli.problems import Problem
 from app.cli.session import next_session
 
 BATCH_ORDERS_MAX: Final = 1_000

@@ -44,6 +44,7 @@ class Gateway:
         self.before: list[Callable[[web.Request], web.Response | None]] = []
         self.after: list[Callable[[web.Request], web.Response | None]] = []
         self.busy_items: list[set[str]] = []  # ids that get 503 in the batch, batch by batch
+        self.hang_up_on = ""  # this path gets no answer
         self.version = 17
         self.changed_by_another_after_the_read = False
         self.going_on: list[list[dict[str, Any]]] = []  # what each look at anomalies finds
@@ -64,6 +65,8 @@ class Gateway:
             f"Bearer {key}" for key in (KEY, OPERATOR, APPROVER)
         }:
             return problem(401, "unauthenticated", "the key is unknown")
+        if request.path == self.hang_up_on:
+            hang_up(request)
         key = (request.method, request.path.removesuffix("/"))
         handler = {
             ("POST", "/v1/orders"): self._create,

@@ -2,6 +2,7 @@
 
 import json
 
+from app.cli.output import Ends
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import hang_up, problem
 
@@ -89,7 +90,7 @@ def test_a_gateway_that_goes_away_leaves_the_rest_unanswered(terminal: Terminal)
 
     result = terminal.run("order", "batch", terminal.file("o.csv", csv_of(1_500)), "--json")
 
-    assert result.exit_code == 6
+    assert result.exit_code == Ends.IN_DOUBT
     told = json.loads(result.stdout)
     assert (told["accepted"], told["rejected"], told["unanswered"]) == (1_000, 0, 500)
 
@@ -99,7 +100,7 @@ def test_an_internal_error_is_not_repeated(terminal: Terminal) -> None:
 
     result = terminal.run("order", "batch", terminal.file("o.csv", csv_of(3)), "--json")
 
-    assert result.exit_code == 1
+    assert result.exit_code == Ends.IN_DOUBT
     assert terminal.gateway.batches == [3]
     assert terminal.waits == []
     assert json.loads(result.stdout)["unanswered"] == 3

@@ -17,7 +17,8 @@ from threading import Event, Lock, Thread
 from typing import Any, Final
 
 from app.cli.book import reserved_book
-from app.cli.client import Client, Problem, Unreachable
+from app.cli.client import Client
+from app.cli.problems import Problem, Unreachable
 from app.domain.errors import Code
 from tests.faults.crowd import AS_FILLED, TRY_AGAIN, _posted
 from tests.faults.stack_stage import StackStage

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from app.cli.book import reserved_book
 from app.cli.checker import Report
-from app.cli.client import Unreachable
+from app.cli.problems import Unreachable
 from tests.faults.crowd import AS_FILLED, Crowd
 from tests.faults.storm_stage import StormStage
 

@@ -19,7 +19,7 @@ from time import perf_counter, sleep
 from typing import Any, Final, TypeVar
 
 from app.cli.checker import Report, check
-from app.cli.client import Problem, Unreachable
+from app.cli.problems import Problem, Unreachable
 from app.cli.stage import Stage
 from app.clock import Clock, SystemClock
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from app.cli.book import reserved_book
-from app.cli.client import Problem
+from app.cli.problems import Problem
 from tests.faults.crowd import Crowd
 from tests.faults.storm_stage import StormStage, say, until
 

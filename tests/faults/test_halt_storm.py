@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from app.cli.book import reserved_book
-from app.cli.client import Problem
+from app.cli.problems import Problem
 from tests.faults.storm_stage import StormStage, say, until
 
 pytestmark = pytest.mark.storm
