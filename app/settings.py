@@ -15,7 +15,9 @@ from app.crash import POINTS
 
 PREFIX: Final = "OPENBELL_"
 # These belong to the command line's own options, and to the tests, not to the gateway.
-CLI_ONLY: Final = frozenset({"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_KEY"})
+CLI_ONLY: Final = frozenset(
+    {"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_KEY", "OPENBELL_CONTEXT"}
+)
 TESTS_ONLY: Final = "OPENBELL_REQUIRE"
 
 

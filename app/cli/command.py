@@ -9,16 +9,20 @@ avoids: twenty commands that each read the key a little differently.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from inspect import Parameter, Signature, signature
 from pathlib import Path
+from time import sleep
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
-from app.cli.client import DEFAULT_URL, Client, key_of
+from app.cli.client import DEFAULT_URL, TIMEOUT_S, Client
+from app.cli.complete import context_names
 from app.cli.output import Failure, Output, Screen, tell
+from app.cli.target import DATA_DIR, Target, Wish, nearness_in, target_of
 
 Body = Callable[..., None]
 EXAMPLES: Final = 2
@@ -32,7 +36,11 @@ class Call(NamedTuple):
 
     client: Client
     screen: Screen
-    data_dir: Path
+    target: Target
+
+    @property
+    def data_dir(self) -> Path:
+        return self.target.wish.data_dir
 
     def get(self, path: str, **query: object) -> Any:
         return self.client.get(path, **query)
@@ -92,43 +100,79 @@ def examples_text(examples: tuple[str, ...]) -> str:
 
 def _target(  # noqa: PLR0913 - the options that all commands share
     ctx: typer.Context,
-    role: str,
+    how: "_How",
     *,
     url: Annotated[
-        str, typer.Option(envvar="OPENBELL_URL", help="Where the gateway is.")
-    ] = DEFAULT_URL,
+        str | None,
+        typer.Option(envvar="OPENBELL_URL", help="Where the gateway is.", show_default=DEFAULT_URL),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(
             envvar="OPENBELL_KEY",
             help="API key; better in the environment, where other users do not see it."
-            " Without one, that of the gateway's first start.",
+            " Without one, that of the context, or of the gateway's first start.",
         ),
     ] = None,
-    data_dir: DataDir = Path("data"),
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            "-c",
+            envvar="OPENBELL_CONTEXT",
+            help="The gateway that openbell context add knows by this name.",
+            autocompletion=context_names,
+        ),
+    ] = None,
+    data_dir: DataDir = DATA_DIR,
     output: Form = Output.TABLE,
     json: JsonShort = False,
 ) -> Call:
+    target = target_of(Wish(url, key, context, data_dir, nearness_in(ctx)))
     # A test hands in its own way to wait; everybody else sleeps.
-    pause = ctx.find_root().obj
-    chosen = key or key_of(role, data_dir)
-    client = Client(url, chosen, pause) if pause else Client(url, chosen)
-    return Call(client, Screen(Output.JSON if json else output), data_dir)
+    pause = ctx.find_root().obj or sleep
+    chosen = target.key(how.role)
+    client = Client(target.url, chosen, pause, how.timeout_s, target.via)
+    if target.is_production:
+        _warn(target)
+    return Call(client, Screen(Output.JSON if json else output), target)
 
 
-_CONTEXT, _ROLE, *_SHARED = signature(_target).parameters.values()
+def _warn(target: Target) -> None:
+    """Say at a terminal that this is the real thing; a script knows what it asks."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        warned = Console(stderr=True, highlight=False, markup=False)
+        warned.print(f"■ {target.name}: production, {target.url}", style="bold red")
+
+
+class _How(NamedTuple):
+    """With whose key a verb asks, and how long it waits for an answer."""
+
+    role: str
+    timeout_s: float
+
+
+_CONTEXT, _HOW, *_SHARED = signature(_target).parameters.values()
 
 
 def verb(
-    app: typer.Typer, name: str, *, role: str, examples: tuple[str, ...]
+    app: typer.Typer,
+    name: str,
+    *,
+    role: str,
+    examples: tuple[str, ...],
+    timeout_s: float = TIMEOUT_S,
 ) -> Callable[[Body], Body]:
     """Declare a command of `app` that uses the key of `role` unless one is given."""
+    how = _How(role, timeout_s)
 
     def declare(body: Body) -> Body:
         def run(ctx: typer.Context, **options: Any) -> None:
             shared = {parameter.name: options.pop(parameter.name) for parameter in _SHARED}
             with reported():
-                call = _target(ctx, role, **shared)
+                call = _target(ctx, how, **shared)
                 with closing(call.client):
                     body(call, **options)
 

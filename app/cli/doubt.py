@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.client import key_of, segment
+from app.cli.client import segment
 from app.cli.command import Call, Reason, verb
 from app.cli.output import Ends, Failure
 
@@ -114,6 +114,6 @@ def resolve(  # noqa: PLR0913 - a verdict needs all of it
         "reason": reason,
     }
     given = {name: value for name, value in body.items() if value is not None}
-    headers = {"X-Approver-Key": approver_key or key_of("approver", call.data_dir)}
+    headers = {"X-Approver-Key": approver_key or call.target.first_key("approver")}
     path = f"{DOUBTS}/{segment(order_id)}/resolve"
     call.show(call.client.call("POST", path, given, headers).document)

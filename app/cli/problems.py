@@ -29,6 +29,7 @@ _ADVICE: Final = {
     "order-terminal": "nothing is left to do: openbell order get shows how it ended",
     "stale-version": "look at what stands there now, and decide again",
     "selection-grew": "make the dry run again, and look at what has come",
+    "prechecks-failed": "openbell failover plan shows every check; --force goes in spite of them",
     "second-principal-required": "ask another person, with another key, to do it",
     "doubt-settled": "evidence came first: openbell order get shows where it stands",
     "trading-halted": "openbell halt status shows who halted and why",
@@ -114,7 +115,8 @@ def _why(document: Mapping[str, Any]) -> str:
         str(document.get("detail") or ""),
         # The first of them is the detail itself.
         *(f"{error.get('pointer')} {error.get('detail')}" for error in errors[1:]),
-        *(f"{name}: {fact}" for name, fact in context.items() if not isinstance(fact, dict)),
+        # What has parts of its own is for programs: -o json of the command that shows it.
+        *(f"{name}: {fact}" for name, fact in context.items() if not isinstance(fact, dict | list)),
     ]
     return "; ".join(text for text in told if text)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -18,14 +18,16 @@ class Terminal(NamedTuple):
     here: Path
     waits: list[float]
 
-    def run(self, *words: str, url: str | None = None, stdin: str | bytes = b"") -> Result:
+    def run(self, *words: str, url: str | None = None, **more: Any) -> Result:
         environment = {
             "OPENBELL_URL": url or self.gateway.url,
             "OPENBELL_DATA_DIR": str(self.here),
             "OPENBELL_KEY": None,
             "OPENBELL_APPROVER_KEY": None,
+            "OPENBELL_CONTEXT": None,
         }
-        return CliRunner(env=environment).invoke(
+        stdin = more.pop("stdin", b"")
+        return CliRunner(env=environment | more).invoke(
             app, list(words), input=stdin, obj=self.waits.append, catch_exceptions=False
         )
 
@@ -33,6 +35,12 @@ class Terminal(NamedTuple):
         path = self.here / name
         path.write_text(text, "utf-8")
         return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _no_contexts_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may work with gateways of his own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture

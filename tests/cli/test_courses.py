@@ -113,7 +113,7 @@ def test_a_plan_says_what_stands_in_the_way_and_moves_nothing(desk: Desk) -> Non
 
 def test_a_failover_by_hand_is_refused_run_forced_and_read(desk: Desk) -> None:
     sol_is(desk.gateway)
-    refused = desk.says("failover", "run", "XNYS", "--to", "sol", *WHY, status=Ends.FAILED_CHECK)
+    refused = desk.says("failover", "run", "XNYS", "--to", "sol", *WHY, status=Ends.REFUSED)
     names_sol(desk)
     told = desk.asks("failover", "run", "XNYS", "--to", "sol", *WHY)
     (listed,) = desk.asks("failover", "list", "--hours", "1")
