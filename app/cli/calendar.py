@@ -18,8 +18,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from app.cli.command import Form, JsonShort, chosen
+from app.cli.output import Output, Screen
 from app.clock import SystemClock
-from app.domain.session import Hours
+from app.domain.session import Hours, TradingSession
 from app.domain.values import DAY_MS, EPOCH, rfc3339
 from app.reference import MINUTE_MS, BadReference, load_calendar, read_hours
 
@@ -83,10 +85,18 @@ def verify(
 @app.command(name="next")
 def next_(
     zone: Annotated[str, typer.Option(help="Also show times of this zone.")] = "Asia/Seoul",
+    *,
+    output: Form = Output.TABLE,
+    as_json: JsonShort = False,
 ) -> None:
     """Say what is open now and when each market's next bell rings."""
     now = SystemClock().now()
     calendar = load_calendar()
+    if chosen(output, json=as_json) is Output.JSON:
+        coming = [calendar.next(market, now) for market in calendar.markets]
+        known = (*calendar.open_now(now), *(one for one in coming if one is not None))
+        Screen(Output.JSON).show([_told(session) for session in known])
+        return
     there = ZoneInfo(zone)
     for session in calendar.open_now(now):
         until = datetime.fromtimestamp(session.closes_at / 1000, there)
@@ -101,6 +111,11 @@ def next_(
             f"{following.trading_session_id}  opens {rfc3339(following.opens_at)}"
             f" = {at:%Y-%m-%d %H:%M} {zone}, in {_wait(following.opens_at - now)}"
         )
+
+
+def _told(session: TradingSession) -> dict[str, Any]:
+    bells = {"opens_at": rfc3339(session.opens_at), "closes_at": rfc3339(session.closes_at)}
+    return session._asdict() | {"trade_date": str(session.trade_date)} | bells
 
 
 def render(hours: Hours, *, package: str, first: str, last: str) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.command import Form, JsonShort
+from app.cli.command import Form, JsonShort, chosen
 from app.cli.output import Ends, Failure, Output, Screen, print_out, say, table, tell
 
 _SHAPES: Final = {"pass": "●", "fail": "■", "not applicable": "·"}
@@ -51,7 +51,7 @@ def check_broker(  # noqa: PLR0913 - the command's own options
     found = _played(name, _Wanted(term or [], only or [], live=live, money=money))
     if report is not None:
         report.write_text(dumps(found, indent=2) + "\n")
-    if json or output is Output.JSON:
+    if chosen(output, json=json) is Output.JSON:
         Screen(Output.JSON).show(found)
     else:
         _print(found)

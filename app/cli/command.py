@@ -72,6 +72,11 @@ Expires = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 
 
+def chosen(output: Output, *, json: bool) -> Output:
+    """Return the form that the two options ask for together."""
+    return Output.JSON if json else output
+
+
 def seconds_of(duration: str | None) -> int | None:
     """Return `15m` in seconds, or end with a usage error."""
     if duration is None:
@@ -131,11 +136,11 @@ def _target(  # noqa: PLR0913 - the options that all commands share
     target = target_of(Wish(url, key, context, data_dir, nearness_in(ctx)))
     # A test hands in its own way to wait; everybody else sleeps.
     pause = ctx.find_root().obj or sleep
-    chosen = target.key(how.role)
-    client = Client(target.url, chosen, pause, how.timeout_s, target.via)
+    opens = target.key(how.role)
+    client = Client(target.url, opens, pause, how.timeout_s, target.via)
     if target.is_production:
         _warn(target)
-    return Call(client, Screen(Output.JSON if json else output), target)
+    return Call(client, Screen(chosen(output, json=json)), target)
 
 
 def _warn(target: Target) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from app.cli import contexts
 from app.cli.client import parts_of
-from app.cli.command import Form, JsonShort, examples_text, reported
+from app.cli.command import Form, JsonShort, chosen, examples_text, reported
 from app.cli.complete import context_names
 from app.cli.contexts import NAME, ROLES, Context, Contexts
 from app.cli.output import Ends, Failure, Output, Screen, say
@@ -99,7 +99,7 @@ def list_(*, output: Form = Output.TABLE, json: JsonShort = False) -> None:
     with reported():
         known = contexts.read()
     rows = [one.shown(name, is_current=name == known.current) for name, one in known.known.items()]
-    screen = Screen(Output.JSON if json else output)
+    screen = Screen(chosen(output, json=json))
     told = rows if screen.output is Output.JSON else [_flat(row) for row in rows]
     screen.show(told, COLUMNS)
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from app.cli.command import DataDir, Form, JsonShort, examples_text, reported
+from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported
 from app.cli.output import Ends, Failure, Output, Screen, say
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what nobody could apply; try it again.")
@@ -47,7 +47,7 @@ def list_(
 ) -> None:
     """List what waits, with the cause."""
     found = _on_the_bus(data_dir, lambda bus: listed(bus, topic, limit))
-    Screen(Output.JSON if json else output).show(found, COLUMNS)
+    Screen(chosen(output, json=json)).show(found, COLUMNS)
 
 
 @app.command(

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from app.cli import checkup
-from app.cli.command import DataDir, Form, JsonShort
+from app.cli.command import DataDir, Form, JsonShort, chosen
 from app.cli.output import Ends, Output, Screen, print_out, printable
 from app.clock import SystemClock
 
@@ -41,7 +41,7 @@ def doctor(
       openbell doctor --data-dir /var/lib/openbell --port 9000 --json
     """  # noqa: D301 - the mark must be the character, it keeps the lines below as they are
     found = examine(data_dir, host, port)
-    if json or output is Output.JSON:
+    if chosen(output, json=json) is Output.JSON:
         Screen(Output.JSON).show([finding._asdict() for finding in found])
     else:
         for finding in found:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from app.cli.command import REASON_LENGTH_MIN, DataDir, examples_text
+from app.cli.command import REASON_LENGTH_MIN, DataDir, Form, JsonShort, chosen, examples_text
 from app.cli.output import Ends, Failure, Output, Screen, print_out
 from app.clock import SystemClock
 from app.domain.values import rfc3339
@@ -48,7 +48,6 @@ Before = Annotated[
     typer.Option(metavar="YYYY-MM-DD", help="Only trade dates before it: the rest comes live."),
 ]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="How many processes.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(
@@ -77,7 +76,8 @@ def load(  # noqa: PLR0913 - each option is a part of what a load is
     again: Annotated[
         list[str] | None, typer.Option(help="Load this file anew although it has changed.")
     ] = None,
-    json: Json = False,
+    output: Form = Output.TABLE,
+    json: JsonShort = False,
 ) -> None:
     """Load a folder of Parquet files; run it again to go on where it stopped."""
     from app.accounts.history.migration import migrate
@@ -102,7 +102,7 @@ def load(  # noqa: PLR0913 - each option is a part of what a load is
                 )
 
         outcome = ask(plan.store, work)
-        show_outcome(outcome, plan.rejects, json=json)
+        show_outcome(outcome, plan.rejects, chosen(output, json=json))
         end(outcome)
 
 
@@ -119,7 +119,8 @@ def rate(
         typer.Argument(min=0, metavar="DOCS/S", help="The new ceiling; 0 is a pause."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why; it is kept with the number.")] = "",
-    json: Json = False,
+    output: Form = Output.TABLE,
+    json: JsonShort = False,
 ) -> None:
     """Show or set how many documents a second all loads together may write."""
     from app.accounts.history.ceiling import Ceilings
@@ -147,12 +148,13 @@ def rate(
             return {"documents_per_second": ceiling.documents_per_second, "changes": changes}
 
         found = ask(store, work)
-        if json:
-            Screen(Output.JSON).show(found)
+        screen = Screen(chosen(output, json=json))
+        if screen.output is Output.JSON:
+            screen.show(found)
             return
         print_out(f"documents_per_second  {found['documents_per_second']}")
         if found["changes"]:
-            Screen().show(found["changes"])
+            screen.show(found["changes"])
 
 
 @app.command(
@@ -161,7 +163,9 @@ def rate(
         ("history status /export/orders", "history status orders --name orders --json")
     ),
 )
-def status(*, source: Source, name: Name = None, json: Json = False) -> None:
+def status(
+    *, source: Source, name: Name = None, output: Form = Output.TABLE, json: JsonShort = False
+) -> None:
     """Say how far a source is, and what could not be loaded of it."""
     from app.accounts.history.chunks import Chunks, Load
     from app.cli.history_outcome import counted
@@ -175,14 +179,15 @@ def status(*, source: Source, name: Name = None, json: Json = False) -> None:
             return counted(await chunks.progress()) | {"failures": await chunks.failures()}
 
         found = ask(store, work)
-        if json:
-            Screen(Output.JSON).show(found)
+        screen = Screen(chosen(output, json=json))
+        if screen.output is Output.JSON:
+            screen.show(found)
             return
         failures = found.pop("failures")
-        Screen().show(found)
+        screen.show(found)
         if failures:
             print_out("")
-            Screen().show(failures)
+            screen.show(failures)
 
 
 @app.command(
@@ -210,7 +215,8 @@ def verify(  # noqa: PLR0913 - what was loaded, and where the report goes
         typer.Option(help="The key that signs it; verification.key in the data dir, made if new."),
     ] = None,
     data_dir: DataDir = Path("data"),
-    json: Json = False,
+    output: Form = Output.TABLE,
+    json: JsonShort = False,
 ) -> None:
     """Compare every day of the files with the view; write a signed report."""
     from app.accounts.history.report import Subject, report_of, signed
@@ -237,7 +243,7 @@ def verify(  # noqa: PLR0913 - what was loaded, and where the report goes
         )
         report = report_of(subject, verified.days, verified.findings, clock.now())
         write_report(out, signed(report, key))
-        show_report(report, out, json=json)
+        show_report(report, out, chosen(output, json=json))
 
 
 @app.command(

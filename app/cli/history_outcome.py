@@ -30,7 +30,7 @@ def counted(progress: Progress) -> dict[str, Any]:
     }
 
 
-def show_outcome(outcome: Outcome, rejects: Path, *, json: bool) -> None:
+def show_outcome(outcome: Outcome, rejects: Path, output: Output) -> None:
     """Print the counts, and each file and row group that was left out, with the reason."""
     troubles = [
         *({"file": file, "why": f"refused: {why}"} for file, why in outcome.refused.items()),
@@ -41,13 +41,14 @@ def show_outcome(outcome: Outcome, rejects: Path, *, json: bool) -> None:
         ),
     ]
     found = counted(outcome.progress)
-    if json:
-        Screen(Output.JSON).show(found | {"troubles": troubles, "deaths": outcome.deaths})
+    screen = Screen(output)
+    if output is Output.JSON:
+        screen.show(found | {"troubles": troubles, "deaths": outcome.deaths})
         return
-    Screen().show(found)
+    screen.show(found)
     if troubles:
         print_out("")
-        Screen().show(troubles)
+        screen.show(troubles)
     if outcome.progress.counts.rejected:
         say(f"{outcome.progress.counts.rejected} rows are in {rejects}, each with its reason")
 
@@ -70,10 +71,11 @@ def write_report(out: Path, report: bytes) -> None:
         raise Failure(Ends.FAILED_CHECK, f"cannot write {out}", why=str(e)) from e
 
 
-def show_report(report: dict[str, Any], out: Path, *, json: bool) -> None:
+def show_report(report: dict[str, Any], out: Path, output: Output) -> None:
     """Print what differs, and end accordingly: days that are equal are only counted."""
-    if json:
-        Screen(Output.JSON).show(report)
+    screen = Screen(output)
+    if output is Output.JSON:
+        screen.show(report)
     else:
         days = [day for day in report["days"] if day["state"] != "equal"]
         print_out(f"{len(report['days']) - len(days)} of {len(report['days'])} days are equal")
@@ -84,7 +86,7 @@ def show_report(report: dict[str, Any], out: Path, *, json: bool) -> None:
         ):
             if rows:
                 print_out("")
-                Screen().show(rows, columns)
+                screen.show(rows, columns)
     say(f"the signed report is in {out}")
     if report["verdict"] != "equal":
         raise Failure(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.command import DataDir, Form, JsonShort, examples_text, reported, seconds_of
+from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported, seconds_of
 from app.cli.output import Ends, Failure, Output, Screen, print_out, say
 from app.clock import SystemClock
 from app.domain.values import rfc3339
@@ -83,7 +83,7 @@ def list_(
         }
         for key in keys
     ]
-    Screen(Output.JSON if json else output).show(rows)
+    Screen(chosen(output, json=json)).show(rows)
 
 
 @app.command(

@@ -1,6 +1,7 @@
 """What a person or a script sees: data on stdout, words on stderr, and an exit code.
 
-Tables are plain aligned text without colour, so that they can be piped. The trap is what
+JSON is what the gateway said, unchanged. Tables are plain aligned text without colour, so that
+they can be piped; at a terminal they fit its width, and say what that hides. The trap is what
 customers write: a `text` field may hold escape sequences that would move an operator's
 cursor, so whatever is not printable is shown as an escape.
 """
@@ -9,13 +10,21 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
+from shutil import get_terminal_size
 from typing import Any, Final, NamedTuple
+from unicodedata import combining, east_asian_width
+
+GAP: Final = "  "
+CUT: Final = "…"
+# Below this a cell says nothing; a column is rather left out.
+CELL_MIN: Final = 8
 
 
 class Output(StrEnum):
     """How data is written."""
 
     TABLE = "table"
+    WIDE = "wide"  # a table that is not cut to the terminal
     JSON = "json"
 
 
@@ -94,7 +103,15 @@ class Screen(NamedTuple):
         elif isinstance(document, Mapping):
             print_out("\n".join(facts(document)))
         else:
-            print_out("\n".join(table(document, columns)))
+            self._rows(document, list(columns or (document[0] if document else ())))
+
+    def _rows(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        room = terminal_width() if self.output is Output.TABLE else None
+        shown = len(columns) if room is None else fitting(rows, columns, room)
+        print_out("\n".join(table(rows, columns[:shown], room)))
+        hidden = columns[shown:]
+        if hidden:
+            say(f"{len(hidden)} columns do not fit: {', '.join(hidden)}; -o wide has all")
 
 
 def facts(document: Mapping[str, Any]) -> list[str]:
@@ -103,18 +120,79 @@ def facts(document: Mapping[str, Any]) -> list[str]:
     return [f"{printable(name):<{width}}  {cell(value)}" for name, value in document.items()]
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> list[str]:
-    """Return a heading and a line for each row; without columns, those of the first row."""
+def table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), room: int | None = None
+) -> list[str]:
+    """Return a heading and a line for each row; without columns, those of the first row.
+
+    In a room that is too narrow the widest cells are cut, but never those of the first column:
+    it names the row, and half a name is none.
+    """
     if not rows:
         return ["(none)"]
-    names = list(columns or rows[0])
-    cells = [[name.upper() for name in names]]
-    cells += [[cell(_at(row, name)) for name in names] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    cells = _cells(rows, list(columns or rows[0]))
+    widths = [max(width_of(line[i]) for line in cells) for i in range(len(cells[0]))]
+    if room is not None:
+        widths = _narrowed(widths, room)
     return [
-        "  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip()
+        GAP.join(fitted(text, width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     ]
+
+
+def fitting(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], room: int) -> int:
+    """Return how many of the columns fit into the room, when the others are as narrow as may be."""
+    cells = _cells(rows, columns)
+    widths = [max(width_of(line[i]) for line in cells) for i in range(len(columns))]
+    least = [*widths[:1], *(min(width, CELL_MIN) for width in widths[1:])]
+    count = len(columns)
+    while count > 1 and _whole(least[:count]) > room:
+        count -= 1
+    return count
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[list[str]]:
+    heading = [name.upper() for name in columns]
+    return [heading, *([cell(_at(row, name)) for name in columns] for row in rows)]
+
+
+def _whole(widths: Sequence[int]) -> int:
+    return sum(widths) + len(GAP) * (len(widths) - 1)
+
+
+def _narrowed(widths: Sequence[int], room: int) -> list[int]:
+    """Return widths that fit, taken from the widest first."""
+    narrow = list(widths)
+    while _whole(narrow) > room:
+        widest = max(range(len(narrow)), key=lambda i: narrow[i] if i else 0)
+        if not widest or narrow[widest] <= CELL_MIN:
+            break
+        narrow[widest] -= 1
+    return narrow
+
+
+def fitted(text: str, width: int) -> str:
+    """Return the text in exactly so many columns of the terminal."""
+    taken = width_of(text)
+    if taken > width:
+        text = text[: max(0, width - 1)]
+        while width_of(text) > width - 1:
+            text = text[:-1]
+        text += CUT
+        taken = width_of(text)
+    return text + " " * (width - taken)
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal the text takes: a Korean syllable takes two."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if east_asian_width(c) in "WF" else 0 if combining(c) else 1 for c in text)
+
+
+def terminal_width() -> int | None:
+    """Return how wide the terminal is; None where the data goes elsewhere."""
+    return get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _at(row: Mapping[str, Any], name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 
 import typer
 
-from app.cli.command import DataDir, Form, JsonShort, examples_text, reported
+from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported
 from app.cli.output import Ends, Failure, Output, Screen, print_out, say
 from app.ledger.partitions import USUAL, Policy
 
@@ -66,7 +66,7 @@ def plan(
         {"step": "stays", "trade_date": str(day), "reason": why}
         for day, why in sorted(outlook.stays.items())
     ]
-    Screen(Output.JSON if json else output).show(rows)
+    Screen(chosen(output, json=json)).show(rows)
 
 
 @app.command(
@@ -95,7 +95,7 @@ def apply(
         {"step": name_of(action), "trade_date": str(action.trade_date), "result": result}
         for action, result in (*((done, "done") for done in ran.done), *ran.failed)
     ]
-    Screen(Output.JSON if json else output).show(rows)
+    Screen(chosen(output, json=json)).show(rows)
     if ran.untidy:
         say(ran.untidy)
     if ran.failed:
@@ -124,12 +124,13 @@ def status(
 
     with _job(_Wish(data_dir, archive_dir, keep)) as run:
         facts, rows, is_short = run(look)
-    if json or output is Output.JSON:
-        Screen(Output.JSON).show(facts | {"days": rows})
+    screen = Screen(chosen(output, json=json))
+    if screen.output is Output.JSON:
+        screen.show(facts | {"days": rows})
     else:
-        Screen().show(facts)
+        screen.show(facts)
         print_out("")
-        Screen().show(rows, ("trade_date", "state", "archived", "note"))
+        screen.show(rows, ("trade_date", "state", "archived", "note"))
     if is_short:
         say("fewer than two days are ready for the sessions to come: openbell partitions apply")
         raise typer.Exit(Ends.FAILED_CHECK)

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from app.cli.command import DataDir, Form, JsonShort, examples_text, reported
+from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported
 from app.cli.output import Ends, Failure, Output, Screen
 
 app = typer.Typer(no_args_is_help=True, help="Slack: send a test message.")
@@ -44,7 +44,7 @@ def send(
             )
         said = asyncio.run(_told(settings))
         where = settings.channel or "the webhook's channel"
-        Screen(Output.JSON if json else output).show({"channel": where, "slack": said})
+        Screen(chosen(output, json=json)).show({"channel": where, "slack": said})
 
 
 async def _told(settings: Any) -> str:

@@ -94,6 +94,28 @@ def test_every_command_says_what_it_does_and_what_each_option_means(verb: Any) -
     assert all(parameter.help for parameter in verb.params if parameter.name != "help")
 
 
+# They do one thing and print no data; a measurement has a report of its own.
+WITHOUT_DATA = {
+    *("demo", "serve", "migrate", "bench", "drill", "events"),
+    *("history mapping", "deadletter retry", "outbox replay", "key create", "key revoke"),
+    *("context add", "context use", "context remove", "calendar build", "calendar verify"),
+}
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param(verb, id=" ".join(path))
+        for path, verb in verbs(ROOT)
+        if not {path[0], " ".join(path)} & WITHOUT_DATA
+    ],
+)
+def test_whatever_prints_data_prints_it_in_the_form_that_is_asked_for(verb: Any) -> None:
+    options = {option for parameter in verb.params for option in parameter.opts}
+
+    assert options >= {"-o", "--output", "--json"}
+
+
 def test_a_slip_of_the_hand_is_met_with_a_suggestion() -> None:
     result = CliRunner().invoke(app, ["oder"])
 
