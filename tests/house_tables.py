@@ -176,6 +176,7 @@ CONTRACTS = {
     "FaultLine": "tests/brokers/test_fault_line.py",
     "Floor": "one room's own door, handed to web: its room's tests hold it",
     "Helm": "one room's own door, handed to web: its room's tests hold it",
+    "HoldStore": "tests/contracts/test_holding.py",
     "LiveBroker": "tests/brokers/fix/test_fix_broker.py",
     "OrderStore": "tests/contracts/test_ledger.py",
     "Rehearsals": "one room's own door, handed to web: its room's tests hold it",

@@ -29,6 +29,16 @@ class Code(Enum):
         409,
         "The order is on its way to a broker, or what was asked of it before is unanswered.",
     )
+    NOT_HOLDABLE = (
+        "not-holdable",
+        409,
+        "Only an order that never left can be held back; cancel what may be at a broker.",
+    )
+    NOT_RELEASABLE = (
+        "not-releasable",
+        409,
+        "The order is not held, or it is for what no release can mend, or its session is over.",
+    )
     REPLACE_UNSUPPORTED = (
         "replace-unsupported",
         409,
@@ -118,6 +128,7 @@ class Code(Enum):
         "A store cannot be reached. What was asked for may have happened: look, then ask again.",
     )
     ATTEMPTS_EXHAUSTED = ("attempts-exhausted", 0, "No broker took it in 99 attempts.")
+    HELD_BY_OPERATOR = ("held-by-operator", 0, "An operator holds it back until one lets it go.")
     BROKER_LACKS = (
         "broker-lacks",
         0,

@@ -242,6 +242,17 @@ class Doubt(NamedTuple):
     since: int
 
 
+class HeldOrder(NamedTuple):
+    """One order that stands in no queue, as operators see it."""
+
+    accept_sequence: int
+    order_id: str
+    account_id: str
+    trading_session_id: str
+    reason_code: str | None  # by whom or what it is held
+    held_at: int
+
+
 class Health(NamedTuple):
     """How a broker does, as its owner measures it over the last ten seconds.
 

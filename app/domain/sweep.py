@@ -4,9 +4,18 @@ A sweep ends at an accept_sequence that is fixed when it begins. The trap that t
 second try: a client that heard no answer asks again, and must not cancel what it has placed since.
 """
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from app.domain.values import Status
+
+
+class Deed(StrEnum):
+    """What a sweep does to each order that it finds."""
+
+    CANCEL = "mass_cancel"
+    HOLD = "mass_hold"
+    RELEASE = "mass_release"
 
 
 class SweepScope(NamedTuple):
@@ -42,4 +51,12 @@ class Swept(NamedTuple):
 
     canceled: int  # had never left
     requested: int  # may be at a broker: it is asked
+    after: int | None
+
+
+class Dealt(NamedTuple):
+    """What one chunk of a hold or a release did; `after` as in `Swept`."""
+
+    moved: int
+    left: int  # as they were: their session is over, or something moved them first
     after: int | None

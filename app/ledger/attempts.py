@@ -248,17 +248,22 @@ def close(connection: Connection, closings: Sequence[Closing], now: int) -> None
 
 def requeue(connection: Connection, back: Sequence[tuple[Order, Attempt]]) -> None:
     """Put orders that came back where they stood, not at the end."""
+    back_in_line(connection, [(order, a.route_id, a.rank) for order, a in back])
+
+
+def back_in_line(connection: Connection, places: Sequence[tuple[Order, str, int]]) -> None:
+    """Let each order wait for a permit at this (route, rank)."""
     staged = [
         (
-            a.route_id,
-            a.rank,
+            route_id,
+            rank,
             o.accept_sequence,
             o.trade_date,
             o.account_id,
             o.symbol,
             o.trading_session_id,
         )
-        for o, a in back
+        for o, route_id, rank in places
     ]
     if staged:
         _AGAIN.run(connection, rows=codec.text(staged))

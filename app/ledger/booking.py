@@ -163,11 +163,16 @@ def _order(entry: Taking, order_id: str, now: int, sequence: int) -> Order:
     )
 
 
-def _one(connection: Connection, order_id: str) -> Order:
-    found = rows.locked(connection, [order_id])
-    if order_id not in found:
+def seen(connection: Connection, order_id: str, version: int | None) -> Order:
+    """Return the order, to be moved, if it is as somebody saw it (None: however it is)."""
+    order = rows.locked(connection, [order_id]).get(order_id)
+    if order is None:
         raise Refused(Code.NOT_FOUND, f"no order {order_id}")
-    return found[order_id]
+    if version is not None and order.version != version:
+        raise Refused(
+            Code.STALE_VERSION, f"the order is at version {order.version}", version=order.version
+        )
+    return order
 
 
 def amend(
@@ -181,11 +186,7 @@ def amend(
 
     Of one that works at a broker new terms are a wish, which waits for the broker's word.
     """
-    order = _one(connection, order_id)
-    if order.version != version:
-        raise Refused(
-            Code.STALE_VERSION, f"the order is at version {order.version}", version=order.version
-        )
+    order = seen(connection, order_id, version)
     works = order.status in WORKING and order.pending_request is PendingRequest.NONE
     if works and not is_stray(order):
         return replaces.request(connection, order, terms, now)
@@ -202,11 +203,7 @@ def cancel(
     connection: Connection, order_id: str, version: int | None, origin: CancelOrigin, now: int
 ) -> Order:
     """T4 where it never left; else the wish is noted and evidence decides. Once, not twice."""
-    order = _one(connection, order_id)
-    if version is not None and order.version != version:
-        raise Refused(
-            Code.STALE_VERSION, f"the order is at version {order.version}", version=order.version
-        )
+    order = seen(connection, order_id, version)
     if order.is_terminal:
         raise Refused(Code.ORDER_TERMINAL, f"the order is {order.status}", status=order.status)
     after = ended_or_asked(connection, order, origin, now)

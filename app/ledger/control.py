@@ -284,11 +284,16 @@ _RESERVED_SESSIONS: Final = text(
 # The queue is read whole: it holds what the open sessions have not yet sent, and an index for
 # this question alone would have to be written with each order.
 _READY_SESSIONS: Final = text("SELECT DISTINCT trading_session_id FROM dispatch_ready")
+# Of what a broker has shown a copy its session's end decides nothing, so it waits for none.
+_HELD_SESSIONS: Final = text(
+    "SELECT DISTINCT trading_session_id FROM held_orders"
+    f" WHERE coalesce(reason_code, '') <> '{Code.STRAY_EVIDENCE.code}'"
+)
 
 
 def waiting_sessions(connection: Connection) -> list[str]:
     """Return the sessions for which an unsent order waits."""
     found: set[str] = set()
-    for statement in (_RESERVED_SESSIONS, _READY_SESSIONS):
+    for statement in (_RESERVED_SESSIONS, _READY_SESSIONS, _HELD_SESSIONS):
         found.update(connection.execute(statement).scalars())
     return sorted(found)

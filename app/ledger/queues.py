@@ -14,6 +14,7 @@ from sqlalchemy import Connection, CursorResult, text
 from app import codec
 from app.domain.errors import Code
 from app.domain.halts import Halts
+from app.domain.holding import KEPT_AT_A_BROKER
 from app.domain.order import Order, claimed, denied, expired_unsent, released
 from app.domain.records import Claimed, Fence, FenceLost
 from app.domain.values import ATTEMPT_NUMBER_MAX, broker_order_key
@@ -49,6 +50,15 @@ _WAITING: Final = Statement(
     )
 )
 _PLACE: Final = {"route_id": "text", "rank": "integer", "accept_sequence": "integer"}
+_KEPT: Final = ", ".join(f"'{code}'" for code in sorted(KEPT_AT_A_BROKER))
+_HELD: Final = Statement(
+    lambda d: d.listed(
+        d.array("accept_sequence", d.words("trade_date")),
+        "(SELECT d.accept_sequence, d.trade_date FROM held_orders AS d"
+        f"{_SESSION_QUEUE} AND coalesce(d.reason_code, '') NOT IN ({_KEPT})"
+        f" ORDER BY d.accept_sequence LIMIT :limit{d.lock_queue}) AS held",
+    )
+)
 _OUT_OF_QUEUE: Final = Statement(
     lambda d: (
         "DELETE FROM dispatch_ready WHERE (route_id, rank, accept_sequence) IN"
@@ -110,9 +120,10 @@ def expire(connection: Connection, session: str, limit: int, now: int) -> int:
     """T8: end unsent orders of a session that is over; return how many."""
     reserved = codec.decode(in_place(connection, _DUE, session=session, limit=limit).scalar_one())
     waiting = codec.decode(_WAITING.run(connection, session=session, limit=limit).scalar_one())
+    held = codec.decode(_HELD.run(connection, session=session, limit=limit).scalar_one())
     moves = [
         rows.Move(order, [expired_unsent(order, Code.SESSION_OVER, now)], "session over")
-        for order in rows.free_at(connection, _places([*reserved, *waiting]))
+        for order in rows.free_at(connection, _places([*reserved, *waiting, *held]))
     ]
     if not moves:
         return 0

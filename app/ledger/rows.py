@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from app import codec
 from app.domain.order import Order
-from app.domain.values import PendingRequest, trade_date_of
+from app.domain.values import PendingRequest, Status, trade_date_of
 from app.ledger import days
 from app.ledger.dialect import Dialect, Statement, by_day
 
@@ -177,6 +177,26 @@ _ASK: Final = Statement(
 _ANSWERED: Final = Statement(
     lambda d: f"DELETE FROM cancel_requests WHERE order_id {d.among('ids')}"
 )
+_HELD: Final = {
+    "accept_sequence": "integer",
+    "trade_date": "date",
+    "order_id": "text",
+    "trading_session_id": "text",
+    "account_id": "text",
+    "reason_code": "text",
+    "held_at": "integer",
+}
+_HOLD: Final = Statement(
+    lambda d: (
+        f"INSERT INTO held_orders ({', '.join(_HELD)}) SELECT {', '.join(_HELD)}"
+        f" FROM {d.staged('held', _HELD)} AS h WHERE true"
+        " ON CONFLICT (accept_sequence) DO UPDATE SET reason_code = excluded.reason_code"
+    )
+)
+_LET_GO: Final = Statement(
+    lambda d: f"DELETE FROM held_orders WHERE accept_sequence {d.among('ids', 'integer')}"
+)
+_held: Final = attrgetter(*tuple(_HELD)[:-1], "updated_at")
 _standing: Final = attrgetter(*STANDING)
 _amounts: Final = attrgetter(*AMOUNTS)
 _trade_date: Final = attrgetter("before.trade_date")
@@ -212,6 +232,7 @@ def write(connection: Connection, moves: Sequence[Move], actor: str) -> None:
         for steps in zip_longest(*map(_steps, each)):
             _write_round(connection, day, [step for step in steps if step is not None], actor)
     _note_cancels(connection, moves)
+    _note_held(connection, moves)
 
 
 def _write_round(
@@ -250,3 +271,19 @@ def _note_cancels(connection: Connection, moves: Sequence[Move]) -> None:
         _ASK.run(connection, asked=codec.text(asked))
     if answered:
         _ANSWERED.run(connection, ids=codec.text(answered))
+
+
+def _note_held(connection: Connection, moves: Sequence[Move]) -> None:
+    """Keep the list of what is held: nothing else would ever look at it again."""
+    held, free = [], []
+    for before, steps, _ in moves:
+        after = steps[-1]
+        if after.status is Status.HELD:
+            if before.status is not Status.HELD or before.reason_code != after.reason_code:
+                held.append(_held(after))
+        elif before.status is Status.HELD:
+            free.append(after.accept_sequence)
+    if held:
+        _HOLD.run(connection, held=codec.text(held))
+    if free:
+        _LET_GO.run(connection, ids=codec.text(free))

@@ -19,6 +19,7 @@ from app.ledger.control_store import ControlLedger
 from app.ledger.dialect import Statement
 from app.ledger.dispatch_store import DispatchLedger
 from app.ledger.failover_store import FailoverLedger
+from app.ledger.hold_store import HoldLedger
 from app.ledger.order_store import OrderLedger
 from app.ledger.replace_store import ReplaceLedger
 from app.ledger.sweep_store import SweepLedger
@@ -36,7 +37,13 @@ _PAYLOADS: Final = Statement(
 
 
 class Ledger(
-    OrderLedger, DispatchLedger, ReplaceLedger, ControlLedger, FailoverLedger, SweepLedger
+    OrderLedger,
+    DispatchLedger,
+    ReplaceLedger,
+    ControlLedger,
+    FailoverLedger,
+    HoldLedger,
+    SweepLedger,
 ):
     """The record."""
 

@@ -177,6 +177,20 @@ dispatch_inflight = declared(
 )
 Index("inflight_by_broker", dispatch_inflight.c.broker_id)
 
+held_orders = declared(
+    "held_orders",  # what stands in no queue until somebody lets it go, or its session is over
+    integer("accept_sequence", key=True),
+    date("trade_date"),
+    text("order_id"),
+    text("trading_session_id"),
+    text("account_id"),
+    text("reason_code", null=True),
+    integer("held_at"),
+    rowid=True,
+    postgresql_with=QUEUE,
+)
+Index("held_by_session", held_orders.c.trading_session_id, held_orders.c.accept_sequence)
+
 cancel_requests = declared(
     "cancel_requests",  # the work list of the cancel lane
     text("order_id", key=True),

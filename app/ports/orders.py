@@ -3,7 +3,7 @@
 The trap it avoids: two answers to one request, where one of them is an order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -11,10 +11,19 @@ from app.domain.errors import Busy, Refused
 from app.domain.messages import ExecutionReport
 from app.domain.order import Order
 from app.domain.query import OrderQuery
-from app.domain.records import Actor, AttemptView, Conflict, OrderEvent, Taken, Taking
+from app.domain.records import (
+    Actor,
+    AttemptView,
+    Conflict,
+    HeldOrder,
+    OrderEvent,
+    Taken,
+    Taking,
+)
 from app.domain.request import OrderRequest
+from app.domain.session import TradingSession
 from app.domain.steps import Place, Step
-from app.domain.sweep import Begun, Selection, SweepScope, Swept
+from app.domain.sweep import Begun, Dealt, Deed, Selection, SweepScope, Swept
 from app.domain.values import CancelOrigin, Status
 
 
@@ -88,10 +97,14 @@ class OrderStore(Protocol):
 class SweepStore(Protocol):
     """Cancels many orders, chunk by chunk. Nothing in it waits for a broker."""
 
-    async def select(self, scope: SweepScope, upto: int | None = None) -> Selection:
+    async def select(
+        self, scope: SweepScope, upto: int | None = None, deed: Deed = Deed.CANCEL
+    ) -> Selection:
         """Count what a sweep would find now, up to an order or up to the last one."""
 
-    async def begin_sweep(self, scope: SweepScope, wanted: Selection, by: Actor) -> Begun:
+    async def begin_sweep(
+        self, scope: SweepScope, wanted: Selection, by: Actor, deed: Deed = Deed.CANCEL
+    ) -> Begun:
         """Fix where it ends, audited under `by.request_id`; asked again, it ends there still.
 
         Raises `Refused` if that request began a sweep of another scope.
@@ -101,3 +114,36 @@ class SweepStore(Protocol):
         self, scope: SweepScope, place: tuple[int, int, int], origin: CancelOrigin
     ) -> Swept:
         """End what never left, ask for the rest; `place` is (after, upto, at most so many)."""
+
+
+SessionOf = Callable[[str], TradingSession | None]  # by its trading_session_id
+
+
+class HoldStore(Protocol):
+    """Holds orders back and lets them go; the audit row of a change is of the same commit.
+
+    An order is let go to its book or to those that wait, as its session stands; `session_of`
+    knows it. Of what a broker has shown a copy, or whose attempts are spent, nothing is let go.
+    """
+
+    async def held(
+        self, accounts: Sequence[str] | None, before: int | None, limit: int
+    ) -> list[HeldOrder]:
+        """Return what is held, the youngest order first, by `accept_sequence`."""
+
+    async def hold(self, order_id: str, version: int, by: Actor) -> Order:
+        """Hold an order that never left; or raise `Refused` (not found, stale, not holdable)."""
+
+    async def let_go(self, order_id: str, version: int, session_of: SessionOf, by: Actor) -> Order:
+        """Let a held order go; or raise `Refused` (not found, stale, not releasable)."""
+
+    async def cancel_by(self, order_id: str, version: int, by: Actor) -> Order:
+        """Cancel an order at once if it never left, else note the wish; or raise `Refused`."""
+
+    async def hold_some(self, scope: SweepScope, place: tuple[int, int, int]) -> Dealt:
+        """Hold the next orders of a sweep that has begun; `place` as for `sweep`."""
+
+    async def let_some_go(
+        self, scope: SweepScope, place: tuple[int, int, int], session_of: SessionOf
+    ) -> Dealt:
+        """Let the next orders of a sweep that has begun go."""

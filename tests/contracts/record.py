@@ -20,7 +20,7 @@ from app.ledger.store import Ledger
 from app.ports.control import ControlStore
 from app.ports.dispatch import DispatchStore, ReplaceStore
 from app.ports.failover import DrillStore, FailoverStore
-from app.ports.orders import OrderStore, SweepStore
+from app.ports.orders import HoldStore, OrderStore, SweepStore
 from app.postgres import PostgresDatabase
 from app.sql import Database as SqlDatabase
 from app.sqlite import Database
@@ -37,6 +37,7 @@ class Record(
     DispatchStore,
     ReplaceStore,
     SweepStore,
+    HoldStore,
     ControlStore,
     FailoverStore,
     DrillStore,

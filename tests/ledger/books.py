@@ -171,6 +171,13 @@ SELECT o.order_id, o.status FROM orders AS o WHERE (o.status = 'queued')
 SELECT o.order_id, o.status FROM orders AS o WHERE (o.status = 'reserved')
 <> EXISTS (SELECT 1 FROM reserved_book AS b WHERE b.accept_sequence = o.accept_sequence);
 
+-- What is held stands in the list of it, as what it is held for, and nothing else does.
+SELECT accept_sequence, trade_date, order_id, trading_session_id, account_id, reason_code
+FROM held_orders EXCEPT SELECT accept_sequence, trade_date, order_id, trading_session_id,
+account_id, reason_code FROM orders WHERE status = 'held';
+SELECT accept_sequence, reason_code FROM orders WHERE status = 'held'
+EXCEPT SELECT accept_sequence, reason_code FROM held_orders;
+
 -- The events are one sequence without a gap, and the row stands at its end.
 SELECT o.order_id FROM orders AS o WHERE o.version <> (SELECT count(*) FROM order_events AS e
 WHERE e.order_id = o.order_id) OR o.version <> (SELECT max(e.sequence) FROM order_events AS e

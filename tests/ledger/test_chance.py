@@ -25,10 +25,11 @@ from app.domain.messages import (
 )
 from app.domain.order import TERMINAL
 from app.domain.records import Settlement
+from app.domain.sweep import SweepScope
 from app.domain.values import Status, attempt_key_of, is_replace_key
 from app.ledger.dialect import part
 from tests.builders import SESSION, TODAY, a_report
-from tests.ledger.books import Books, sendable
+from tests.ledger.books import ME, Books, sendable
 
 STEPS: Final = 50
 ANSWERS: Final = (Accepted("N-1"), Rejected("no"), NotSent("no"), Throttled(), Unknown("?"))
@@ -116,6 +117,28 @@ class Chance:
             except Refused:
                 return
 
+    def hold(self) -> None:
+        """Hold some order back, or let one go, however it stands."""
+        found = self.books.sql("SELECT order_id, version FROM orders")
+        if found:
+            order_id, version = self.random.choice(found)
+            ledger = self.books.ledger
+            try:
+                if self.random.random() < 0.4:
+                    self.books.run(ledger.hold(order_id, version, ME))
+                else:
+                    self.books.run(ledger.let_go(order_id, version, lambda _: SESSION, ME))
+            except Refused:
+                return
+
+    def hold_many(self) -> None:
+        ledger, place = self.books.ledger, (0, 1_000, self.random.randint(1, 3))
+        scope = SweepScope(accounts=(self.random.choice(["ann", "bob"]),))
+        if self.random.random() < 0.4:
+            self.books.run(ledger.hold_some(scope, place))
+        else:
+            self.books.run(ledger.let_some_go(scope, place, lambda _: SESSION))
+
     def refuse_cancel(self) -> None:
         found = self.books.run(self.books.ledger.pending_cancels("north", 2))
         self.books.run(self.books.ledger.refuse_cancel([p.order_id for p in found]))
@@ -133,6 +156,7 @@ def test_the_laws_hold_whatever_happens(books: Books, seed: int) -> None:
     acts: list[Callable[[], None]] = [chance.take, chance.claim, chance.settle, chance.report]
     rare: list[Callable[[], None]] = [chance.release, chance.absent, chance.cancel]
     rare += [chance.refuse_cancel, chance.crash, chance.ask_to_replace, chance.replace]
+    rare += [chance.hold, chance.hold_many]
     ended: dict[str, str] = {}
     for _ in range(STEPS):
         chance.random.choice(acts * 2 + rare)()
@@ -145,6 +169,8 @@ def test_the_laws_hold_whatever_happens(books: Books, seed: int) -> None:
             ended[order_id] = status
     books.run(books.ledger.expire(SESSION.trading_session_id, 1_000))
     assert books.waiting() == []
+    left = {held.reason_code for held in books.run(books.ledger.held(None, None, 100))}
+    assert left <= {"stray-evidence"}
 
 
 @pytest.mark.parametrize("seed", range(15))

@@ -79,7 +79,10 @@ FILLED: Final = order(
     average_price=Decimal("187.25"),
 )
 CANCELED: Final = order(4, Status.CANCELED, day=YESTERDAY, version=2, broker_id=None)
-ORDERS: Final = (*(RESERVED, FIRST, SECOND, SENDING, IN_DOUBT, PARTLY, ENDING, FILLED, CANCELED),)
+HELD: Final = order(18, Status.HELD, reason_code="attempts-exhausted")
+ORDERS: Final = (
+    *(RESERVED, FIRST, SECOND, SENDING, IN_DOUBT, PARTLY, ENDING, FILLED, CANCELED, HELD),
+)
 # What is known of the one attempt that each of these had.
 OUTCOMES: Final = {
     SENDING: "open",
@@ -360,7 +363,15 @@ def test_the_bell_finds_what_is_reserved(moved: Migrated) -> None:
 
     assert moved.run(moved.ledger.waiting_sessions()) == [session]
     assert moved.run(moved.ledger.release(session, 10, sendable)) == (1, 0)
-    assert moved.run(moved.ledger.expire(session, 10)) == 3
+    assert moved.run(moved.ledger.expire(session, 10)) == 4
+
+
+def test_what_was_held_is_found_again_and_ends_with_its_session(moved: Migrated) -> None:
+    (held,) = moved.run(moved.ledger.held(None, None, 10))
+    assert (held.order_id, held.reason_code) == (HELD.order_id, "attempts-exhausted")
+    moved.run(moved.ledger.expire(SESSION.trading_session_id, 10))
+
+    assert moved.get(HELD).status is Status.EXPIRED
 
 
 def test_numbers_go_on_above_the_old_ones_and_old_keys_are_spent(moved: Migrated) -> None:

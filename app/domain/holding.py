@@ -1,0 +1,42 @@
+"""Holding back what never left, and letting it go again. Pure.
+
+A held order stands in no queue and keeps its `accept_sequence`, so its place. It is let go to
+where its session stands now: to the book if the bell has not rung, to those that wait for a
+permit if it has. What cannot be let go ends with its session, as everything unsent does.
+
+The trap is the order that is held because nobody knows enough: a broker has shown a copy of it,
+or its attempts are spent. A second copy would be one release away, so no release touches it.
+"""
+
+from typing import Final
+
+from app.domain import order as law
+from app.domain.errors import Code
+from app.domain.order import Order, is_stray, moved, released
+from app.domain.session import TradingSession
+from app.domain.values import Status
+
+HOLDABLE: Final = frozenset({Status.RESERVED, Status.QUEUED})
+# Its session's end says nothing of a copy that a broker has: that ends by the broker's word.
+KEPT_AT_A_BROKER: Final = frozenset({Code.STRAY_EVIDENCE.code})
+# Nobody lets go what is held for one of these; a cancel ends it, or a broker's own word.
+KEPT: Final = KEPT_AT_A_BROKER | {Code.ATTEMPTS_EXHAUSTED.code}
+
+
+def held(order: Order, now: int) -> Order | Code:
+    """T5: stop an unsent order until an operator lets it go."""
+    if order.status not in HOLDABLE or is_stray(order):
+        return Code.NOT_HOLDABLE
+    return law.held(order, now)._replace(reason_code=Code.HELD_BY_OPERATOR.code)
+
+
+def let_go(order: Order, session: TradingSession | None, now: int) -> Order | Code:
+    """T6: back to its bell or, if that has rung, to those that wait for a permit."""
+    if order.status is not Status.HELD or order.reason_code in KEPT:
+        return Code.NOT_RELEASABLE
+    if session is None or session.closes_at <= now:
+        return Code.NOT_RELEASABLE
+    free = order._replace(reason_code=None)
+    if now < session.opens_at:
+        return moved(free, Status.RESERVED, now, released_at=None)
+    return released(free, now)

@@ -1,0 +1,42 @@
+"""What operators hold back, so that it is let go or ends with its session."""
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0006"
+
+QUEUE = " WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)"
+HELD = """
+    CREATE TABLE held_orders (
+        accept_sequence {integer} NOT NULL,
+        trade_date {date} NOT NULL,
+        order_id TEXT NOT NULL,
+        trading_session_id TEXT NOT NULL,
+        account_id TEXT NOT NULL,
+        reason_code TEXT,
+        held_at {integer} NOT NULL,
+        PRIMARY KEY (accept_sequence)
+    )
+"""
+# What was held before anybody kept a list of it. It reads every order once.
+HELD_BEFORE = """
+    INSERT INTO held_orders (accept_sequence, trade_date, order_id, trading_session_id,
+        account_id, reason_code, held_at)
+    SELECT accept_sequence, trade_date, order_id, trading_session_id,
+        account_id, reason_code, updated_at
+    FROM orders WHERE status = 'held'
+"""
+
+
+def upgrade() -> None:
+    on_server = op.get_bind().dialect.name == "postgresql"
+    types = {"integer": "INTEGER", "date": "TEXT"}
+    if on_server:
+        types = {"integer": "BIGINT", "date": "DATE"}
+    op.execute(HELD.format(**types) + (QUEUE if on_server else " STRICT"))
+    op.execute("CREATE INDEX held_by_session ON held_orders (trading_session_id, accept_sequence)")
+    op.execute(HELD_BEFORE)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("a ledger goes forward; restore a backup to go back")
