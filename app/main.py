@@ -57,6 +57,7 @@ def furnish(gateway: Gateway) -> House:
         desk=gateway.desk,
         orders=gateway.ledger,
         sweeps=gateway.ledger,
+        holds=gateway.ledger,
         control=gateway.ledger,
         trouble=gateway.anomalies,
         courses=gateway.ledger,

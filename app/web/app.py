@@ -18,6 +18,7 @@ from app.web.course_specs import course_specs
 from app.web.dials import dial_specs
 from app.web.door import Door
 from app.web.drills import drill_specs
+from app.web.holds import hold_specs
 from app.web.hooks import hook_specs
 from app.web.house import House
 from app.web.metrics import Meters
@@ -82,6 +83,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *batch_specs(house, meters, toll),
         *read_specs(house),
         *sweep_specs(house),
+        *hold_specs(house),
         *stream_specs(house),
         *hook_specs(house),
         *alert_hook_specs(house),

@@ -14,7 +14,7 @@ from app.ports.bus import Bus
 from app.ports.control import ControlStore, Quotas
 from app.ports.dispatch import Floor
 from app.ports.failover import FailoverStore, Helm, Rehearsals
-from app.ports.orders import Desk, OrderStore, SweepStore
+from app.ports.orders import Desk, HoldStore, OrderStore, SweepStore
 from app.ports.sessions import SessionStore
 from app.ports.trouble import AlertStore, AnomalyStore, Rulebook, RuleStore
 from app.reference import Reference
@@ -45,6 +45,7 @@ class House:
     desk: Desk
     orders: OrderStore
     sweeps: SweepStore
+    holds: HoldStore
     control: ControlStore
     trouble: TroubleStore
     courses: FailoverStore

@@ -13,24 +13,27 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.domain.errors import Code, Refused
+from app.domain.errors import Code
 from app.domain.records import Actor, Change
-from app.domain.sweep import Begun, Selection, SweepScope
+from app.domain.sweep import Begun, Deed, SweepScope
 from app.domain.values import CancelOrigin
-from app.web.cursors import cursor_at, place_of
 from app.web.house import House
-from app.web.keys import EVERY_ACCOUNT, Principal, authorize
+from app.web.keys import Principal
 from app.web.operator_schemas import Preview
 from app.web.problems import invalid_at
+from app.web.selections import (
+    CHUNK,
+    WORK_S_MAX,
+    accounts_of,
+    must_not_have_grown,
+    previewed,
+    seen_upto,
+)
 from app.web.spec import Call, Reply, Spec, json_of, ok
 from app.web.sweep_shapes import OperatorSweep, ScopeAsked, SweepAsked, SweptTold
 
 WRITE: Final = "orders:write"
 HALT: Final = "admin:halt"
-# A chunk holds the one writer for some 20 ms, behind which new orders wait.
-CHUNK: Final = 200
-# Clients and proxies wait for a minute at most; they should never have to.
-WORK_S_MAX: Final = 5.0
 
 
 class Sweeps:
@@ -47,7 +50,7 @@ class Sweeps:
         """
         asked = call.body
         scope = SweepScope(
-            self._accounts(call.who, asked, WRITE, of_all=False),
+            _own_accounts(call.who, asked),
             asked.symbol,
             asked.trading_session_id,
             asked.list_id,
@@ -58,7 +61,7 @@ class Sweeps:
         begun = await self._house.sweeps.begin_sweep(
             scope, await self._house.sweeps.select(scope), by
         )
-        told = await self._swept(scope, begun, CancelOrigin.CLIENT, asked.request_id)
+        told = await self.swept(scope, begun, CancelOrigin.CLIENT, asked.request_id)
         return ok(told, status=200 if told["done"] else 202)
 
     async def operator(self, call: Call[OperatorSweep, Preview]) -> Reply:
@@ -67,52 +70,27 @@ class Sweeps:
         It halts nothing: halt first, or new orders go on leaving.
         """
         asked = call.body
-        accounts = self._accounts(call.who, asked, HALT, of_all=True)
+        accounts = accounts_of(call.who, asked.account_id, HALT)
         named = (asked.symbol, asked.trading_session_id, asked.list_id, asked.broker_id)
         scope = SweepScope(accounts, *named)
         if asked.everything is any((asked.account_id, *named)):
             raise invalid_at("everything", "name what to cancel, or say that it is everything")
-        upto = None if asked.selection_id is None else _seen(asked.selection_id, scope)
+        upto = seen_upto(asked.selection_id, Deed.CANCEL, scope)
         selection = await self._house.sweeps.select(scope, upto)
         if call.query.dry_run:
-            return ok(_previewed(selection, scope))
+            return ok(previewed(selection, Deed.CANCEL, scope))
         by = call.actor(asked.reason)._replace(request_id=asked.request_id)
-        begun = await self._begun(scope, selection, asked, by)
-        told = await self._swept(scope, begun, CancelOrigin.OPERATOR, asked.request_id)
+        must_not_have_grown(selection, asked.expected_count)
+        begun = await self._house.sweeps.begin_sweep(scope, selection, by)
+        told = await self.swept(scope, begun, CancelOrigin.OPERATOR, asked.request_id)
         change = Change("orders.mass_canceled", "orders", None, told)
         audit_id = await self._house.control.note(change, by)
         return ok(told | {"audit_id": audit_id}, status=200 if told["done"] else 202)
 
-    async def _begun(
-        self, scope: SweepScope, selection: Selection, asked: OperatorSweep, by: Actor
-    ) -> Begun:
-        if asked.expected_count is None:
-            raise invalid_at("expected_count", "expected the orders_affected of a dry run")
-        if selection.orders > asked.expected_count:
-            raise Refused(
-                Code.SELECTION_GREW,
-                f"{selection.orders} orders are in scope, expected {asked.expected_count}",
-                orders_affected=selection.orders,
-                expected_count=asked.expected_count,
-            )
-        return await self._house.sweeps.begin_sweep(scope, selection, by)
-
-    def _accounts(
-        self, who: Principal, asked: ScopeAsked, scope: str, *, of_all: bool
-    ) -> tuple[str, ...] | None:
-        """Return the accounts that a sweep may touch; None: every one."""
-        if asked.account_id is not None:
-            authorize(who, scope, asked.account_id)
-            return (asked.account_id,)
-        if EVERY_ACCOUNT not in who.accounts:
-            return tuple(sorted(who.accounts))
-        if not of_all:
-            raise invalid_at("account_id", "this key sees every account: name one")
-        return None
-
-    async def _swept(
+    async def swept(
         self, scope: SweepScope, begun: Begun, origin: CancelOrigin, request_id: str
     ) -> dict[str, Any]:
+        """Work through it for some seconds, and say how far that came."""
         loop = asyncio.get_running_loop()
         until = loop.time() + WORK_S_MAX
         canceled = requested = 0
@@ -131,21 +109,12 @@ class Sweeps:
         }
 
 
-def _previewed(selection: Selection, scope: SweepScope) -> dict[str, Any]:
-    return {
-        "dry_run": True,
-        "orders_affected": selection.orders,
-        "by_status": {str(status): count for status, count in selection.by_status.items()},
-        "selection_id": cursor_at(selection.upto, ("sweep", *scope)),
-    }
-
-
-def _seen(selection_id: str, scope: SweepScope) -> int:
-    try:
-        return place_of(selection_id, ("sweep", *scope))
-    except Refused:
-        detail = "expected the selection_id of a dry run of this scope"
-        raise invalid_at("selection_id", detail) from None
+def _own_accounts(who: Principal, asked: ScopeAsked) -> tuple[str, ...]:
+    """Return the accounts that a client may touch: never simply all that there are."""
+    accounts = accounts_of(who, asked.account_id, WRITE)
+    if accounts is None:
+        raise invalid_at("account_id", "this key sees every account: name one")
+    return accounts
 
 
 def sweep_specs(house: House) -> Sequence[Spec[Any, Any]]:

@@ -181,6 +181,7 @@ def a_gateway(
         desk=desk,
         orders=ledger,
         sweeps=ledger,
+        holds=ledger,
         control=ledger,
         trouble=AnomalyLedger(database, clock, lambda: reference.calendar),
         courses=ledger,

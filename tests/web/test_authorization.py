@@ -27,12 +27,22 @@ ACCOUNTS: Final[dict[str, tuple[str, dict[str, object]]]] = {
         "/admin/v1/orders/mass-cancel",
         {"account_id": "A-1", "request_id": "r-1", "expected_count": 9, **WHY},
     ),
+    "list_held_orders": ("/admin/v1/orders/held?account_id=A-1", {}),
+    "hold_orders": (
+        "/admin/v1/orders/hold",
+        {"account_id": "A-1", "request_id": "r-1", "expected_count": 9, **WHY},
+    ),
+    "release_orders": (
+        "/admin/v1/orders/release",
+        {"account_id": "A-1", "request_id": "r-1", "expected_count": 9, **WHY},
+    ),
 }
 # A batch answers for each item by itself, so its door is 200.
 BATCHES: Final = {"create_orders"}
 ORDERS: Final = {
     *("amend_order", "cancel_order", "get_order", "list_executions", "list_order_events"),
     *("list_attempts", "probe_doubt", "resolve_doubt"),
+    *("hold_order", "release_order", "cancel_order_as_operator"),
 }
 # Writes under a version, each with a body that is sound: only the version is old.
 VERSIONED: Final[dict[str, dict[str, object]]] = {
@@ -47,7 +57,11 @@ VERSIONED: Final[dict[str, dict[str, object]]] = {
     "set_anomaly_rule": {"document": {"rule_id": "broker.error_rate", "raise": 0.3}},
 }
 # A FIX session's version is its numbering, and no such session stands here: see `tests/brokers`.
-ELSEWHERE: Final = {"reset_broker_session"}
+# An order's is its own, and no order stands under the id 0: see `test_holds.py`.
+ELSEWHERE: Final = {
+    "reset_broker_session",
+    *("hold_order", "release_order", "cancel_order_as_operator"),
+}
 # It changes nothing, so nobody has to say why.
 NO_REASON: Final = {"test_anomaly_rule"}
 NAMES: Final = {

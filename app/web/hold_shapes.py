@@ -1,0 +1,40 @@
+"""What holding back, letting go and canceling are asked, and how what is held looks outside."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.records import HeldOrder
+from app.domain.values import rfc3339
+from app.web.operator_schemas import Reason
+from app.web.queries import BOOK_PAGE_MAX
+from app.web.schemas import Name
+from app.web.sweep_shapes import RequestId, ScopeAsked
+
+
+class ManyAsked(ScopeAsked):
+    """Many orders at once: what was seen before, and why."""
+
+    everything: bool = Field(False, description="Names nothing, and means it.")
+    request_id: RequestId
+    expected_count: int | None = Field(
+        None, ge=0, description="As the dry run said; 412 if there is more by now."
+    )
+    selection_id: str | None = Field(
+        None, max_length=64, description="Of the dry run: what was placed since is left alone."
+    )
+    reason: Reason
+
+
+class HeldAsked(BaseModel):
+    """Which held orders, and from where on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    account_id: Name | None = None
+    cursor: str | None = Field(None, max_length=200, description="A next_cursor, as it was given.")
+    limit: int = Field(100, ge=1, le=BOOK_PAGE_MAX)
+
+
+def held_shape(held: HeldOrder) -> dict[str, Any]:
+    return held._asdict() | {"held_at": rfc3339(held.held_at)}
