@@ -21,6 +21,7 @@ from app.web.drills import drill_specs
 from app.web.holds import hold_specs
 from app.web.hooks import hook_specs
 from app.web.house import House
+from app.web.kills import kill_specs
 from app.web.metrics import Meters
 from app.web.orders import order_specs
 from app.web.overview import overview_specs
@@ -93,6 +94,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *drill_specs(house),
         *rate_specs(house),
         *safety_specs(house),
+        *kill_specs(house),
         *anomaly_specs(house),
         *rule_specs(house),
         *plan_specs(house),

@@ -88,6 +88,18 @@ class HaltChange(Asked):
     reason: Reason
 
 
+class KillAsked(Asked):
+    """What to stop and to cancel: the firm (all), or what `id` names."""
+
+    scope: Literal["all", "broker", "account", "symbol"]
+    id: Target | None = None
+    request_id: str = Field(
+        pattern=r"^[A-Za-z0-9._:-]{1,64}$",
+        description="Sent again, the kill goes on and touches no order placed since.",
+    )
+    reason: Reason
+
+
 class PolicyChange(Asked):
     """A merge patch: what is absent stays as it is."""
 

@@ -13,7 +13,7 @@ from app.domain.records import Change, Doubt
 from app.domain.values import rfc3339
 from app.web.house import House
 from app.web.keys import Principal, authorize, not_there
-from app.web.operator_schemas import HaltChange, Reasoned, Resolution
+from app.web.operator_schemas import HaltChange, KillAsked, Reasoned, Resolution
 from app.web.problems import invalid_at
 from app.web.schemas import OrderTold
 from app.web.shapes import halt_shape, order_shape
@@ -38,7 +38,7 @@ class Safety:
         """Stop new sends in scope. Working orders stay, and cancels still pass."""
         change = call.body
         standing = await self._house.control.halt(
-            change.scope, _target(change), call.actor(change.reason)
+            change.scope, target_of(change), call.actor(change.reason)
         )
         self._house.floor.halts_changed()
         return ok(halt_shape(standing))
@@ -46,7 +46,7 @@ class Safety:
     async def resume(self, call: Call[HaltChange, None]) -> Reply:
         """Lift a halt; only another person than the one who halted."""
         change = call.body
-        target = _target(change)
+        target = target_of(change)
         await self._house.control.resume(change.scope, target, call.actor(change.reason))
         self._house.floor.halts_changed()
         return ok({"scope": change.scope, "target": target, "resumed_by": call.who.name})
@@ -123,7 +123,8 @@ class Safety:
         raise Refused(Code.DOUBT_SETTLED, f"the order is {order.status}", status=order.status)
 
 
-def _target(change: HaltChange) -> str:
+def target_of(change: HaltChange | KillAsked) -> str:
+    """Return what a halt names."""
     if change.scope == "all":
         return EVERYTHING
     if change.id is None:
