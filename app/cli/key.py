@@ -30,14 +30,20 @@ KeysFile = Annotated[
     epilog=examples_text(
         (
             "key create app-1 --scope orders:read --scope orders:write --account A-1",
-            'key create mina --scope admin:read --scope admin:tune --account "*" --expires 90d',
+            'key create mina --role operator --account "*" --expires 90d',
+            'key create jun --scope admin:read --scope admin:tune --account "*"',
         )
     ),
 )
 def create(  # noqa: PLR0913 - each option is a part of what the key is for
     *,
     name: Annotated[str, typer.Argument(help="The person or program; two keys may share it.")],
-    scope: Annotated[list[str], typer.Option(help="What it may do; repeat for each.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it may do; repeat for each.")
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option(help="viewer, operator or approver: what such a person may do.")
+    ] = None,
     account: Annotated[list[str], typer.Option(help='Whose orders; repeat, or "*" for all.')],
     live: Annotated[bool, typer.Option("--live", help="ob_live_… instead of ob_test_….")] = False,
     expires: Annotated[str | None, typer.Option(metavar="90d", help="It ends by then.")] = None,
@@ -45,12 +51,15 @@ def create(  # noqa: PLR0913 - each option is a part of what the key is for
     keys_file: KeysFile = None,
 ) -> None:
     """Make a key and print its token, once."""
-    from app.web.keyfile import Grant, create_key
+    from app.web.keyfile import ROLES, Grant, create_key
 
+    if role is not None and role not in ROLES:
+        raise typer.BadParameter(f"expected one of {', '.join(ROLES)}", param_hint="--role")
+    scopes = ROLES.get(role or "", frozenset()) | frozenset(scope or ())
     clock = SystemClock()
     lives_s = seconds_of(expires)
     ends_at = None if lives_s is None else clock.now() + lives_s * 1000
-    grant = Grant(name, frozenset(scope), tuple(account), live, ends_at)
+    grant = Grant(name, scopes, tuple(account), live, ends_at)
     with _file(data_dir, keys_file) as path:
         token = create_key(path, grant, clock)
     print_out(token)
@@ -66,7 +75,7 @@ def list_(
     json: JsonShort = False,
 ) -> None:
     """List the keys: whose they are and what they may do, never what opens them."""
-    from app.web.keyfile import read_keys
+    from app.web.keyfile import read_keys, role_of
 
     with _file(data_dir, keys_file) as path:
         keys = read_keys(path)
@@ -75,6 +84,7 @@ def list_(
             "id": key.id,
             "name": key.name,
             "kind": key.kind,
+            "role": role_of(key.scopes) or None,
             "scopes": " ".join(key.scopes),
             "accounts": " ".join(key.accounts),
             "created_at": rfc3339(key.created_at),

@@ -10,7 +10,7 @@ secret is shown once, when the key is made, and is nowhere afterwards.
 import fcntl
 import hmac
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,8 +21,18 @@ from app.clock import Clock
 
 SCOPES: Final = frozenset(
     {"orders:read", "orders:write", "audit:read", "admin:read", "admin:tune", "admin:halt"}
-    | {"admin:resume", "admin:settle", "admin:keys", "admin:failover"}
+    | {"admin:resume", "admin:settle", "admin:keys", "admin:failover", "admin:approve"}
 )
+_VIEWER: Final = frozenset({"admin:read", "audit:read"})
+# What a key of a role may do. A role is spelled out as scopes when the key is made, so that a
+# role that grows in a later version gives nothing to the keys of today.
+ROLES: Final = {
+    "viewer": _VIEWER,
+    "operator": _VIEWER | {"admin:tune", "admin:halt", "admin:failover", "admin:settle"},
+    # Says yes or no to what another has proposed, and begins nothing.
+    "approver": _VIEWER | {"admin:approve", "admin:resume", "admin:settle"},
+}
+assert all(scopes <= SCOPES for scopes in ROLES.values()), "a role is made of scopes"
 OURS_ALONE: Final = 0o600
 OTHERS: Final = 0o077
 ID_BITS: Final = 80
@@ -83,6 +93,11 @@ def create_key(path: Path, grant: Grant, clock: Clock) -> str:
     )
     _change(path, lambda keys: [*keys, record])
     return f"ob_{record.kind}_{record.id}_{secret}"
+
+
+def role_of(scopes: Collection[str]) -> str:
+    """Return the role that has just these scopes; empty if none has."""
+    return next((role for role, those in ROLES.items() if those == set(scopes)), "")
 
 
 def revoke_key(path: Path, key_id: str) -> KeyRecord:

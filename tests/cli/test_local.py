@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli import app, checkup
 from app.ledger.schema import HEAD
-from app.web.keyfile import read_keys
+from app.web.keyfile import ROLES, read_keys
 from tests.cli.gateway import Gateway
 
 GRANT = ("--scope", "orders:read", "--account", "A-1")
@@ -45,6 +45,18 @@ def test_a_key_for_an_unknown_scope_is_not_made(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "all:all" in result.stderr
     assert not (tmp_path / "keys.json").exists()
+
+
+def test_a_key_of_a_role_may_what_the_role_may(tmp_path: Path) -> None:
+    made = run(tmp_path, "key", "create", "jun", "--role", "approver", "--account", "*")
+    wrong = run(tmp_path, "key", "create", "jun", "--role", "boss", "--account", "*")
+    nothing = run(tmp_path, "key", "create", "jun", "--account", "*")
+    listed = run(tmp_path, "key", "list", "--json")
+
+    assert (made.exit_code, wrong.exit_code, nothing.exit_code) == (0, 2, 2)
+    (row,) = json.loads(listed.stdout)
+    assert row["role"] == "approver"
+    assert set(row["scopes"].split()) == ROLES["approver"]
 
 
 def test_a_key_file_that_is_broken_is_left_alone(tmp_path: Path) -> None:
