@@ -4,6 +4,10 @@ Every change compares the numbers that it was made on and shares the broker's le
 commit, so that of two owners one writes. Asked again after a lost answer it finds its own work and
 leaves it. The trap is the count of a former owner, or of one whose session a person has reset: it
 writes nothing, because two engines on one sequence send two orders under one number.
+
+A list has one number and many orders, and each of them is asked for by its own key. So a leg has
+a row beside its list's, under a number below zero that says where it stands: `LEGS_MAX` times the
+list's, and its place. No message of a session ever has such a number.
 """
 
 from collections.abc import Sequence
@@ -18,10 +22,10 @@ from app.domain.records import Actor, Change, FenceLost
 from app.domain.values import order_id_of
 from app.ledger import attempts, audit, control, leases, rows
 from app.ledger.dialect import Statement
-from app.ports.sessions import Numbers, Outgoing, Placed, SessionOwner, Unread
+from app.ports.sessions import LEGS_MAX, Numbers, Outgoing, Placed, SessionOwner, Unread
 
-# A new order, and the one that replaces another: each places an order under its own key.
-_PLACING: Final = "('D', 'G')"
+# A new order, a leg of a list, and an order that replaces another: each places one under its key.
+_PLACING: Final = "('D', 'E', 'G')"
 _BEGIN: Final = text(
     "INSERT INTO fix_sessions (session_id, broker_id, numbering, next_out, next_in, changed_at,"
     " reason) VALUES (:session, :broker, 1, 1, 1, :now, 'new') ON CONFLICT DO NOTHING"
@@ -42,6 +46,15 @@ _KEEP: Final = Statement(
         f" {d.given('first', 'integer')} + place - {d.first_place},"
         f" type, broker_order_key, body, {d.given('now', 'integer')}, 0"
         f" FROM {d.staged('rows', _NEW)} AS n"
+    )
+)
+_LEG: Final = {"number": "integer", "broker_order_key": "text"}
+_KEEP_LEGS: Final = Statement(
+    lambda d: (
+        "INSERT INTO fix_messages (session_id, numbering, number, type, broker_order_key, body,"
+        f" written_at, lacked) SELECT {d.given('session', 'text')},"
+        f" {d.given('numbering', 'integer')}, number, 'E', broker_order_key, '[]',"
+        f" {d.given('now', 'integer')}, 0 FROM {d.staged('rows', _LEG)} AS n"
     )
 )
 _KEPT: Final = text(
@@ -87,7 +100,8 @@ _BEFORE: Final = Statement(
         d.array("a.broker_order_key"),
         f"attempts@day AS a WHERE a.broker_order_key {d.among('keys')} AND a.trade_date = @day"
         " AND a.claimed_at <= coalesce((SELECT m.written_at FROM fix_messages AS m"
-        " WHERE m.session_id = :session ORDER BY m.numbering, m.number LIMIT 1), a.claimed_at)",
+        " WHERE m.session_id = :session AND m.number > 0 ORDER BY m.numbering, m.number LIMIT 1),"
+        " a.claimed_at)",
     )
 )
 _FORGET: Final = text(
@@ -132,10 +146,19 @@ def append(
     taken = connection.execute(_TAKE, {**place, "next": after.next_out, "now": now})
     if taken.rowcount == 1:
         _KEEP.run(connection, **place, rows=codec.text(messages), now=now)
+        legs = _legs(messages, at.next_out)
+        if legs:
+            _KEEP_LEGS.run(
+                connection,
+                session=session.session_id,
+                numbering=at.numbering,
+                rows=codec.text(legs),
+                now=now,
+            )
         return after
     standing = _standing(connection, session.session_id)
     kept = connection.execute(_KEPT, {**place, "last": after.next_out - 1})
-    if standing[:2] != after[:2] or [Outgoing(*row) for row in kept] != list(messages):
+    if standing[:2] != after[:2] or [tuple(row) for row in kept] != [m[:3] for m in messages]:
         raise FenceLost(f"session {session.session_id} stands at {standing}, not at {at}")
     return after
 
@@ -167,9 +190,14 @@ def keep_apart(
 def lack(
     connection: Connection, session: SessionOwner, numbering: int, begin: int, end: int
 ) -> int:
+    """Note it of these numbers; of a list's legs too, which is how many orders more."""
     _must_own(connection, session)
-    values = {"session": session.session_id, "numbering": numbering, "begin": begin, "end": end}
-    return connection.execute(_LACK, values).rowcount
+    place = {"session": session.session_id, "numbering": numbering}
+    legs = {"begin": 1 - (end + 1) * LEGS_MAX, "end": -begin * LEGS_MAX}
+    return sum(
+        connection.execute(_LACK, {**place, **span}).rowcount
+        for span in ({"begin": begin, "end": end}, legs)
+    )
 
 
 def reset(
@@ -211,7 +239,10 @@ def placed(connection: Connection, session_id: str, keys: Sequence[str]) -> dict
     found = codec.decode(_PLACED.run(connection, keys=codec.text(keys)).scalar_one())
     numbered = {
         key: Placed(
-            numbering, number, where == session_id and (bool(lacked) or numbering < current), body
+            numbering,
+            number if number > 0 else -number // LEGS_MAX,
+            where == session_id and (bool(lacked) or numbering < current),
+            body,
         )
         for key, numbering, number, lacked, current, where, body in sorted(found)
     }
@@ -229,6 +260,15 @@ def orders(connection: Connection, keys: Sequence[str]) -> dict[str, Order]:
 def forget(connection: Connection, session_id: str, before: int, limit: int) -> int:
     values = {"session": session_id, "before": before, "limit": limit}
     return connection.execute(_FORGET, values).rowcount
+
+
+def _legs(messages: Sequence[Outgoing], first: int) -> list[tuple[int, str]]:
+    assert all(len(message.legs) <= LEGS_MAX for message in messages)
+    return [
+        (-number * LEGS_MAX - place, key)
+        for number, message in enumerate(messages, start=first)
+        for place, key in enumerate(message.legs)
+    ]
 
 
 def _begin_next(

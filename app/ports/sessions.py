@@ -4,10 +4,13 @@ The trap it avoids: bytes that leave before their number is durable, or under a 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.domain.order import Order
 from app.domain.records import Actor
+
+# A message of 64 KiB has room for some three hundred orders.
+LEGS_MAX: Final = 1_000
 
 
 class SessionOwner(NamedTuple):
@@ -27,11 +30,15 @@ class Numbers(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A message that is to be numbered; `broker_order_key` names the order that it would place."""
+    """A message that is to be numbered; `broker_order_key` names the order that it would place.
+
+    A list places several under its one number: these are its `legs`, at most `LEGS_MAX`.
+    """
 
     type: str
     broker_order_key: str | None
     body: str
+    legs: tuple[str, ...] = ()
 
 
 class Unread(NamedTuple):

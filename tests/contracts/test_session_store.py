@@ -145,6 +145,42 @@ def test_a_number_is_lacked_when_the_broker_showed_it(shop: Shop) -> None:
     }
 
 
+def a_list(*keys: str) -> Outgoing:
+    return Outgoing("E", None, "[]", keys)
+
+
+def test_the_orders_of_a_list_are_placed_and_lacked_under_its_one_number(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    at = shop.run(store.open(session))
+    batch = [*orders("a"), a_list("b", "c"), a_list("d", "e"), *orders("f")]
+    after = shop.run(store.append(session, at, batch))
+    again = shop.run(store.append(session, at, batch))
+    assert shop.run(store.lack(session, 1, 2, 2)) == 3
+    assert shop.run(store.lack(session, 1, 3, 3)) == 3
+    assert shop.run(store.lack(session, 1, 1, 9)) == 2
+    found = shop.run(store.placed(ID, [*"abcdef", "g"]))
+
+    assert after == again == Numbers(1, 5, 1)
+    assert {key: place[:3] for key, place in found.items()} == {
+        "a": (1, 1, True),
+        "b": (1, 2, True),
+        "c": (1, 2, True),
+        "d": (1, 3, True),
+        "e": (1, 3, True),
+        "f": (1, 4, True),
+    }
+
+
+def test_a_list_that_was_not_asked_for_is_not_lacked(shop: Shop) -> None:
+    store, session = store_of(shop), owned(shop)
+    at = shop.run(store.open(session))
+    shop.run(store.append(session, at, [a_list("a", "b"), a_list("c"), a_list("d", "e")]))
+    shop.run(store.lack(session, 1, 2, 2))
+    found = shop.run(store.placed(ID, [*"abcde"]))
+
+    assert {key for key, place in found.items() if place.lacked} == {"c"}
+
+
 def test_a_reset_ends_every_number_before_it(shop: Shop) -> None:
     store, session = store_of(shop), owned(shop)
     at = shop.run(store.open(session))
@@ -173,6 +209,9 @@ def test_an_attempt_older_than_the_session_may_have_left_by_another_way(shop: Sh
     shop.run(store.append(session, at, [HEARTBEAT]))
     shop.clock.at += 1_000
     young = shop.sending("c-2").broker_order_key
+    # The last thing that it remembers has the lowest number, if it is a list.
+    shop.clock.at += 1_000
+    shop.run(store.append(owned(shop), at._replace(next_out=2), [a_list("a", "b")]))
 
     assert shop.run(store.placed(ID, [old, young])) == {old: Placed(0, 0, lacked=False)}
 
@@ -246,6 +285,20 @@ def test_what_is_old_is_dropped_unless_it_is_in_doubt(shop: Shop) -> None:
     assert shop.run(store.forget(ID, NOW + 1_000, 2)) == 2
     assert shop.run(store.forget(ID, NOW + 1_000, 10)) == 1
     assert set(shop.run(store.placed(ID, ["a", "b", "c", key]))) == {key, "c"}
+
+
+def test_of_a_list_only_the_orders_in_doubt_are_kept(shop: Shop) -> None:
+    store, doubtful = store_of(shop), shop.sending("c-1")
+    key = doubtful.broker_order_key
+    shop.run(shop.store.settle([Settlement(key, Unknown("?"), 7)]))
+    session = owned(shop)
+    at = shop.run(store.open(session))
+    shop.run(store.append(session, at, [HEARTBEAT, a_list("a", key, "b")]))
+    shop.clock.at += 1_000
+
+    assert shop.run(store.forget(ID, NOW + 1_000, 10)) == 4  # the list itself, too
+    assert shop.run(store.lack(session, 1, 2, 2)) == 1
+    assert shop.run(store.placed(ID, ["a", key, "b"])) == {key: Placed(1, 2, lacked=True)}
 
 
 def test_a_replace_of_which_nothing_is_known_is_kept_with_what_it_said(shop: Shop) -> None:
