@@ -35,6 +35,10 @@ class Capabilities:
     # One refused order refuses its whole batch: then no batch holds orders of two accounts, so
     # that one customer's bad order never refuses another's.
     batch_atomic: bool = False
+    # A batch leaves as one list (NewOrderList on FIX), so `batch_max` is the longest that it takes.
+    # A message carries so many of its orders; None: all of them, it takes no fragments.
+    lists: bool = False
+    list_message_max: int | None = None
     query_by_key: bool = True  # else its doubts go to an operator
     find_batch_max: int = 1
     # The contract by the phase of a session: pairs such as ("open+10m", 6). It lowers what
@@ -102,6 +106,10 @@ class Capabilities:
             raise ValueError(f"batch_cost: expected one of {BATCH_COSTS}, was {self.batch_cost!r}")
         if self.batch_cost_step <= 1:  # a single order would cost more than one permit, and wait
             raise ValueError(f"batch_cost_step: expected 2 or more, was {self.batch_cost_step}")
+        if self.lists and self.batch_max <= 1:
+            raise ValueError(f"lists: expected a batch_max of 2 or more, was {self.batch_max}")
+        if self.list_message_max is not None and not (self.lists and self.list_message_max >= 1):
+            raise ValueError("list_message_max: expected 1 or more, where there are lists")
         profile = tuple(_edge(edge) for edge in self.rate_profile)
         object.__setattr__(self, "rate_profile", profile)
         for name in ("intake_windows", "blackouts"):

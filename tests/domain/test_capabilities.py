@@ -35,3 +35,16 @@ def test_an_order_is_taken_by_whoever_takes_all_of_it(
 def test_a_slip_of_the_pen_stops_the_start(slip: dict[str, Any]) -> None:
     with pytest.raises((TypeError, ValueError)):
         Capabilities(**slip)
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        {"lists": True},
+        {"list_message_max": 10},
+        {"lists": True, "batch_max": 10, "list_message_max": 0},
+    ],
+)
+def test_lists_have_several_orders_and_fragments_are_of_lists(slip: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="list"):
+        Capabilities(**slip)

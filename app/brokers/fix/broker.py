@@ -32,9 +32,10 @@ from app.brokers.fix.exchange import (
     Exchange,
     Exchanges,
 )
-from app.brokers.fix.hearing import STATUS_REPORT, Said, heard
+from app.brokers.fix.hearing import STATUS_REPORT, heard
 from app.brokers.fix.line import Line
 from app.brokers.fix.options import LineOptions, read_line
+from app.brokers.fix.said import Said
 from app.brokers.fix.too_fast import TooFast
 from app.brokers.fix.unread import unread
 from app.brokers.fix.words import Dialect

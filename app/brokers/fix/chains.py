@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from app import codec
 from app.brokers.fix import tags
-from app.brokers.fix.hearing import Said
+from app.brokers.fix.said import Said
 from app.domain.messages import Absent, Found, Lookup, Unknown
 from app.domain.order import Order
 from app.domain.values import Status, is_replace_key

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from app.brokers.fix import tags
 from app.brokers.fix.commands import Send
-from app.brokers.fix.hearing import Said
 from app.brokers.fix.outbox import Post
+from app.brokers.fix.said import Said
 from app.domain.messages import Lookup, NotSent, Unknown
 from app.domain.values import attempt_key_of
 

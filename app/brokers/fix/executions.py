@@ -112,14 +112,16 @@ def report_of(
     )
 
 
-def refused_replace(broker_id: str, dialect: Dialect, values: _Values) -> ExecutionReport:
-    """Read an OrderCancelReject (35=9) of a replace as the report that it amounts to.
+def refused(
+    broker_id: str, dialect: Dialect, values: _Values, kind: ExecutionType
+) -> ExecutionReport:
+    """Read a refusal that is no ExecutionReport as the report that it amounts to.
 
     It names no execution, and sometimes no order of theirs.
     """
     key = values[tags.CLIENT_ORDER_ID]
     named = {tags.EXECUTION_ID: f"reject-{key}", tags.ORDER_ID: NONE}
-    return report_of(broker_id, dialect, {**named, **values}, _E.REPLACE_REJECTED)
+    return report_of(broker_id, dialect, {**named, **values}, kind)
 
 
 def terms_of(values: _Values) -> tuple[Decimal | None, Decimal | None]:

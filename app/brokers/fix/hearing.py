@@ -8,8 +8,7 @@ in answer to a question (it may not have come yet); neither becomes a report.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from app.brokers.fix import checks, refusals, tags
 from app.brokers.fix.commands import Message
@@ -18,17 +17,17 @@ from app.brokers.fix.executions import (
     expect_once,
     hint_of,
     kind_of,
-    refused_replace,
     report_of,
     terms_of,
 )
+from app.brokers.fix.listing import list_status
+from app.brokers.fix.said import PENDING_REPLACE, REJECTED, Said, addressed, reported
 from app.brokers.fix.words import Dialect, is_replace, order_key_in
 from app.brokers.wire import Unreadable
 from app.domain.messages import (
     Absent,
     Accepted,
     Answer,
-    ExecutionReport,
     ExecutionType,
     Found,
     Lookup,
@@ -46,9 +45,7 @@ STATUSES: Final = {
     "C": Status.EXPIRED,
 }
 WORKING: Final = frozenset("035679ABDE")
-REJECTED: Final = "8"
 PENDING_CANCEL: Final = "6"
-PENDING_REPLACE: Final = "E"
 REPLACED: Final = "5"
 STATUS_REPORT: Final = "I"
 TO_REPLACE: Final = "2"
@@ -58,34 +55,12 @@ REFUSED: Final = frozenset({ExecutionType.REJECTED, ExecutionType.REPLACE_REJECT
 _Values = Mapping[int, str]
 
 
-class Said(NamedTuple):
-    """What one message, or one item of a list, says and proves. What it does not say is None."""
-
-    key: str | None = None  # the broker_order_key that it is about
-    request: str | None = None  # 11 as it stands: a cancel's or a replace's own id
-    number: int | None = None  # 45: our message that it refuses
-    refused_type: str | None = None  # 372: of that message
-    status_id: str | None = None  # 790, or the 379 of a refused question
-    mass_id: str | None = None  # 584
-    is_last: bool = False  # 912: nothing more of this mass status follows
-    list_id: str | None = None  # 66
-    report: ExecutionReport | None = None  # to be published
-    submitted: Answer | None = None
-    canceled: Answer | None = None
-    replaced: Answer | None = None
-    shown: Lookup | None = None
-    is_pending: bool = False  # 39=E: a replace of it is not decided there
-    filled_quantity: Decimal | None = None  # 14: what must have traded there by now
-    trouble: str | None = None  # a person should hear of this
-    unread: bool = False  # because nobody could read it: it is kept for him
-
-
 def heard(broker_id: str, dialect: Dialect, message: Message) -> list[Said]:
     """Return what an application message or a session Reject says; at least one thing."""
     values = dict(message.fields)
     if message.fault is not None and not checks.is_beside(message.fault):
         # It was rejected. Which of its fields may be believed, nobody can say.
-        return [_unread(f"{message.fault.words} ({message.fault.tag})", _addressed(values).key)]
+        return [_unread(f"{message.fault.words} ({message.fault.tag})", addressed(values).key)]
     match message.type:
         case tags.EXECUTION_REPORT:
             return [_execution(broker_id, dialect, message, values)]
@@ -96,13 +71,13 @@ def heard(broker_id: str, dialect: Dialect, message: Message) -> list[Said]:
         case tags.REJECT:
             return [_session_reject(values)]
         case tags.LIST_STATUS:
-            return _list_status(message, values)
+            return list_status(broker_id, dialect, message)
         case _:
             return [_unread(f"nobody here reads {legible(message.type)[:8]}")]
 
 
 def _execution(broker_id: str, dialect: Dialect, message: Message, values: _Values) -> Said:
-    said = _addressed(values)
+    said = addressed(values)
     try:
         expect_once(message, values)
         kind = kind_of(dialect, values)
@@ -126,18 +101,6 @@ def _execution(broker_id: str, dialect: Dialect, message: Message, values: _Valu
 
 def _unread(why: str, key: str | None = None) -> Said:
     return Said(key=key, trouble=why, unread=True)
-
-
-def _addressed(values: _Values) -> Said:
-    request = values.get(tags.CLIENT_ORDER_ID)
-    return Said(
-        key=None if request is None else order_key_in(request),
-        request=request,
-        status_id=values.get(tags.STATUS_ID),
-        mass_id=values.get(tags.MASS_STATUS_ID),
-        is_last=values.get(tags.LAST_REPORT) == "Y",
-        is_pending=values.get(tags.ORDER_STATUS) == PENDING_REPLACE,
-    )
 
 
 def _refused(dialect: Dialect, said: Said, values: _Values) -> Said | None:
@@ -225,14 +188,10 @@ def _cancel_reject(broker_id: str, dialect: Dialect, values: _Values) -> Said:
 
 def _replace_reject(broker_id: str, dialect: Dialect, said: Said, values: _Values) -> Said:
     """Say that new terms are refused, as a report too: whoever asked may wait no longer."""
-    answer = refusals.replace_refused(values)
-    if not isinstance(answer, Rejected):
-        return said._replace(replaced=answer)
-    try:
-        report = refused_replace(broker_id, dialect, values)
-    except Unreadable as e:
-        return said._replace(replaced=answer, trouble=f"unreadable refusal: {e}", unread=True)
-    return said._replace(replaced=answer, report=report)
+    said = said._replace(replaced=refusals.replace_refused(values))
+    if not isinstance(said.replaced, Rejected):
+        return said
+    return reported(broker_id, dialect, said, values, ExecutionType.REPLACE_REJECTED)
 
 
 def _business_reject(dialect: Dialect, values: _Values) -> Said:
@@ -268,26 +227,3 @@ def _citing(values: _Values) -> Said:
         number=int(number) if number.isdecimal() and len(number) <= len("9999999999") else None,
         refused_type=values.get(tags.REFERENCED_TYPE),
     )
-
-
-def _list_status(message: Message, values: _Values) -> list[Said]:
-    """Read the orders of a ListStatus (35=N); each begins with its ClOrdID (11)."""
-    list_id = values.get(tags.LIST_ID)
-    items: list[dict[int, str]] = []
-    for tag, value in message.fields:
-        if tag == tags.CLIENT_ORDER_ID:
-            items.append({})
-        if items:
-            items[-1].setdefault(tag, value)
-    if not items:
-        return [Said(list_id=list_id, trouble="a list's status without orders", unread=True)]
-    return [_of_list(list_id, item) for item in items]
-
-
-def _of_list(list_id: str | None, item: _Values) -> Said:
-    """Say what a list shows of one order: only a refusal is news, it names no execution."""
-    said = _addressed(item)._replace(list_id=list_id)
-    if item.get(tags.ORDER_STATUS) != REJECTED:
-        return said
-    answer = refusals.order_refused(item)
-    return said._replace(submitted=answer if isinstance(answer, Rejected) else None)

@@ -78,6 +78,13 @@ def order_refused(values: Mapping[int, str]) -> Answer:
     return Rejected(REASONS.get(number, "broker-refused"), text_of(values))
 
 
+def list_refused(values: Mapping[int, str]) -> Answer:
+    """Return what a ListStatus (35=N) with 431=7 that names no order proves about each of it."""
+    reason = values.get(tags.LIST_REJECT_REASON, "")
+    text = values.get(tags.TEXT) or values.get(tags.LIST_STATUS_TEXT, "")
+    return order_refused({tags.ORDER_REJECT_REASON: reason, tags.TEXT: text})
+
+
 def cancel_refused(values: Mapping[int, str]) -> Answer:
     """Return what an OrderCancelReject (35=9) proves about a cancel."""
     number = values.get(tags.CANCEL_REJECT_REASON, "")

@@ -7,7 +7,7 @@ again. So it is kept by the order's key until a look-up asks; why, stands in `br
 from collections.abc import Iterable
 from typing import Final
 
-from app.brokers.fix.hearing import Said
+from app.brokers.fix.said import Said
 from app.domain.messages import Absent, Answer, Found, Rejected, Throttled
 
 # Of refusals that came too late to be an answer. What is forgotten stays in doubt.

@@ -86,16 +86,26 @@ def new_order(dialect: Dialect, order: Submission, now_ms: int) -> Send:
     return Send(tags.NEW_ORDER, (key, *_terms(dialect, order, now_ms)))
 
 
-def new_list(dialect: Dialect, orders: Sequence[Submission], list_id: str, now_ms: int) -> Send:
+class Part(NamedTuple):
+    """Which part of its list one message carries: all of it, or a fragment."""
+
+    list_id: str  # 66
+    before: int = 0  # so many of its orders have been said
+    total: int | None = None  # 68; None: what is here is all
+
+
+def new_list(dialect: Dialect, orders: Sequence[Submission], part: Part, now_ms: int) -> Send:
     """Say NewOrderList (35=E): independent orders in one message, to be worked at once."""
-    count = str(len(orders))
+    here, total = len(orders), len(orders) if part.total is None else part.total
     fields = [
-        (tags.LIST_ID, list_id),
+        (tags.LIST_ID, part.list_id),
         (tags.BID_TYPE, NO_BIDDING),
-        (tags.LIST_COUNT, count),
-        (tags.ORDERS, count),
+        (tags.LIST_COUNT, str(total)),
     ]
-    for index, order in enumerate(orders, start=1):
+    if here < total:
+        fields.append((tags.LAST_FRAGMENT, "Y" if part.before + here == total else "N"))
+    fields.append((tags.ORDERS, str(here)))
+    for index, order in enumerate(orders, start=part.before + 1):
         fields.append((tags.CLIENT_ORDER_ID, order.broker_order_key))
         fields.append((tags.LIST_INDEX, str(index)))
         fields += _terms(dialect, order, now_ms)

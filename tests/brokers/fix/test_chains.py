@@ -7,7 +7,7 @@ import pytest
 
 from app import codec
 from app.brokers.fix.chains import PENDING, Asked, asked_as, settled
-from app.brokers.fix.hearing import Said
+from app.brokers.fix.said import Said
 from app.domain.messages import Absent, Found, Lookup, Unknown
 from app.domain.order import Order
 from app.domain.values import Status, replace_key

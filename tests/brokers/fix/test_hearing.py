@@ -24,7 +24,17 @@ from app.domain.messages import (
 )
 from app.domain.values import Status
 from tests.brokers.fix.peer import NOW
-from tests.brokers.fix.told import A_FILL, AN_ANSWER, DIALECT, KEY, a_message, changed, hear
+from tests.brokers.fix.told import (
+    A_FILL,
+    AN_ANSWER,
+    DIALECT,
+    KEY,
+    NEW_KEY,
+    STAMP,
+    a_message,
+    changed,
+    hear,
+)
 
 _E = ExecutionType
 
@@ -422,20 +432,54 @@ def test_a_reject_of_no_number_of_ours_is_still_told(number: str) -> None:
 
 def test_a_lists_status_speaks_of_each_order_and_only_a_refusal_is_news() -> None:
     fields = [(66, "L-1"), (431, "3"), (73, "3")]
+    fields.append((60, STAMP))
     for key, status, reason in (("K1", "0", ""), ("K2", "8", "2"), ("K3", "8", "6")):
         fields += [(11, key), (14, "0"), (39, status), *([(103, reason)] if reason else [])]
     said = heard("north", DIALECT, a_message("N", fields))
 
-    assert [(each.key, each.submitted) for each in said] == [
-        ("K1", None),
-        ("K2", Rejected("exchange-closed")),
-        ("K3", None),
+    assert [(each.key, each.submitted, each.unread) for each in said] == [
+        ("K1", None, False),
+        ("K2", Rejected("exchange-closed"), False),
+        ("K3", None, False),
     ]
     assert {each.list_id for each in said} == {"L-1"}
+    # Whoever waits may wait no longer, so the refusal is a report, too.
+    (report,) = (each.report for each in said if each.report is not None)
+    assert (report.broker_order_key, report.execution_type) == ("K2", _E.REJECTED)
+    assert (report.reason, report.execution_id) == ("exchange-closed", "reject-K2")
 
 
-def test_a_list_without_orders_is_told() -> None:
-    assert hear({66: "L-1", 431: "7"}, "N").trouble is not None
+def test_a_refused_list_that_names_no_order_is_the_word_of_each_of_it() -> None:
+    refused = hear({66: "L-1", 431: "7", 1386: "11", 444: "no lists"}, "N")
+    again = hear({66: "L-1", 431: "7", 1386: "6"}, "N")
+
+    assert (refused.list_id, refused.key) == ("L-1", None)
+    assert refused.submitted == Rejected("unsupported-order", "no lists")
+    assert isinstance(again.submitted, Unknown)
+
+
+@pytest.mark.parametrize("request_id", [NEW_KEY, cancel_id(KEY, NOW)])
+def test_a_lists_status_that_names_another_request_ends_no_order(request_id: str) -> None:
+    fields = [(66, "L-1"), (431, "7"), (60, STAMP), (11, request_id), (39, "8"), (103, "2")]
+    (said,) = heard("north", DIALECT, a_message("N", fields))
+
+    assert (said.submitted, said.report) == (None, None)
+
+
+def test_a_refusal_in_a_list_at_no_time_is_kept_for_a_person() -> None:
+    fields = [(66, "L-1"), (431, "7"), (11, KEY), (39, "8"), (103, "2")]
+    (said,) = heard("north", DIALECT, a_message("N", fields))
+
+    assert (said.submitted, said.report) == (Rejected("exchange-closed"), None)
+    assert said.unread
+
+
+@pytest.mark.parametrize("kind", ["1", "3", "6"])
+def test_a_list_without_orders_is_told(kind: str) -> None:
+    said = hear({66: "L-1", 431: kind}, "N")
+
+    assert said.trouble is not None
+    assert said.submitted is None
 
 
 def test_what_is_quoted_can_be_stored() -> None:

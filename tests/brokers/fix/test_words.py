@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.brokers.fix import words
-from app.brokers.fix.words import Dialect
+from app.brokers.fix.words import Dialect, Part
 from app.domain.messages import Cancellation
 from app.domain.values import (
     CROCKFORD,
@@ -67,13 +67,24 @@ def test_a_capacity_is_named_where_the_broker_wants_one() -> None:
 
 def test_a_list_counts_its_orders_and_each_begins_with_its_own_id() -> None:
     orders = [a_submission() for _ in range(3)]
-    send = words.new_list(DIALECT, orders, "L-1", NOW)
+    send = words.new_list(DIALECT, orders, Part("L-1"), NOW)
 
     assert send.type == "E"
     assert send.fields[:4] == ((66, "L-1"), (394, "3"), (68, "3"), (73, "3"))
     assert [v for tag, v in send.fields if tag == 11] == [o.broker_order_key for o in orders]
     assert [v for tag, v in send.fields if tag == 67] == ["1", "2", "3"]
     assert send.fields[4] == (11, orders[0].broker_order_key)
+
+
+def test_a_fragment_says_of_how_many_it_is_and_whether_it_is_the_last() -> None:
+    orders = [a_submission() for _ in range(3)]
+    first = words.new_list(DIALECT, orders[:2], Part("L-1", 0, 3), NOW)
+    last = words.new_list(DIALECT, orders[2:], Part("L-1", 2, 3), NOW)
+
+    assert first.fields[:5] == ((66, "L-1"), (394, "3"), (68, "3"), (893, "N"), (73, "2"))
+    assert last.fields[:5] == ((66, "L-1"), (394, "3"), (68, "3"), (893, "Y"), (73, "1"))
+    said = [v for send in (first, last) for tag, v in send.fields if tag == 67]
+    assert said == ["1", "2", "3"]
 
 
 def test_a_cancel_has_an_id_of_its_own_and_names_what_it_cancels() -> None:

@@ -3,7 +3,8 @@
 from typing import Final
 
 from app.brokers.fix.commands import Message
-from app.brokers.fix.hearing import Said, heard
+from app.brokers.fix.hearing import heard
+from app.brokers.fix.said import Said
 from app.brokers.fix.words import Dialect
 
 KEY: Final = "01JD3Z0K8V6W2Q4T000000000101"
