@@ -22,8 +22,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from app.brokers.fix import chains, tags, words
-from app.brokers.fix.commands import Identity, Message, Send
+from app.brokers.fix import late, tags, words
+from app.brokers.fix.asking import Asking
+from app.brokers.fix.commands import Identity, Message
 from app.brokers.fix.exchange import (
     CANCELED,
     REPLACED,
@@ -34,6 +35,7 @@ from app.brokers.fix.exchange import (
 )
 from app.brokers.fix.hearing import STATUS_REPORT, heard
 from app.brokers.fix.line import Line
+from app.brokers.fix.lists import Lists, Parcel
 from app.brokers.fix.options import LineOptions, read_line
 from app.brokers.fix.said import Said
 from app.brokers.fix.too_fast import TooFast
@@ -50,10 +52,8 @@ from app.domain.messages import (
     Rejected,
     Replacement,
     Submission,
-    Unknown,
 )
-from app.domain.order import Order
-from app.domain.values import attempt_key_of, is_replace_key
+from app.domain.values import attempt_key_of
 from app.ports.brokers import BadCallback, Standing
 from app.ports.sessions import Unread
 
@@ -71,7 +71,6 @@ DEFAULTS: Final = Capabilities(
 )
 PENDING_NEW: Final = "A"
 _LINE: Final = {field.name for field in fields(LineOptions)} | {"counts"}
-_ID_BITS: Final = 64
 
 
 class FixBroker:
@@ -94,7 +93,6 @@ class FixBroker:
         self.name = name
         self._clock = clock
         self._answer_s = answer_s
-        self._find_s = find_s
         self._too_fast = TooFast(throttle_words)
         identity = Identity(**_taken(options, set(Identity._fields)))
         dialect = _taken(options, set(Dialect._fields))
@@ -105,26 +103,20 @@ class FixBroker:
         self.capabilities = replace(DEFAULTS, **options)  # what is left: an unknown one raises
         read = read_line(identity, per_second_max=self.capabilities.orders_per_second_max, **line)
         self._line = Line(name, identity, read, clock, self._hear)
-        self._exchanges = Exchanges()
+        self._exchanges = Exchanges(self._line)
+        self._asking = Asking(self._line, self._exchanges, clock, self._too_fast, find_s)
+        self._lists = Lists(self.capabilities)
         self._asked_ms = 0
 
     # --- the port -----------------------------------------------------------------------
 
     async def submit(self, batch: Sequence[Submission]) -> list[Answer]:
-        """Send each as a message of its own, all in one commit."""
+        """Send each as a message of its own, or as lists; all in one commit."""
         now = self._clock.now()
-        return await self._answered(
-            [
-                self._exchange(
-                    SUBMITTED,
-                    item.broker_order_key,
-                    words.new_order(self._dialect, item, now),
-                    places=item.broker_order_key,
-                )
-                for item in batch
-            ],
-            self._answer_s,
-        )
+        placing = [e for each in self._lists.divided(batch) for e in self._placing(each, now)]
+        answers = await self._exchanges.answers(placing, self._answer_s)
+        self._lists.go_alone(leg.name for leg in placing if leg.goes_alone)
+        return answers
 
     async def cancel(self, batch: Sequence[Cancellation]) -> list[Answer]:
         """Ask to cancel; each request has an id of its own, so it may be repeated.
@@ -147,9 +139,9 @@ class FixBroker:
     async def replace(self, batch: Sequence[Replacement]) -> list[Answer]:
         """Ask for new terms, each under its own key, once; all in one commit."""
         now = self._clock.now()
-        return await self._answered(
+        return await self._exchanges.answers(
             [
-                self._exchange(
+                self._exchanges.single(
                     REPLACED,
                     item.broker_order_key,
                     words.replace(self._dialect, item, now),
@@ -161,12 +153,12 @@ class FixBroker:
         )
 
     async def _canceled(self, batch: Sequence[Cancellation]) -> list[Answer]:
-        orders = await self._orders([item.broker_order_key for item in batch])
+        orders = await self._asking.orders([item.broker_order_key for item in batch])
         # A request's id is made of its millisecond, and two about one order may fall into one.
         now = self._asked_ms = max(self._clock.now(), self._asked_ms + 1)
-        return await self._answered(
+        return await self._exchanges.answers(
             [
-                self._exchange(
+                self._exchanges.single(
                     CANCELED,
                     attempt_key_of(item.broker_order_key),
                     words.cancel(
@@ -181,32 +173,8 @@ class FixBroker:
         )
 
     async def find(self, keys: Sequence[str]) -> list[Lookup]:
-        """Ask for each order's status; `Absent` only with the proof of its number.
-
-        By the key of a replace it is asked for twice: `chains` says what both answers prove.
-        """
-        standing, logon = self._line.standing, self._line.logons
-        if not keys or standing is None or not self._line.is_up:
-            return [Unknown(self._line.why_down)] * len(keys)
-        placed = await standing.sessions.placed(self._line.session_id, keys)
-        orders = await self._orders(keys)
-        out = {
-            key: asked
-            for key in keys
-            if is_replace_key(key) and (asked := chains.asked_as(key, placed.get(key)))
-        }
-        questions = [self._question(key, orders.get(key)) for key in keys]
-        questions += [self._question(a.original, orders.get(key)) for key, a in out.items()]
-        said: list[Said | Lookup] = await self._answered(questions, self._find_s)
-        if self._line.logons != logon:
-            return [Unknown("the session was lost meanwhile")] * len(keys)
-        originals = dict(zip(out, said[len(keys) :], strict=True))
-        return [
-            chains.settled(out[key], orders.get(key), answer, originals[key])
-            if key in out
-            else chains.weighed(key, answer, placed.get(key), refused=key in self._too_fast)
-            for key, answer in zip(keys, said, strict=False)
-        ]
+        """Ask for each order's status; `Absent` only with the proof of its number."""
+        return await self._asking.find(keys)
 
     async def ping(self) -> bool:
         """Return whether a TestRequest comes back on a session that is logged on."""
@@ -233,35 +201,22 @@ class FixBroker:
 
     # --- within -------------------------------------------------------------------------
 
-    def _exchange(self, kind: str, name: str, send: Send, *, places: str | None = None) -> Exchange:
-        return Exchange(kind, name, send, self._is_refused, places=places)
-
-    def _question(self, key: str, order: Order | None) -> Exchange:
-        status_id = f"{self._clock.random_bits(_ID_BITS):016x}"
-        return self._exchange(
-            SHOWN, status_id, words.status(key, status_id, words.as_placed(key, order))
-        )
-
-    def _is_refused(self) -> bool:
-        return self._line.refusal is not None
-
-    async def _answered(self, exchanges: Sequence[Exchange], within_s: float) -> list[Any]:
-        if not exchanges:
-            return []
-        try:
-            return await self._exchanges.answers(exchanges, self._line.post, within_s)
-        finally:
-            for exchange in exchanges:
-                self._line.answered(exchange.post)
-
-    async def _orders(self, keys: Sequence[str]) -> dict[str, Order]:
-        standing = self._line.standing
-        return {} if standing is None else await standing.sessions.orders(keys)
+    def _placing(self, parcel: Parcel, now: int) -> list[Exchange]:
+        """Return what places the orders of one message."""
+        if parcel.part is None:
+            (order,) = parcel.orders
+            key, send = order.broker_order_key, words.new_order(self._dialect, order, now)
+            return [self._exchanges.single(SUBMITTED, key, send, places=key)]
+        keys = [order.broker_order_key for order in parcel.orders]
+        send = words.new_list(self._dialect, parcel.orders, parcel.part, now)
+        legs = self._exchanges.listed(keys, send, [o.broker_order_key for o in parcel.whole])
+        legs[0].post.cost = self.capabilities.cost(len(legs))
+        return legs
 
     def _hear(self, message: Message) -> list[ExecutionReport | Unread]:
         """Settle what a message answers; return what it reports, or that nobody could read it."""
         told: list[ExecutionReport | Unread] = []
-        for said in heard(self.name, self._dialect, message):
+        for said in self._all_said(message):
             if said.trouble is not None:
                 log.warning("broker %s: %s", self.name, said.trouble)
             read = self._read(said, message)
@@ -272,6 +227,17 @@ class FixBroker:
                 told.append(unread(at.session_id, at.numbering, message, said.key, why))
         return told
 
+    def _all_said(self, message: Message) -> list[Said]:
+        """Return what a message says, and of which orders if it comes too late to be an answer."""
+        all_said = heard(self.name, self._dialect, message)
+        for said in tuple(all_said):
+            left = self._exchanges.late.refused(said, self._line.numbering)
+            if left is not None:
+                log.warning("broker %s: a late refusal of %s", self.name, left.keys)
+                all_said += late.words(self.name, self._dialect, said, dict(message.fields), left)
+                self._lists.go_alone(left.keys if left.is_list else ())
+        return all_said
+
     def _read(self, said: Said, message: Message) -> Said | None:
         """Let what was said reach who waits for it; return what is left to be published."""
         if self._is_only_pending(said, message):
@@ -280,7 +246,8 @@ class FixBroker:
         cited = None if said.number is None else self._line.waiting(said.number)
         settled = self._exchanges.told(said, cited)
         for exchange in settled:
-            self._line.answered(exchange.post)
+            if not exchange.post.legs:  # the others of a list are still waiting
+                self._line.answered(exchange.post)
         self._too_fast.remember(said, heard=any(e.kind == SUBMITTED for e in settled))
         # Whoever asked gets the status, and applies it; told twice it would be no news. That it
         # could not be read he hears too, and asks again: each time would be one more to keep.

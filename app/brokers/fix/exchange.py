@@ -3,17 +3,21 @@
 On a session the answer to one message is another message, which names it by the order's key, by
 its own number, or by the id of a question. The trap is a request that ends by itself: whether its
 bytes may be out is asked of the post, never guessed from why the waiting ended.
+
+A list is one message and many requests: each of its orders waits for a word of its own.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from app.brokers.fix import tags
 from app.brokers.fix.commands import Send
+from app.brokers.fix.late import Late, Left, Place, as_of_list
+from app.brokers.fix.line import Line
 from app.brokers.fix.outbox import Post
 from app.brokers.fix.said import Said
-from app.domain.messages import Lookup, NotSent, Unknown
+from app.domain.messages import NotSent, Rejected, Unknown
 from app.domain.values import attempt_key_of
 
 # What a request waits for: the field of `Said` that answers it.
@@ -26,30 +30,17 @@ SHOWN: Final = "shown"
 class Exchange:
     """One request: how it waits, and what ends it."""
 
-    __slots__ = ("answer", "kind", "name", "post", "request", "the_order")
+    __slots__ = ("answer", "goes_alone", "kind", "name", "post", "request", "the_order")
 
-    def __init__(
-        self,
-        kind: str,
-        name: str,
-        send: Send,
-        is_refused: Callable[[], bool],
-        *,
-        places: str | None = None,
-    ) -> None:
+    def __init__(self, kind: str, name: str, post: Post, request: str | None = None) -> None:
         self.kind = kind
         # What an answer calls it: the key of the attempt or the replace, or a question's id.
         self.name = name
-        fields = dict(send.fields)
-        self.request = fields.get(tags.CLIENT_ORDER_ID)
-        # What ends an order answers its cancel, also under the order's own id.
-        self.the_order = fields.get(tags.ORIGINAL_CLIENT_ORDER_ID) if kind == CANCELED else None
+        self.post = post
+        self.request = request
+        self.the_order: str | None = None  # of a cancel: the order's own id
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def lost(post: Post, why: str) -> None:
-            self.settle(_gone(kind, post, why, is_refused))
-
-        self.post = Post(send.type, send.fields, places, lost)
+        self.goes_alone = False  # its list was refused, and nobody looked at this order
 
     def is_about(self, said: Said) -> bool:
         """Whether a question's answer names the order that was asked for, or one of its chain.
@@ -65,11 +56,20 @@ class Exchange:
         """Return the answer in what was said, or None; to a question it is all that was said."""
         if self.kind == SHOWN and said.shown is not None:
             return said if self.is_about(said) else Unknown("the answer is about another order")
+        if self.kind == SUBMITTED and said.number is not None:
+            return self._refused(said)
         if self.kind in {SHOWN, SUBMITTED}:
             return getattr(said, self.kind)
         # Of two requests about one order, a refusal ends the one that it names.
         names_another = said.request not in {None, self.request, self.the_order}
         return None if names_another else getattr(said, self.kind)
+
+    def _refused(self, said: Said) -> Any:
+        """Return what a refusal of the message itself proves: of a list, that it was not read."""
+        if len(self.post.legs) <= 1 or not isinstance(said.submitted, Rejected):
+            return said.submitted
+        self.goes_alone = True
+        return as_of_list(said.submitted)
 
     def settle(self, answer: Any) -> None:
         if not self.answer.done():
@@ -82,31 +82,65 @@ class Exchange:
         else:
             self.settle(Unknown(why))
 
+    def lost(self, why: str, *, credentials: bool) -> None:
+        """End the waiting: the line is gone, or the message may not leave on it."""
+        if self.kind == SHOWN or self.post.written:
+            self.settle(Unknown(why))
+            return
+        self.goes_alone = self.post.is_unfit
+        self.settle(NotSent(why, credentials=credentials))
+
 
 class Exchanges:
-    """Every request that waits, by what its answer will call it."""
+    """Every request on one line that waits, by what its answer will call it."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: Line) -> None:
+        self._line = line
         self._waiting: dict[tuple[str, str], Exchange] = {}
+        self.late = Late()
 
-    async def answers(
-        self, exchanges: Sequence[Exchange], post: Callable[[Sequence[Post]], None], within_s: float
-    ) -> list[Any]:
+    def single(self, kind: str, name: str, send: Send, *, places: str | None = None) -> Exchange:
+        """Return one request that is a message."""
+
+        def lost(_post: Post, why: str) -> None:
+            exchange.lost(why, credentials=self._line.refusal is not None)
+
+        fields = dict(send.fields)
+        post = Post(send.type, send.fields, places, lost)
+        exchange = Exchange(kind, name, post, fields.get(tags.CLIENT_ORDER_ID))
+        if kind == CANCELED:  # what ends an order answers its cancel, also under the order's own id
+            exchange.the_order = fields.get(tags.ORIGINAL_CLIENT_ORDER_ID)
+        return exchange
+
+    def listed(self, keys: Sequence[str], send: Send, whole: Sequence[str]) -> list[Exchange]:
+        """Return the requests to place these orders, which are one message of that whole list."""
+
+        def lost(_post: Post, why: str) -> None:
+            for leg in legs:
+                leg.lost(why, credentials=self._line.refusal is not None)
+
+        post = Post(send.type, send.fields, None, lost)
+        post.legs, post.checked = tuple(keys), tuple(whole)
+        legs = [Exchange(SUBMITTED, key, post, key) for key in keys]
+        return legs
+
+    async def answers(self, exchanges: Sequence[Exchange], within_s: float) -> list[Any]:
         """Send them and wait for all answers, so long and no longer."""
+        if not exchanges:
+            return []
         for exchange in exchanges:
             self._waiting[exchange.kind, exchange.name] = exchange
         late = f"no answer within {within_s:g} s"
         # One timer for all of them: `asyncio.wait` makes a task's worth of objects for each order.
         timer = asyncio.get_running_loop().call_later(within_s, _give_up, exchanges, late)
         try:
-            post([exchange.post for exchange in exchanges])
+            self._line.post(list(dict.fromkeys(exchange.post for exchange in exchanges)))
             return [await exchange.answer for exchange in exchanges]
         finally:
             timer.cancel()
             _give_up(exchanges, late)  # whoever is cancelled waits no longer, either
             for exchange in exchanges:
-                if self._waiting.get((exchange.kind, exchange.name)) is exchange:
-                    del self._waiting[exchange.kind, exchange.name]
+                self._forget(exchange)
 
     def told(self, said: Said, cited: Post | None) -> list[Exchange]:
         """Settle whatever this answers; return what was settled."""
@@ -122,12 +156,30 @@ class Exchanges:
     def waits(self, kind: str, name: str) -> bool:
         return (kind, name) in self._waiting
 
+    def _forget(self, exchange: Exchange) -> None:
+        """Wait no more; what may be there without a word is remembered by its number."""
+        self._line.answered(exchange.post)
+        if self._waiting.get((exchange.kind, exchange.name)) is exchange:
+            del self._waiting[exchange.kind, exchange.name]
+        post, answer = exchange.post, exchange.answer
+        if post.number is None or exchange.kind not in {SUBMITTED, REPLACED}:
+            return
+        if answer.cancelled() or isinstance(answer.result(), Unknown):
+            left = Left(post.type, len(post.legs) > 1, [exchange.name])
+            self.late.note(Place(post.numbering, post.number), left)
+
     def _named(self, said: Said) -> list[Exchange]:
         names = [(SHOWN, said.status_id), (SUBMITTED, said.key)]
         # A cancel is of the order under any id of its chain; a replace is named by its own.
         names += [(CANCELED, said.key and attempt_key_of(said.key)), (REPLACED, said.request)]
         found = [self._waiting.get((kind, name)) for kind, name in names if name is not None]
+        if said.list_id is not None and said.key is None:  # a list has the name of its first order
+            found += self._of_list(self._waiting.get((SUBMITTED, said.list_id)))
         return [exchange for exchange in found if exchange is not None]
+
+    def _of_list(self, first: Exchange | None) -> list[Exchange | None]:
+        keys = () if first is None else first.post.checked
+        return [self._waiting.get((SUBMITTED, key)) for key in keys]
 
     def _citing(self, said: Said, cited: Post | None) -> list[Exchange]:
         # A gap fill of ours has the number of what it stands for: the type tells them apart.
@@ -139,9 +191,3 @@ class Exchanges:
 def _give_up(exchanges: Sequence[Exchange], why: str) -> None:
     for exchange in exchanges:
         exchange.give_up(why)
-
-
-def _gone(kind: str, post: Post, why: str, is_refused: Callable[[], bool]) -> NotSent | Lookup:
-    if kind == SHOWN or post.written:
-        return Unknown(why)
-    return NotSent(why, credentials=is_refused())

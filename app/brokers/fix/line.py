@@ -86,6 +86,10 @@ class Line:
     def session_id(self) -> str:
         return self._options.session_id
 
+    @property
+    def numbering(self) -> int:
+        return 0 if self._register is None else self._register.at.numbering
+
     def post(self, posts: Sequence[Post]) -> None:
         """Let these leave, or tell them at once that they cannot."""
         if self.is_up:

@@ -26,7 +26,10 @@ class Post:
     a line on which its answer could come.
     """
 
-    __slots__ = ("fields", "key", "number", "on_lost", "type", "withdrawn", "written")
+    __slots__ = (
+        *("checked", "cost", "fields", "is_unfit", "key", "legs", "number", "numbering"),
+        *("on_lost", "type", "withdrawn", "written"),
+    )
 
     def __init__(
         self,
@@ -39,7 +42,12 @@ class Post:
         self.fields = fields
         self.key = key  # the order that it would place
         self.on_lost = on_lost
+        self.legs: tuple[str, ...] = ()  # the orders that it would place, if it is a list
+        self.checked: tuple[str, ...] = ()  # and the whole list's, if this is a part of it
+        self.cost = 1  # as the broker's contract counts it
+        self.is_unfit = False  # it cannot be said in a message
         self.number: int | None = None
+        self.numbering = 0
         self.written = False  # from here on it may be there
         self.withdrawn = False  # nobody waits for it any more: it must not leave
 
@@ -116,11 +124,20 @@ class LastSecond:
             self._count -= self._writes.popleft()[1]
         return self._most - self._count
 
-    def wait_ns(self, now_ns: int) -> int:
-        """Return how long until there is room for one more; 0 if there is."""
-        if self.room(now_ns) > 0 or not self._writes:
+    def wait_ns(self, now_ns: int, cost: int = 1) -> int:
+        """Return how long until there is room for so much; 0 if there is.
+
+        What is more than a whole second's goes alone.
+        """
+        short = cost - self.room(now_ns)
+        if short <= 0 or not self._writes:
             return 0
-        return self._writes[0][0] + SECOND_NS - now_ns
+        enough = now_ns
+        for at, count in self._writes:
+            enough, short = at + SECOND_NS, short - count
+            if short <= 0:
+                break
+        return enough - now_ns
 
     def left(self, count: int, now_ns: int) -> None:
         if count:

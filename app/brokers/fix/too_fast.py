@@ -1,14 +1,15 @@
 """Refusals for being too fast: known by a broker's own words, and remembered if they came late.
 
 The trap is to publish one that nobody waits for any more: "rejected" ends an order that may go
-again. So it is kept by the order's key until a look-up asks; why, stands in `broker`.
+again. So it is kept by the order's key until a look-up asks; why, stands in `broker`. A late
+refusal of the message itself, which says that nobody looked at the order, is kept in the same way.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
 from app.brokers.fix.said import Said
-from app.domain.messages import Absent, Answer, Found, Rejected, Throttled
+from app.domain.messages import Absent, Answer, Found, NotSent, Rejected, Throttled
 
 # Of refusals that came too late to be an answer. What is forgotten stays in doubt.
 KEPT_MAX: Final = 10_000
@@ -36,7 +37,7 @@ class TooFast:
 
     def remember(self, said: Said, *, heard: bool) -> None:
         """Keep that an order was refused so, unless its sender has heard it."""
-        if heard or said.key is None or not isinstance(said.submitted, Throttled):
+        if heard or said.key is None or not isinstance(said.submitted, Throttled | NotSent):
             return
         self._late[said.key] = None
         if len(self._late) > KEPT_MAX:

@@ -122,24 +122,27 @@ class Writing:
 
     async def _write_post(self, post: Post, number: int) -> None:
         ground = self._ground
-        while wait_ns := ground.rate.wait_ns(ground.clock.monotonic_ns()):
+        while wait_ns := ground.rate.wait_ns(ground.clock.monotonic_ns(), post.cost):
             await self._flush()
             await asyncio.sleep(wait_ns / SECOND_NS)
         standing, owner = self._register.standing, self._register.owner
         if not standing.is_sure() or standing.epoch() != owner.epoch:
             raise Over("the lease is running out")
         why = None if post.key is None else standing.stops(post.key)
+        for leg in post.checked:
+            why = why or standing.stops(leg)
         if post.withdrawn or not ground.machine.may_send:
             why = "it could not leave in time"
         if why is not None:
             self._skip(post, number, why)
             return
         try:
-            self._put(post.type, number, post.fields)
+            self._put(post.type, number, post.fields, post.cost)
         except frame.Unwritable as e:
+            post.is_unfit = True
             self._skip(post, number, str(e))
             return
-        post.number = number
+        post.number, post.numbering = number, self._register.at.numbering
         self._pending_posts.append(post)
 
     def _skip(self, post: Post, number: int, why: str) -> None:
@@ -162,15 +165,17 @@ class Writing:
         self._pending_numbers.append(None)
         self._count(tags.SEQUENCE_RESET)
 
-    def _put(self, type_: str, number: int, fields: tuple[tuple[int, str], ...]) -> None:
+    def _put(
+        self, type_: str, number: int, fields: tuple[tuple[int, str], ...], cost: int = 1
+    ) -> None:
         now = self._ground.clock.now()
         self._pending += frame.write(self._ground.identity, type_, number, fields, now)
         self._pending_numbers.append(number)
-        self._count(type_)
+        self._count(type_, cost)
 
-    def _count(self, type_: str) -> None:
+    def _count(self, type_: str, cost: int = 1) -> None:
         if self._ground.options.counts_all or type_ in ORDERING:
-            self._ground.rate.left(1, self._ground.clock.monotonic_ns())
+            self._ground.rate.left(cost, self._ground.clock.monotonic_ns())
 
     async def _flush(self) -> None:
         """Write what is pending. From the first line to the write nothing is awaited."""
@@ -201,5 +206,6 @@ class Writing:
 
 def _outgoing(item: Send | Post) -> Outgoing:
     fields = [field for field in item.fields if field[0] not in tags.SECRET]
-    key = item.key if isinstance(item, Post) else None
-    return Outgoing(item.type, key, codec.text(fields))
+    if isinstance(item, Post):
+        return Outgoing(item.type, item.key, codec.text(fields), item.legs)
+    return Outgoing(item.type, None, codec.text(fields))

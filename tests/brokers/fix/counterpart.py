@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import simplefix  # type: ignore[import-untyped]  # it carries no types
 
-from tests.brokers.fix.market import Audited, Book, Fields, Market, text
+from tests.brokers.fix.market import Audited, Book, Fields, Market, legs_of, text
 
 __all__ = ["Book"]
 
@@ -60,9 +60,7 @@ class Peer:
         kind, number = text(message, 35), int(text(message, 34))
         duplicate = text(message, 43) == "Y"
         if kind in APPLICATION:
-            key = text(message, 11)
-            at = asyncio.get_running_loop().time()
-            self.book.note(Audited(kind, number, key, duplicate, at))
+            self._note(kind, number, message)
         if kind == "4":
             return self._reset(message, number)
         if kind == "A":
@@ -78,6 +76,11 @@ class Peer:
             return True
         self.book.next_in += 1
         return self._administrative(kind, message) or self._ordered(kind, message)
+
+    def _note(self, kind: str, number: int, message: simplefix.FixMessage) -> None:
+        again, at = text(message, 43) == "Y", asyncio.get_running_loop().time()
+        for each in legs_of(message):
+            self.book.note(Audited(kind, number, text(each, 11), again, at))
 
     def _logon(self, message: simplefix.FixMessage, number: int) -> bool:
         book = self.book

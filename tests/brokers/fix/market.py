@@ -6,6 +6,10 @@ over with the order in hand) `new_drop` `fill_drop` `reject` `business` `throttl
 To a request to replace it answers by a script of its own: `replace` `pending` `silent` (it is done
 without a word) `swallow` `drop` (before it has read it) `late` `refuse` (with a report, 150=8)
 `throttle` `passed` (it is filled meanwhile). An order goes by its latest id only.
+
+A list it takes by one word of a third script: `each` (its orders one by one, by their own words),
+`refuse` (each of them, in a ListStatus) `whole` (all of them, naming none) `some` (only the first,
+the others have no word) `reject` (the message itself) `silent` (it has them) `swallow` `drop`.
 """
 
 import json
@@ -42,6 +46,7 @@ class Book:
     audit: list[Audited] = field(default_factory=list)
     script: list[str] = field(default_factory=list)
     replaces: list[str] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
     fills: bool = False
     logon_words: str | None = None  # refuse a logon with these
     asks_again: bool = True  # whether it asks for numbers that it lacks
@@ -72,6 +77,8 @@ class Market:
         match kind:
             case "D":
                 return self._order(message)
+            case "E":
+                return self._list(message)
             case "F":
                 self._cancel(message)
             case "G":
@@ -81,6 +88,34 @@ class Market:
             case _:
                 pass
         return True
+
+    def _list(self, message: simplefix.FixMessage) -> bool:
+        word = self.book.lists.pop(0) if self.book.lists else "each"
+        legs = legs_of(message)
+        match word:
+            case "each":
+                return all(self._order(leg) for leg in legs)
+            case "silent":
+                for leg in legs:
+                    number = len(self.book.orders) + 1
+                    self.book.orders[text(leg, 11)] = _as_booked(leg, number)
+            case "refuse" | "whole" | "some":
+                named = {"refuse": legs, "whole": [], "some": legs[:1]}[word]
+                self.list_status(text(message, 66), [text(leg, 11) for leg in named])
+            case "reject":
+                about = [(45, text(message, 34)), (371, 207), (372, "E"), (373, 5)]
+                self.send("3", [*about, (58, "no such market")])
+            case _:
+                pass
+        return word != "drop"
+
+    def list_status(self, name: str, refused: Sequence[str]) -> None:
+        """Refuse these orders of a list; naming none of them, all."""
+        fields: list[tuple[int, object]] = [(66, name), (429, 2), (82, 1), (431, 7), (83, 1)]
+        fields += [(444, "not today"), (60, STAMP), (68, len(refused)), (73, len(refused))]
+        for key in refused:
+            fields += [(11, key), (14, 0), (39, 8), (151, 0), (84, 0), (6, 0), (103, 2)]
+        self.send("N", fields)
 
     def _order(self, message: simplefix.FixMessage) -> bool:
         book = self.book
@@ -205,6 +240,19 @@ class Market:
 def _as_booked(message: simplefix.FixMessage, number: int) -> dict[str, str]:
     order = {tag: text(message, int(tag)) for tag in ("1", "38", "44", "54", "55")}
     return order | {"37": f"N-{number}", "39": "0", "14": "0"}
+
+
+def legs_of(message: simplefix.FixMessage) -> list[simplefix.FixMessage]:
+    """Return the orders of a list, each as a message; each begins with its 11. Else the message."""
+    if message.get(35) != b"E":
+        return [message]
+    legs: list[simplefix.FixMessage] = []
+    for tag, value in message.pairs:
+        if tag == b"11":
+            legs.append(simplefix.FixMessage())
+        if legs:
+            legs[-1].append_pair(tag, value)
+    return legs
 
 
 def text(message: simplefix.FixMessage, tag: int) -> str:
