@@ -170,10 +170,11 @@ def fix(  # noqa: PLR0913 - the options of a command
     sender: Annotated[str, typer.Option(help="Who we are to it (49).")],
     target: Annotated[str, typer.Option(help="Who it is (56).")],
     beside: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="COMMAND",
-            help='Another engine\'s client: gets ORDERS and WINDOW, prints {"seconds": ...}.',
+            help="Another engine's client, also several: gets ORDERS, WINDOW and a DIRECTORY,"
+            ' prints {"name": ..., "seconds": ..., "processor_seconds": ...}.',
         ),
     ] = None,
     orders: Annotated[int, typer.Option(min=10, help="Round trips of a round.")] = 20_000,
@@ -189,10 +190,11 @@ def fix(  # noqa: PLR0913 - the options of a command
     """
     from app.cli.bench_fix import Load, Peer, measure
 
-    peer, load = Peer(acceptor, sender, target, beside), Load(rounds, orders, window)
+    commands = beside or ()
+    peer, load = Peer(acceptor, sender, target, commands), Load(rounds, orders, window)
     conditions = {
         "acceptor": acceptor,
-        "beside": beside or "nothing",
+        "beside": "; ".join(commands) or "nothing",
         "orders_a_round": orders,
         "on_the_wire_at_once": window,
     }

@@ -6,9 +6,12 @@
     simplefix alone              both ends of the conversation in one loop, no socket, no disk
 
 A round trip is a NewOrderSingle out and its first ExecutionReport in, with so many on the wire at
-once. The acceptor is a stranger's and stands somewhere; nothing of it is known here. The trap is
-to measure it instead of us: where the one beside us is no faster, the acceptor may be the limit,
-so its figure stands in the same run.
+once. The acceptor is a stranger's and stands somewhere; nothing of it is known here. Each begins
+every other round, because an acceptor that remembers its orders grows slower by the round; and
+each keeps its files in one directory, so on one disk.
+
+The trap is to measure the acceptor instead of us: where the one beside us is no faster, it may be
+the limit, so its figure stands in the same run, and so does what each used of the processor.
 """
 
 import asyncio
@@ -55,7 +58,7 @@ class Peer(NamedTuple):
     address: str
     sender: str
     target: str
-    beside: str | None
+    beside: Sequence[str] = ()  # commands, of one engine each
 
 
 class Load(NamedTuple):
@@ -72,6 +75,9 @@ class Round(NamedTuple):
     wall_s: float
     cpu_s: float | None
     commits: int = 0
+
+
+Others = dict[str, list[Round]]  # by what they call themselves
 
 
 class Counted(SessionLedger):
@@ -135,35 +141,45 @@ def measure(directory: Path, peer: Peer, load: Load) -> list[Figure]:
     import uvloop
 
     ours: list[Round] = []
-    others: list[Round] = []
+    others: Others = {}
     alone: list[float] = []
-    for number in range(1, load.rounds + 1):
-        say(f"{load.orders:,} orders, {load.window} at once, round {number}")
+
+    def we() -> None:
         here = directory / "session"
         ours.append(uvloop.run(_session(here, peer, load)))
         rmtree(here)
-        if peer.beside is not None:
-            others.append(_beside(peer.beside, load))
+
+    def they() -> None:
+        for command in peer.beside:
+            name, ran = _beside(command, load, directory)
+            others.setdefault(name, []).append(ran)
+
+    for number in range(1, load.rounds + 1):
+        say(f"{load.orders:,} orders, {load.window} at once, round {number}")
+        for turn in (we, they) if number % 2 else (they, we):
+            turn()
         alone.append(simplefix_alone(load.orders // SIMPLEFIX_SHARE))
     return figures(load, ours, others, alone)
 
 
 def figures(
-    load: Load, ours: Sequence[Round], others: Sequence[Round], alone: Sequence[float]
+    load: Load, ours: Sequence[Round], others: Others, alone: Sequence[float]
 ) -> list[Figure]:
     """Return what the rounds say."""
     unit = "round trips a second"
     rates = [load.orders / one.wall_s for one in ours]
     found = figure("our session, numbers durable", unit, rates)
-    if others:
-        theirs = [load.orders / one.wall_s for one in others]
-        found += figure("the engine beside it", unit, theirs)
-        found.append(ratio("our session / the engine beside it", rates, theirs, ">= 1.00"))
+    for name, rounds in others.items():
+        theirs = [load.orders / one.wall_s for one in rounds]
+        found += figure(name, unit, theirs)
+        found.append(ratio(f"our session / {name}", rates, theirs, ">= 1.00"))
     found += figure("simplefix alone, both ends", unit, alone)
     found.append(ratio("our session / simplefix alone", rates, alone, ""))
     found += figure("orders in one commit", "orders", [load.orders / one.commits for one in ours])
     found += _processor("our processor", load, ours)
-    return found + _processor("processor of the engine beside it", load, others)
+    for name, rounds in others.items():
+        found += _processor(f"processor of {name}", load, rounds)
+    return found
 
 
 def _processor(name: str, load: Load, rounds: Sequence[Round]) -> list[Figure]:
@@ -234,15 +250,16 @@ def _order(run: str, number: int) -> Submission:
     )
 
 
-def _beside(command: str, load: Load) -> Round:
-    """Let another engine do the same; return what it tells."""
-    words = [*shlex.split(command), str(load.orders), str(load.window)]
+def _beside(command: str, load: Load, directory: Path) -> tuple[str, Round]:
+    """Let another engine do the same; return what it calls itself, and what it tells."""
+    words = [*shlex.split(command), str(load.orders), str(load.window), str(directory)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - theirs
     if done.returncode:
         why = done.stderr.strip()[-500:]
         raise Failure(Ends.FAILED_CHECK, "the engine beside us failed", why=why)
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return Round(told["seconds"], told.get("processor_seconds"))
+    ran = Round(told["seconds"], told.get("processor_seconds"))
+    return told.get("name", "the engine beside it"), ran
 
 
 def simplefix_alone(orders: int) -> float:

@@ -145,9 +145,9 @@ def test_our_fix_session_stands_beside_another_engine(tmp_path: Path, quickfix: 
     _, report = run(tmp_path, "fix", *options)
 
     found = named(report)
-    assert found["our session / the engine beside it"]["target"] == ">= 1.00"
+    assert found["our session / QuickFIX, its store buffered"]["target"] == ">= 1.00"
     assert found["our session, numbers durable"]["median"] > 0
-    assert found["processor of the engine beside it"]["median"] > 0
+    assert found["processor of QuickFIX, its store buffered"]["median"] > 0
     assert 1 <= found["orders in one commit"]["median"] <= 5
 
 
