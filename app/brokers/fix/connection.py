@@ -9,7 +9,7 @@ still taking orders.
 import asyncio
 import logging
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from app import crash
@@ -130,15 +130,20 @@ class Connection:
                 raise Over(self.refused or "closed by the broker")
             crash.point("fix.after_read")
             self.last_in_at = self._ground.clock.now()
-            for what in frames.feed(data):
-                await self._take(what)
+            await self._take(frames.feed(data))
             await self._inbox.room()
 
-    async def _take(self, what: Message | Garbled) -> None:
-        if isinstance(what, Message):
-            self._notice(what)
-        instant = self._ground.instant()
-        await self._event(lambda: self._ground.machine.received(what, instant))
+    async def _take(self, burst: Sequence[Message | Garbled]) -> None:
+        """Obey what came in one go in one turn: most of it needs nobody's answer."""
+        async with self._turn:
+            received, instant = self._ground.machine.received, self._ground.instant()
+            for what in burst:
+                if isinstance(what, Message):
+                    self._notice(what)
+                for command in received(what, instant):
+                    if (deed := self._obey(command)) is not None:
+                        await deed
+        self._ground.outbox.wake()
 
     def _notice(self, message: Message) -> None:
         """See what concerns the line itself: a ping's answer, a logon that is refused."""
@@ -172,26 +177,32 @@ class Connection:
     async def _event(self, event: Callable[[], list[Command]]) -> None:
         async with self._turn:
             for command in event():
-                await self._obey(command)
+                if (deed := self._obey(command)) is not None:
+                    await deed
         self._ground.outbox.wake()
 
-    async def _obey(self, command: Command) -> None:
+    def _obey(self, command: Command) -> Awaitable[None] | None:
+        """Do it, or return what has to be waited for before the next one is obeyed."""
         match command:
+            case Deliver():
+                self._inbox.put(self._hear(command.message))
+            case Advance():
+                self._inbox.advance(command.next_in)
             case Send() | Disconnect():
                 self._ground.outbox.say(command)
             case Fill():
-                await self._fill(command)
+                return self._fill(command)
             case ResetNumbers():
-                self.writing.reset.clear()
-                self._ground.outbox.say(command)
-                await self.writing.reset.wait()
-                self._first = self._register.at.next_out
-            case Deliver(message):
-                self._inbox.put(self._hear(message))
-            case Advance():
-                self._inbox.put(command)
+                return self._reset(command)
             case LoggedOn() | Lacking() | Alarm():
                 self._learn(command)
+        return None
+
+    async def _reset(self, command: ResetNumbers) -> None:
+        self.writing.reset.clear()
+        self._ground.outbox.say(command)
+        await self.writing.reset.wait()
+        self._first = self._register.at.next_out
 
     async def _fill(self, fill: Fill) -> None:
         """Fill a gap; the first one that a logon meets shows what the broker lacks.

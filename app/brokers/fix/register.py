@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from app import crash
-from app.brokers.fix.commands import Advance
 from app.domain.messages import ExecutionReport
 from app.ports.brokers import Standing
 from app.ports.sessions import Numbers, Outgoing, SessionOwner, Unread
@@ -64,19 +63,24 @@ class Register:
 
 
 class Inbox:
-    """What was heard and is not on disk yet, in its order."""
+    """What was heard and is not on disk yet, in its order, and the number that stands after it."""
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        self._heard: list[Heard | Advance] = []
+        self._heard: list[ExecutionReport | Unread] = []
+        self._next_in = 0
         self._something = asyncio.Event()
         self._nothing = asyncio.Event()
         self._nothing.set()
 
-    def put(self, heard: Heard | Advance) -> None:
-        self._heard.append(heard)
-        self._nothing.clear()
-        self._something.set()
+    def put(self, heard: Heard) -> None:
+        self._heard += heard
+        self._wake()
+
+    def advance(self, next_in: int) -> None:
+        """Let the number move when everything that was put before is on disk."""
+        self._next_in = next_in
+        self._wake()
 
     async def flushed(self) -> None:
         """Return when everything that was put is on disk."""
@@ -92,22 +96,16 @@ class Inbox:
         while True:
             await self._something.wait()
             self._something.clear()
-            taken, self._heard = self._heard, []
-            await self._keep(taken)
-            if not self._heard:
+            heard, self._heard = self._heard, []
+            next_in, self._next_in = self._next_in, 0
+            if heard:
+                await self._register.keep(heard)
+                crash.point("fix.after_deliver")
+            if next_in:
+                await self._register.advance(next_in)
+            if not self._something.is_set():
                 self._nothing.set()
 
-    async def _keep(self, taken: Sequence[Heard | Advance]) -> None:
-        said: list[ExecutionReport | Unread] = []
-        next_in = 0
-        for heard in taken:
-            match heard:
-                case Advance():
-                    next_in = heard.next_in
-                case _:
-                    said += heard
-        if said:
-            await self._register.keep(said)
-            crash.point("fix.after_deliver")
-        if next_in:
-            await self._register.advance(next_in)
+    def _wake(self) -> None:
+        self._nothing.clear()
+        self._something.set()
