@@ -1,7 +1,7 @@
 """The console in a real browser: an open watched, the dial turned, a conflict, a halt and its end.
 
-It needs Chromium and Playwright, which the lock does not name; without them it is skipped, and
-says so. The trap it is here for: a page that is right as HTML and dead under its own policy, or
+It drives the Chromium that the machine has; without one it is skipped, and says so, and never does
+it fetch one. The trap it is here for: a page that is right as HTML and dead under its own policy, or
 that loses a half-written reason with each tick.
 """
 
