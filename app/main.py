@@ -21,6 +21,7 @@ from app.diagnostics.rulebook import RulesAsShipped
 from app.failover.helm import FailoverHelm
 from app.settings import Settings
 from app.web.app import create_app
+from app.web.console.paces import Paces
 from app.web.feed import Feed
 from app.web.house import Health, House
 from app.web.keys import Keyring
@@ -81,6 +82,8 @@ def furnish(gateway: Gateway) -> House:
         docs=settings.docs,
         days_kept=gateway.days_kept,
         alarms=lambda: gateway.alarms.counts,
+        paces=Paces(gateway.floor, gateway.clock),
+        environment=settings.environment,
         quotas=open_quotas(settings.quotas, settings.redis_url, gateway.clock),
         hooks={str(source): lock for source, lock in settings.hooks.items()},
     )
@@ -129,12 +132,15 @@ async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], 
         parts.create_task(_when_ready(gateway, house, announce))
         assert house.feed is not None, "furnish makes it"
         parts.create_task(house.feed.run())
+        assert house.paces is not None, "furnish makes it"
+        noting = parts.create_task(house.paces.run())
         await drain.wait()
         house.health.draining = True
         house.feed.end()
         gateway.drain()
         await asyncio.wait({running}, timeout=gateway.settings.drain_s)
         running.cancel()
+        noting.cancel()
         server.should_exit = True
         await serving
     if house.quotas is not None:

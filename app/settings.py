@@ -188,6 +188,9 @@ class Settings(BaseSettings):
     )
     instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
     keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")
+    environment: str = Field(
+        default="", max_length=24, description="this house's name on the console: `prod-kr`"
+    )
     docs: bool = Field(default=True, description="serve /docs, /openapi.json and /asyncapi.json")
     view: bool = Field(default=True, description="run the relay and the account view")
     unlimited: bool = Field(default=False, description="no pace at all: for benchmarks only")

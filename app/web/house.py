@@ -19,6 +19,7 @@ from app.ports.sessions import SessionStore
 from app.ports.trouble import AlertStore, AnomalyStore, Rulebook, RuleStore
 from app.reference import Reference
 from app.settings import HookSettings
+from app.web.console.paces import Paces
 from app.web.feed import Feed
 from app.web.keys import Keyring
 
@@ -68,6 +69,8 @@ class House:
     alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
     quotas: Quotas | None = None  # nobody is counted
     feed: Feed | None = None  # nobody may follow an account
+    paces: Paces | None = None  # the console notes them only while somebody looks
+    environment: str = ""  # what this house is called on the console
     drills: Rehearsals | None = None  # no simulated broker is named
     rulebook: Rulebook | None = None  # nothing is watched here
     hooks: Mapping[str, HookSettings] = field(default_factory=dict)  # by who alarms

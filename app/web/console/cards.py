@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from app.domain.broker_session import SessionStatus
 from app.domain.records import BrokerControl, LaneStatus
 from app.domain.values import Status
 from app.web.console.acts import (
@@ -21,6 +22,7 @@ from app.web.console.sight import Book, Sight, Viewer
 
 KEYS: Final = 9  # `1` to `9` choose a card
 NONE: Final = "\N{EN DASH}"
+SESSION_WELL: Final = frozenset({"logged_on", "closed"})  # closed: these are not its hours
 BREAKER_WORDS: Final = {
     "closed": (Grade.OK, "closed"),
     "half_open": (Grade.WARNING, "half open"),
@@ -35,10 +37,9 @@ def brokers(sight: Sight, book: Book, viewer: Viewer) -> Safe:
         for number, (_, control) in enumerate(sorted(book.controls.items()), 1)
     ]
     routes = [_route(book, route.route_id, viewer) for route in book.routes]
-    return join(
-        tag("div", cards or tag("p", "No broker is known here."), class_="cards"),
-        tag("div", routes, class_="routes") if routes else None,
-    )
+    course = tag("article", tag("h3", "Routes"), routes, class_="card routes") if routes else None
+    none = tag("p", "No broker is known here.")
+    return tag("div", cards or none, course, class_="cards")
 
 
 def _card(sight: Sight, book: Book, control: BrokerControl, viewer: Viewer, number: int) -> Safe:
@@ -71,9 +72,10 @@ def _card(sight: Sight, book: Book, control: BrokerControl, viewer: Viewer, numb
 def _rate(sight: Sight, control: BrokerControl, lane: LaneStatus | None, contract: int) -> Safe:
     sent = lane.sent_last_second if lane else 0
     acting = lane.tps_effective if lane else 0
-    paces = sight.paces.get(control.broker_id, ())
     label = f"{control.broker_id}: {sent:,} sent in the last second, limit {acting:,}"
-    source = "" if lane is None or lane.tps_source == "operator" else f" by {lane.tps_source}"
+    set_to = f"set {control.tps:,}"
+    if lane is not None and lane.tps_source != "operator" and acting != control.tps:
+        set_to += f", held at {acting:,} by {lane.tps_source}"
     return tag(
         "div",
         tag(
@@ -81,8 +83,8 @@ def _rate(sight: Sight, control: BrokerControl, lane: LaneStatus | None, contrac
             tag("strong", f"{sent:,}", class_="big"),
             tag("span", f" / {acting:,} a second", class_="limit"),
         ),
-        tag("p", f"set {control.tps:,}{source}, contract {contract:,}", class_="small"),
-        sparkline(paces, acting or control.tps, label),
+        tag("p", f"{set_to}, contract {contract:,}", class_="small"),
+        sparkline(sight.paces, control.broker_id, label),
         class_="rate",
     )
 
@@ -110,6 +112,22 @@ def _figures(book: Book, control: BrokerControl, lane: LaneStatus | None) -> Ite
     yield _figure("In doubt", in_doubt)
     if lane is not None and lane.tps_advised is not None:
         yield _figure("Advised", f"{lane.tps_advised:,}")
+    if lane is not None:
+        for answer, count in sorted(lane.answers.items()):
+            if count and answer != "accepted":
+                yield _figure(answer.replace("_", " ").capitalize(), f"{count:,}")
+        if lane.session is not None:
+            yield from _session(lane.session)
+
+
+def _session(session: SessionStatus) -> Iterator[Safe]:
+    """Write how a session stands, for a broker that lives on one."""
+    state = session.state.replace("_", " ")
+    well = session.state in SESSION_WELL
+    yield _figure("Session", mark(Grade.OK if well else Grade.CRITICAL, state))
+    yield _figure("Next out / in", f"{session.next_out:,} / {session.next_in:,}")
+    if session.last_in_at is not None:
+        yield _figure("Heard", moment(session.last_in_at))
 
 
 def _figure(name: str, value: Piece) -> Safe:
@@ -153,13 +171,15 @@ def _route(book: Book, route_id: str, viewer: Viewer) -> Safe:
     policy = book.policies.get(route_id)
     automation = "unknown" if policy is None else policy.automation.value
     ready = book.backlog.ready.get(route_id, 0)
+    act = failover_act(route, tuple(sorted(book.controls)))
     return tag(
-        "p",
-        tag("strong", route_id),
-        " leads to ",
-        tag("strong", route.active_broker),
-        f" · epoch {route.epoch} · automation {automation} · {ready:,} {Status.QUEUED} ",
-        button(failover_act(route, tuple(sorted(book.controls))), viewer, MOVE)
-        if len(book.controls) > 1
-        else None,
+        "div",
+        tag("p", tag("strong", route_id), " → ", tag("strong", route.active_broker)),
+        tag(
+            "p",
+            f"{ready:,} {Status.QUEUED} · epoch {route.epoch} · automation: {automation}",
+            class_="small",
+        ),
+        button(act, viewer, MOVE) if len(book.controls) > 1 else None,
+        class_="route",
     )

@@ -80,7 +80,7 @@ class Console:
     def __init__(self, house: House) -> None:
         self._house = house
         self._lookout = Lookout(house)
-        self._panels = Panels(self._lookout)
+        self._panels = Panels(self._lookout, house.clock)
         self._finder = Finder(house)
         self._files = _files()
 
@@ -89,8 +89,8 @@ class Console:
         viewer = self._viewer(call)
         if viewer is None:
             return self._unknown(call)
-        sight, drawn = await self._panels.drawn(viewer)
-        return _page(call, console_page(sight, viewer, drawn))
+        frame = await self._panels.frame(viewer)
+        return _page(call, console_page(frame.sight, viewer, frame.panels))
 
     async def stream(self, call: Call[None, None]) -> Reply:
         """Send what changes, until the reader goes."""

@@ -1,21 +1,29 @@
 """How far an open has come, when it will be through, and how long it is to the bell.
 
 What waits is counted by the ledger at each reading; what there was in all, seldom. The ETA
-divides what waits by what left in the last second, and by what may leave while nothing does.
+divides what waits by what left in the last second, and by what may leave while nothing does. A
+night has several markets, each led to a broker of its own: it is through when the last of them is.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from app.domain.session import TradingSession
 from app.domain.values import Status
 from app.web.console.markup import Safe, join, tag
-from app.web.console.shapes import bar, moment, span
+from app.web.console.paces import may_leave
+from app.web.console.shapes import bar, dated, moment, span
 from app.web.console.sight import Book, Sight
+
+# No market that we know trades for less on a whole day.
+WHOLE_DAY_MS: Final = 6 * 3_600_000
+_COLUMNS: Final = ("Session", "Opens", "Closes", "State", "Waits")
 
 
 class Drain(NamedTuple):
     """What waits for one session's bell, or leaves after it."""
 
+    name: str
     waiting: int
     total: int
     rate: int  # messages a second
@@ -27,30 +35,55 @@ class Drain(NamedTuple):
         return self.total - self.waiting
 
     @property
+    def percent(self) -> int:
+        return 100 * self.gone // self.total if self.total else 0
+
+    @property
     def eta_s(self) -> int | None:
         if not self.waiting:
             return 0
         return -(-self.waiting // self.rate) if self.rate else None
 
 
-def drained(sight: Sight, book: Book) -> Drain | None:
-    """Return how far the session has come; None without one."""
-    session = sight.session
-    if session is None:
-        return None
+def drained(sight: Sight, book: Book) -> tuple[Drain, ...]:
+    """Return how far each session of this night has come."""
+    return tuple(_drain(sight, book, session) for session in sight.tonight)
+
+
+def _drain(sight: Sight, book: Book, session: TradingSession) -> Drain:
     is_open = session.opens_at <= sight.at
     reserved = book.backlog.reserved.get(session.trading_session_id, 0)
     ready = book.backlog.ready.get(session.market, 0) if is_open else 0
-    counts = book.counts
-    counted = 0
-    if counts is not None and counts.trading_session_id == session.trading_session_id:
-        counted = sum(counts.by_status.values())
     waiting = reserved + ready
     serving = {r.active_broker for r in book.routes if r.route_id == session.market}
     lanes = [lane for lane in sight.lanes if lane.broker_id in serving]
     real = sum(lane.sent_last_second for lane in lanes) if is_open else 0
-    allowed = sum(lane.tps_effective for lane in lanes)
-    return Drain(waiting, max(counted, waiting), real or allowed, is_open, real > 0)
+    allowed = sum(may_leave(lane) for lane in lanes)
+    total = max(book.total(session), waiting)
+    return Drain(session.market, waiting, total, real or allowed, is_open, real > 0)
+
+
+def together(parts: Iterable[Drain], sight: Sight) -> Drain:
+    """Return the whole night; lanes that serve two markets are counted once."""
+    each = tuple(parts)
+    real = sum(lane.sent_last_second for lane in sight.lanes)
+    is_open = any(one.is_open for one in each)
+    allowed = sum(may_leave(lane) for lane in sight.lanes)
+    return Drain(
+        "",
+        sum(one.waiting for one in each),
+        sum(one.total for one in each),
+        (real if is_open else 0) or allowed,
+        is_open,
+        is_open and real > 0,
+    )
+
+
+def last_eta_s(parts: Iterable[Drain]) -> int | None:
+    """Return when the last market is through; None if one of them does not move."""
+    etas = [one.eta_s for one in parts]
+    known = [eta for eta in etas if eta is not None]
+    return max(known, default=0) if len(known) == len(etas) else None
 
 
 def session_panel(sight: Sight, book: Book | None) -> Safe:
@@ -58,10 +91,10 @@ def session_panel(sight: Sight, book: Book | None) -> Safe:
     session = sight.session
     if session is None:
         return tag("p", "No session is known: build the calendar.")
-    rows = [_row(one, sight.at) for one in sight.following]
+    rows = [_row(one, sight.at, book) for one in sight.following]
     reserved = sum(book.backlog.reserved.values()) if book else 0
     return join(
-        _bell(session, sight.at),
+        _bell(sight, session),
         tag("p", tag("strong", f"{reserved:,}"), " orders wait for a bell", class_="small"),
         tag(
             "table",
@@ -71,72 +104,103 @@ def session_panel(sight: Sight, book: Book | None) -> Safe:
     )
 
 
-_COLUMNS = ("Session", "Opens", "Closes", "State")
-
-
-def _bell(session: TradingSession, at: int) -> Safe:
-    is_open = session.opens_at <= at
+def _bell(sight: Sight, session: TradingSession) -> Safe:
+    is_open = session.opens_at <= sight.at
     bell = session.closes_at if is_open else session.opens_at
     word = "closes in" if is_open else "opens in"
+    markets = [one.market for one in sight.tonight if one.opens_at == session.opens_at]
     return tag(
         "p",
-        tag("strong", session.market),
-        f" {word} ",
-        tag("strong", span((bell - at + 999) // 1000), class_="big bell", data_until=bell),
+        tag("strong", " · ".join(markets)),
+        f" {word if len(markets) == 1 else word.replace('s ', ' ', 1)} ",
+        tag("strong", span((bell - sight.at + 999) // 1000), class_="big bell", data_until=bell),
         class_="bellline",
     )
 
 
-def _row(session: TradingSession, at: int) -> Safe:
+def _row(session: TradingSession, at: int, book: Book | None) -> Safe:
+    reserved = book.backlog.reserved.get(session.trading_session_id, 0) if book else 0
+    is_open = session.opens_at <= at < session.closes_at
+    ready = book.backlog.ready.get(session.market, 0) if book and is_open else 0
     return tag(
         "tr",
         tag("td", session.trading_session_id),
-        tag("td", moment(session.opens_at)),
-        tag("td", moment(session.closes_at)),
-        tag("td", session.phase(at).value.replace("_", " ")),
+        tag("td", dated(session.opens_at)),
+        tag("td", dated(session.closes_at)),
+        tag("td", _state(session, at)),
+        tag("td", f"{reserved + ready:,}", class_="number"),
+        class_=None if is_open else "later",
     )
+
+
+def _state(session: TradingSession, at: int) -> str:
+    if session.is_closed_day:
+        return "closed by an operator"
+    phase = session.phase(at).value.replace("_", " ")
+    short = session.closes_at - session.opens_at < WHOLE_DAY_MS
+    return f"{phase}, short day" if short else phase
 
 
 def drain_panel(sight: Sight, book: Book) -> Safe:
     """Write the bar, the rate and the ETA, and the orders by status as they were counted."""
-    drain = drained(sight, book)
-    if drain is None:
+    parts = drained(sight, book)
+    if not parts:
         return tag("p", "No session, so nothing drains.")
-    percent = 100 * drain.gone // drain.total if drain.total else 0
-    label = f"{drain.gone:,} of {drain.total:,} have left, {percent} %"
-    by = "at what leaves now" if drain.is_real else "at what may leave"
-    by = by if drain.is_open else f"after the bell, {by}"
-    eta = "unknown: nothing may leave" if drain.eta_s is None else f"{span(drain.eta_s)}"
+    night = together(parts, sight)
+    label = f"{night.gone:,} of {night.total:,} have left, {night.percent} %"
+    by = "at what leaves now" if night.is_real else "at what may leave"
+    by = by if night.is_open else f"after the bell, {by}"
+    eta_s = last_eta_s(parts)
+    eta = "unknown: nothing may leave" if eta_s is None else span(eta_s)
+    moving = [one for one in parts if one.total]
     return join(
         tag(
             "p",
-            tag("strong", f"{drain.gone:,}", class_="big"),
-            f" / {drain.total:,} ",
-            tag("strong", f"{percent} %"),
+            tag("strong", f"{night.gone:,}", class_="big"),
+            f" / {night.total:,} ",
+            tag("strong", f"{night.percent} %", class_="percent"),
+            tag("span", "ETA ", tag("strong", eta, class_="big"), class_="eta"),
             id="drained",
         ),
-        bar(drain.gone, drain.total, label),
+        bar(night.gone, night.total, label),
         tag(
             "p",
-            tag("strong", f"{drain.waiting:,}"),
-            f" wait · {drain.rate:,} a second · ETA ",
-            tag("strong", eta),
-            f" {by}" if drain.eta_s else None,
+            tag("strong", f"{night.waiting:,}"),
+            f" wait · {night.rate:,} a second",
+            f" · ETA {by}" if eta_s else None,
             tag("span", " · as of ", moment(book.backlog_at), class_="small"),
         ),
-        _counts(book),
+        tag("p", [_part(one) for one in moving], class_="small counts")
+        if len(moving) > 1
+        else None,
+        _counts(sight, book),
     )
 
 
-def _counts(book: Book) -> Safe | None:
-    if book.counts is None:
-        return None
-    by_status = book.counts.by_status
-    shown = [
-        tag("span", f"{status.value.replace('_', ' ')} ", tag("b", f"{by_status[status]:,}"))
-        for status in Status
-        if by_status.get(status)
-    ]
+def _part(one: Drain) -> Safe:
+    eta = "stands still" if one.eta_s is None else span(one.eta_s)
     return tag(
-        "p", shown or "no orders yet", " · counted ", moment(book.counts.at), class_="small counts"
+        "span",
+        f"{one.name} ",
+        tag("b", f"{one.percent} %"),
+        f" of {one.total:,}, {eta}" if one.waiting else f" of {one.total:,}",
     )
+
+
+def _counts(sight: Sight, book: Book) -> Safe | None:
+    """Write the night's orders by status; they are older than what stands above, and say so."""
+    counted = [
+        found
+        for session in sight.tonight
+        if (found := book.counts.get(session.trading_session_id)) is not None
+    ]
+    if not counted:
+        return None
+    by_status = {status: sum(one.by_status.get(status, 0) for one in counted) for status in Status}
+    shown = [
+        tag("span", f"{status.value.replace('_', ' ')} ", tag("b", f"{number:,}"))
+        for status, number in by_status.items()
+        if number
+    ]
+    oldest = min(one.at for one in counted)
+    return tag("p", "At ", moment(oldest), ": ", shown or "no orders yet", class_="small counts")

@@ -4,6 +4,7 @@
     book       from the ledger: who set what, halts, doubts, what happened
     backlog    what waits, counted: not before a rest of twenty times as long as it took
     counts     of a session's orders by status, one pass over its day: seldom
+    paces      of the last fifteen minutes, from memory
     view       how far the account view is behind, from the bus, which may be away
 
 The trap it avoids: a screen that costs what it shows. Twenty consoles are one reading; a ledger
@@ -14,7 +15,7 @@ store that is away leaves what was known standing, with its age.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -23,6 +24,7 @@ from app.accounts.projector import GROUP, TOPIC
 from app.clock import Clock
 from app.domain.records import Backlog
 from app.domain.session import TradingSession
+from app.web.console.paces import Paces
 from app.web.console.shapes import ZONES
 from app.web.console.sight import AuditRow, Book, Counts, Sight
 from app.web.house import House
@@ -36,11 +38,8 @@ READ_WITHIN_S: Final = 3.0
 BUS_EVERY_MS: Final = 5_000
 BUS_WITHIN_S: Final = 0.3
 BUS_AWAY_MS: Final = 15_000
-COUNT_EVERY_MS: Final = 60_000
-# Fifteen minutes: what an operator wants to see of an open.
-PACE_KEPT: Final = 900
-# Nobody looked for so long: a line over the gap would show a pace that nobody saw.
-GAP_MS: Final = 10_000
+COUNT_EVERY_MS: Final = 10_000
+COUNTED_WITHIN_S: Final = 1.5
 AUDIT_KEPT: Final = 300
 ANOMALIES_SHOWN: Final = 30
 FAILOVERS_MS: Final = 24 * 3_600_000
@@ -87,12 +86,14 @@ class Lookout:
         self._trouble: str | None = None
         self._book_due = 0
         self._backlog: Rested[Backlog] = Rested(house.clock, TICK_MS)
-        self._counts: Rested[dict[str, int]] = Rested(house.clock, COUNT_EVERY_MS)
+        self._counts: dict[str, Rested[dict[str, int]]] = {}  # by market
+        self._counted: dict[str, Counts] = {}  # by session
+        self._count_due = 0
         self._bus_due = 0
         self._behind: int | None = None
         self._audited = 0
         self._audit: deque[AuditRow] = deque(maxlen=AUDIT_KEPT)
-        self._paces: dict[str, deque[int]] = {}
+        self._paces = house.paces or Paces(house.floor, house.clock)
 
     async def look(self) -> Sight:
         """Return the sight of this tick; whoever comes first looks, the others wait for it."""
@@ -100,8 +101,6 @@ class Lookout:
             now = self._house.clock.now()
             seen = self._sight
             if seen is None or not 0 <= now - seen.at < TICK_MS:
-                if seen is not None and now - seen.at > GAP_MS:
-                    self._paces.clear()
                 await self._read(now)
                 self._sight = self._seen(self._house.clock.now())
             assert self._sight is not None
@@ -109,21 +108,23 @@ class Lookout:
 
     async def _read(self, now: int) -> None:
         if now >= self._book_due:
-            began, dear = self._house.clock.monotonic_ns(), self._dear_ms()
+            began, dear = self._house.clock.monotonic_ns(), self._backlog.spent_ms
             found = await self._asked("ledger", self._read_book(now), READ_WITHIN_S)
             took = (self._house.clock.monotonic_ns() - began) // NS_PER_MS
             # What was counted rests by itself: who set what is not to wait for it.
-            took -= self._dear_ms() - dear
+            took -= self._backlog.spent_ms - dear
             self._book_due = self._house.clock.now() + max(TICK_MS, took * REST_TIMES)
             self._trouble = None if found is not None else "no answer"
             self._book = found or self._book
+            if found is not None and now >= self._count_due:
+                done = await self._asked("counts", self._count(now), COUNTED_WITHIN_S)
+                self._count_due = now + (TICK_MS if done else COUNT_EVERY_MS)
+            if found is not None:
+                self._book = found._replace(counts=dict(self._counted))
         if now >= self._bus_due:
             behind = await self._asked("bus", self._house.bus.lag(TOPIC, GROUP), BUS_WITHIN_S)
             self._behind = behind
             self._bus_due = now + (BUS_AWAY_MS if behind is None else BUS_EVERY_MS)
-
-    def _dear_ms(self) -> int:
-        return self._backlog.spent_ms + self._counts.spent_ms
 
     async def _asked(self, name: str, question: Awaitable[T], within_s: float) -> T | None:
         """Return the answer, or None: whatever a store says, the screen goes on."""
@@ -152,7 +153,6 @@ class Lookout:
             anomalies=(*going_on, *(a for a in latest if a.anomaly_id not in known)),
             failovers=tuple(await house.courses.failovers(now - FAILOVERS_MS)),
             audit=tuple(self._audit),
-            counts=await self._counted(now),
         )
 
     async def _read_audit(self) -> None:
@@ -163,45 +163,59 @@ class Lookout:
         self._audit.extend(_told(row) for row in rows)
         self._audited += len(rows)
 
-    async def _counted(self, now: int) -> Counts | None:
-        session = self._session(now)
-        if session is None:
-            return None
-        name = session.trading_session_id
-        by_status = await self._counts.answer(
-            name, partial(self._house.control.by_status, name, session.trade_date)
-        )
-        return Counts(name, self._counts.at, by_status)
+    async def _count(self, now: int) -> bool:
+        """Count the sessions that are open, and those that open next."""
+        wanted = (*self._open(now), *_first(self._coming(now)))
+        names = {session.trading_session_id for session in wanted}
+        self._counted = {name: one for name, one in self._counted.items() if name in names}
+        for session in wanted:
+            name, date = session.trading_session_id, session.trade_date
+            rested = self._counts.setdefault(
+                session.market, Rested(self._house.clock, COUNT_EVERY_MS)
+            )
+            ask = partial(self._house.control.by_status, name, date)
+            by_status = await rested.answer(name, ask)
+            self._counted[name] = Counts(rested.at, by_status)
+        return True
 
-    def _session(self, now: int) -> TradingSession | None:
+    def _open(self, now: int) -> tuple[TradingSession, ...]:
+        return tuple(self._house.reference().calendar.open_now(now))
+
+    def _coming(self, now: int) -> tuple[TradingSession, ...]:
         calendar = self._house.reference().calendar
-        opened = calendar.open_now(now)
-        if opened:
-            return opened[0]
-        following = [calendar.next(market, now) for market in calendar.markets]
-        known = [session for session in following if session is not None]
-        return min(known, key=lambda session: session.opens_at, default=None)
+        known = [calendar.next(market, now) for market in calendar.markets]
+        return tuple(session for session in known if session is not None)
+
+    def _tonight(self, now: int) -> tuple[TradingSession, ...]:
+        """Return the sessions that this night is about: where orders are, or else what is next."""
+        book, opened = self._book, self._open(now)
+        coming = self._coming(now)
+        if book is not None:
+            busy = [one for one in opened if book.total(one)]
+            reserved = book.backlog.reserved
+            waited = [one for one in coming if reserved.get(one.trading_session_id)]
+            found = busy or _first(waited)
+            if found:
+                return tuple(found)
+        return opened or _first(coming)
 
     def _seen(self, now: int) -> Sight:
         house = self._house
         calendar = house.reference().calendar
         lanes = tuple(house.floor.lanes())
-        following = [calendar.next(market, now) for market in calendar.markets]
-        for lane in lanes:
-            kept = self._paces.setdefault(lane.broker_id, deque(maxlen=PACE_KEPT))
-            kept.append(lane.sent_last_second)
+        self._paces.note(lanes)
         return Sight(
             at=now,
             lanes=lanes,
-            paces={broker: tuple(kept) for broker, kept in self._paces.items()},
+            paces=self._paces.seen(),
             contracts={
                 name: broker.capabilities.orders_per_second_max
                 for name, broker in house.brokers.items()
             },
             book=self._book,
             trouble=self._trouble,
-            session=self._session(now),
-            following=(*calendar.open_now(now), *(s for s in following if s is not None)),
+            tonight=self._tonight(now),
+            following=(*self._open(now), *self._coming(now)),
             calendar_ends={m: calendar.last_date(m).isoformat() for m in calendar.markets},
             view_behind=self._behind,
             draining=house.health.draining,
@@ -210,7 +224,14 @@ class Lookout:
             days=_known(house.days_kept),
             alarms=_known(house.alarms),
             markets={market: ZONES.get(market, "UTC") for market in calendar.markets},
+            environment=house.environment,
         )
+
+
+def _first(sessions: Sequence[TradingSession]) -> tuple[TradingSession, ...]:
+    """Return those that open at the earliest bell."""
+    bell = min((session.opens_at for session in sessions), default=None)
+    return tuple(session for session in sessions if session.opens_at == bell)
 
 
 def _told(row: dict[str, object]) -> AuditRow:

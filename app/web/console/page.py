@@ -9,37 +9,30 @@ from collections.abc import Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from app.web.console.dialogs import act_dialog, keys_dialog
 from app.web.console.markup import Piece, Safe, join, tag
 from app.web.console.shapes import clock
 from app.web.console.sight import Sight, Viewer
 
 DOCTYPE: Final = Safe("<!doctype html>")
 STATIC: Final = "/console/static"
-KEYS: Final = (
-    ("?", "this help"),
-    ("1 to 9", "choose a broker"),
-    ("e", "arm + and - for five seconds"),
-    ("+ -", "one step of the chosen broker's rate, when armed"),
-    ("s", "set the chosen broker's rate"),
-    ("u", "undo the last change"),
-    ("p", "pause or resume the chosen broker"),
-    ("f", "fail over"),
-    ("h", "halt"),
-    ("/", "find an order"),
-    ("g then o b t d a", "go to overview, brokers, timeline, in doubt, tuning"),
-    ("z", "times in Seoul, at the exchange, in UTC"),
-    ("l", "light or dark"),
-    (".", "freeze the screen"),
-    ("Esc", "close"),
-)
+# A house by such a name is a real one, and says so in red.
+PRODUCTION: Final = ("prod", "live")
+# The exchange's own clock, where it is not Seoul's.
+CITIES: Final = {
+    "America/New_York": "New York",
+    "Asia/Tokyo": "Tokyo",
+    "Asia/Hong_Kong": "Hong Kong",
+    "Europe/London": "London",
+}
 _TITLES: Final = (
     ("session", "Session"),
     ("drain", "Drain"),
     ("brokers", "Brokers"),
     ("doubts", "In doubt"),
     ("timeline", "Timeline"),
-    ("pipelines", "Checks and pipelines"),
     ("tuning", "Tuning history"),
+    ("pipelines", "Checks and pipelines"),
 )
 
 
@@ -52,15 +45,16 @@ def console_page(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> str:
         id="main",
     )
     return _document(
-        "openbell",
+        f"{sight.environment} openbell".strip(),
         tag("a", "Skip to the brokers", href="#brokers", class_="skip"),
         _header(sight, viewer, drawn),
         main,
         _footer(drawn),
-        _dialog(),
-        _help(),
+        act_dialog(),
+        keys_dialog(),
         tag("div", id="toast", role="status", aria_live="assertive"),
         script=True,
+        chart=True,
     )
 
 
@@ -134,7 +128,13 @@ def find_form(query: str = "") -> Safe:
     )
 
 
-def _document(title: str, *body: Piece, script: bool = False, again_s: int | None = None) -> str:
+def _document(
+    title: str,
+    *body: Piece,
+    script: bool = False,
+    chart: bool = False,
+    again_s: int | None = None,
+) -> str:
     refresh = None
     if again_s is not None:
         refresh = tag("meta", http_equiv="refresh", content=f"{again_s}; url=/console")
@@ -146,7 +146,9 @@ def _document(title: str, *body: Piece, script: bool = False, again_s: int | Non
         refresh,
         tag("title", title),
         tag("link", rel="icon", href=f"{STATIC}/bell.svg", type="image/svg+xml"),
+        tag("link", rel="stylesheet", href=f"{STATIC}/uplot.css") if chart else None,
         tag("link", rel="stylesheet", href=f"{STATIC}/console.css"),
+        tag("script", src=f"{STATIC}/uplot.js", defer=True) if chart else None,
         tag("script", src=f"{STATIC}/console.js", defer=True) if script else None,
     )
     return join(DOCTYPE, tag("html", head, tag("body", *body), lang="en"))
@@ -158,17 +160,55 @@ def _live(name: str, drawn: Mapping[str, str], **attributes: str) -> Safe:
 
 def _section(name: str, title: str, drawn: Mapping[str, str]) -> Safe:
     heading = tag("h2", title, id=f"{name}-title")
-    panel = _live(name, drawn)
-    return tag("section", heading, panel, class_=f"panel {name}", aria_labelledby=f"{name}-title")
+    above = _filters() if name == "timeline" else None
+    below = _chart() if name == "drain" else None
+    return tag(
+        "section",
+        heading,
+        above,
+        _live(name, drawn),
+        below,
+        class_=f"panel {name}",
+        aria_labelledby=f"{name}-title",
+    )
+
+
+def _chart() -> Safe:
+    """Return the place of the chart; the script draws there, in what the stream says."""
+    title = "Messages a second (solid) against what may leave (dashed), fifteen minutes"
+    return tag(
+        "figure",
+        tag("div", id="chart", role="img", aria_label=title),
+        tag("figcaption", "sent a second ━ · may leave ╌ · ", tag("span", id="chart-says")),
+        class_="chart",
+    )
+
+
+def _filters() -> Safe:
+    """Return the choice of what the timeline shows; it hides lines and asks nobody."""
+    return tag(
+        "fieldset",
+        tag("legend", "Show", class_="hidden"),
+        [
+            tag(
+                "label",
+                tag("input", type="radio", name="story", value=value, checked=value == "all"),
+                value,
+            )
+            for value in ("all", "automatic", "human", "critical")
+        ],
+        tag("button", "Copy for chat", type="button", id="copy", title="as text, newest first"),
+        class_="filters",
+    )
 
 
 def _header(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> Safe:
     return tag(
         "header",
-        tag("h1", "openbell"),
+        _name(sight.environment),
         _live("verdict", drawn),
         tag("span", "not live", id="live", class_="mark off"),
-        tag("span", [_clocks(sight)], class_="clocks", data_at=sight.at),
+        tag("span", _clocks(sight), class_="clocks"),
         tag(
             "form",
             tag("span", viewer.name, title=" ".join(sorted(viewer.scopes))),
@@ -185,16 +225,28 @@ def _header(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> Safe:
     )
 
 
+def _name(environment: str) -> Safe:
+    """Say which house this is: the wrong one is turned when two look alike."""
+    if not environment:
+        return tag("h1", "openbell")
+    real = environment.lower().startswith(PRODUCTION)
+    named = tag("span", environment, class_="environment real" if real else "environment")
+    return tag("h1", "openbell ", tag("span", "▸ ", aria_hidden="true"), named)
+
+
 def _clocks(sight: Sight) -> list[Safe]:
-    market = sight.session.market if sight.session else ""
-    zone = sight.markets.get(market, "UTC")
+    """Write the time in Seoul, at the exchange of the night and in UTC."""
+    nights = [sight.markets.get(session.market, "UTC") for session in sight.tonight]
+    zones = [*nights, *sight.markets.values()]
+    exchange = next((zone for zone in zones if zone in CITIES), "America/New_York")
+    three = (("KST", "Asia/Seoul"), (CITIES[exchange], exchange), ("UTC", "UTC"))
     return [
         tag(
             "span",
             f"{label} ",
             tag("b", clock(sight.at, ZoneInfo(name)), data_clock=name, data_label=label),
         )
-        for label, name in (("KST", "Asia/Seoul"), (market or "exchange", zone), ("UTC", "UTC"))
+        for label, name in three
     ]
 
 
@@ -218,55 +270,4 @@ def _footer(drawn: Mapping[str, str]) -> Safe:
         ),
         find_form(),
         class_="bottom",
-    )
-
-
-def _dialog() -> Safe:
-    """Return the one dialog: the script fills it from the button that was pressed."""
-    return tag(
-        "dialog",
-        tag(
-            "form",
-            tag("h2", id="act-title"),
-            tag("p", id="act-says"),
-            tag("div", id="act-fields"),
-            tag("div", id="act-preview", class_="preview", aria_live="polite"),
-            tag(
-                "label",
-                "Reason",
-                tag("input", id="act-reason", type="text", minlength=5, maxlength=500),
-                class_="field",
-            ),
-            tag(
-                "label",
-                tag("span", id="act-typed-label"),
-                tag("input", id="act-typed", type="text", autocomplete="off", spellcheck="false"),
-                class_="field",
-                id="act-typed-row",
-            ),
-            tag("p", id="act-trouble", class_="mark critical", role="alert"),
-            tag(
-                "div",
-                tag("button", "Cancel", type="button", id="act-cancel"),
-                tag("button", "Do it", type="submit", id="act-go"),
-                class_="acts",
-            ),
-            id="act-form",
-            method="dialog",
-        ),
-        id="act",
-        aria_labelledby="act-title",
-    )
-
-
-def _help() -> Safe:
-    rows = [tag("tr", tag("th", tag("kbd", key)), tag("td", what)) for key, what in KEYS]
-    return tag(
-        "dialog",
-        tag("h2", "Keys", id="help-title"),
-        tag("table", tag("tbody", rows)),
-        tag("p", "No single key changes anything: + and - count only when armed.", class_="small"),
-        tag("form", tag("button", "Close", type="submit"), method="dialog"),
-        id="help",
-        aria_labelledby="help-title",
     )

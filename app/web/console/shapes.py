@@ -1,12 +1,12 @@
 """How the console writes numbers, times and spans, and draws a line of them.
 
 A time is written in Seoul's clock and carries its instant for the script, which turns all of
-them to the zone that the reader asks for. A line of numbers is a small picture drawn here: it
-needs no library and no script, weighs a few hundred bytes, and the stream redraws it like
-everything else. It is never alone: the number stands beside it in words.
+them to the zone that the reader asks for. A card's line is a small picture drawn here: it needs no
+script, weighs a few hundred bytes, and the stream redraws it like everything else. It is never
+alone: the number stands beside it in words. Only the one large chart is drawn in the browser.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from app.domain.values import rfc3339
 from app.web.console.judge import WORDS, Grade
 from app.web.console.markup import Safe, tag
+from app.web.console.paces import Second
 
 SEOUL: Final = ZoneInfo("Asia/Seoul")
 ZONES: Final = {
@@ -28,6 +29,10 @@ ZONES: Final = {
 }
 WIDTH: Final = 240
 HEIGHT: Final = 36
+# As many as a card has room for; the large chart has every second.
+SPARK_POINTS: Final = 120
+# A line of five seconds is not drawn as wide as one of a minute.
+SPARK_MS_MIN: Final = 60_000
 
 
 def clock(at: int, zone: ZoneInfo = SEOUL) -> str:
@@ -39,6 +44,13 @@ def moment(at: int) -> Safe:
     """Return an instant as a time that the script can turn to another zone."""
     iso = rfc3339(at)
     return tag("time", clock(at), datetime=iso, title=iso)
+
+
+def dated(at: int) -> Safe:
+    """Return an instant of some day: its weekday and the time, to the minute."""
+    iso = rfc3339(at)
+    shown = datetime.fromtimestamp(at / 1000, UTC).astimezone(SEOUL).strftime("%a %H:%M")
+    return tag("time", shown, datetime=iso, title=iso, data_day=True)
 
 
 def order_link(order_id: str) -> Safe:
@@ -61,24 +73,41 @@ def mark(grade: Grade, word: str | None = None) -> Safe:
     return tag("span", *inside, class_=f"mark {role}")
 
 
-def sparkline(numbers: Sequence[int], limit: int, label: str) -> Safe:
-    """Draw numbers against their limit: a solid line of what was, a dashed one of what may be."""
-    top = max([limit, *numbers, 1]) * 1.08
-    step = WIDTH / max(1, len(numbers) - 1)
-    points = " ".join(
-        f"{i * step:.1f},{HEIGHT - number / top * HEIGHT:.1f}" for i, number in enumerate(numbers)
-    )
-    y = f"{HEIGHT - limit / top * HEIGHT:.1f}"
+def sparkline(paces: Sequence[Second], broker_id: str, label: str) -> Safe:
+    """Draw a broker's pace against its limit: a solid line of what was, a dashed one over it."""
+    drawn = [
+        (moment, pace.sent[broker_id], pace.limit[broker_id])
+        for moment, pace in _thinned(paces)
+        if broker_id in pace.sent
+    ]
+    begin = drawn[0][0] if drawn else 0
+    across = max(SPARK_MS_MIN, drawn[-1][0] - begin) if drawn else 1
+    top = max([*(sent for _, sent, _ in drawn), *(limit for _, _, limit in drawn), 1]) * 1.08
+
+    def points(numbers: Iterable[tuple[int, int]]) -> str:
+        return " ".join(
+            f"{(at - begin) * WIDTH / across:.0f},{HEIGHT - number * HEIGHT / top:.1f}"
+            for at, number in numbers
+        )
+
     return tag(
         "svg",
         tag("title", label),
-        tag("polyline", points=f"0,{y} {WIDTH},{y}", class_="limit"),
-        tag("polyline", points=points, class_="pace") if len(numbers) > 1 else None,
+        tag("polyline", points=points((at, limit) for at, _, limit in drawn), class_="limit"),
+        tag("polyline", points=points((at, sent) for at, sent, _ in drawn), class_="pace"),
         viewbox=f"0 0 {WIDTH} {HEIGHT}",
         preserveaspectratio="none",
         class_="spark",
         role="img",
     )
+
+
+def _thinned(paces: Sequence[Second]) -> Iterator[tuple[int, Second]]:
+    """Yield so few seconds that the picture weighs little, and the same ones at the next tick."""
+    every = 1 + len(paces) // SPARK_POINTS
+    for one in paces:
+        if one.at // 1_000 % every == 0 or one is paces[-1]:
+            yield one.at, one
 
 
 def bar(done: int, total: int, label: str) -> Safe:

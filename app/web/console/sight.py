@@ -21,6 +21,7 @@ from app.domain.records import (
     Route,
 )
 from app.domain.session import TradingSession
+from app.web.console.paces import Second
 
 AuditRow = Mapping[str, Any]
 
@@ -28,9 +29,12 @@ AuditRow = Mapping[str, Any]
 class Counts(NamedTuple):
     """A session's orders by status: counted seldom, because it is one pass over its day."""
 
-    trading_session_id: str
     at: int
     by_status: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_status.values())
 
 
 class Book(NamedTuple):
@@ -47,7 +51,12 @@ class Book(NamedTuple):
     anomalies: tuple[Anomaly, ...]  # what goes on, then the latest
     failovers: tuple[Failover, ...]  # the latest first
     audit: tuple[AuditRow, ...]  # the latest last
-    counts: Counts | None = None
+    counts: Mapping[str, Counts] = {}  # by session
+
+    def total(self, session: TradingSession) -> int:
+        """Return how many orders the session was found to have when it was last counted."""
+        counts = self.counts.get(session.trading_session_id)
+        return 0 if counts is None else counts.total
 
 
 class Viewer(NamedTuple):
@@ -70,11 +79,11 @@ class Sight:
 
     at: int
     lanes: tuple[LaneStatus, ...]
-    paces: Mapping[str, tuple[int, ...]]  # messages a second, by broker, the latest last
+    paces: tuple[Second, ...]  # messages a second, the latest last
     contracts: Mapping[str, int]
     book: Book | None  # None: the ledger has not been read yet
     trouble: str | None  # why the last reading of the ledger failed
-    session: TradingSession | None  # what is open, or else opens next
+    tonight: tuple[TradingSession, ...]  # what drains, or else opens next; the first stands on top
     following: tuple[TradingSession, ...]  # of every market, with what is open
     calendar_ends: Mapping[str, str]  # by market, the last trade date that we know
     view_behind: int | None  # events that the account view has not seen; None: unknown
@@ -84,6 +93,11 @@ class Sight:
     days: DaysKept | None
     alarms: AlarmCounts | None
     markets: Mapping[str, str] = field(default_factory=dict)  # market to the zone of its clock
+    environment: str = ""  # what this house is called, so that nobody turns the wrong one
+
+    @property
+    def session(self) -> TradingSession | None:
+        return self.tonight[0] if self.tonight else None
 
     def lane(self, broker_id: str) -> LaneStatus | None:
         return next((lane for lane in self.lanes if lane.broker_id == broker_id), None)

@@ -16,6 +16,7 @@ from app.domain.anomaly import (
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep, RoutePolicy
 from app.domain.records import Backlog, BrokerControl, DaysKept, Doubt, Halt, LaneStatus, Route
 from app.domain.session import TradingSession
+from app.web.console.paces import Second
 from app.web.console.sight import Book, Counts, Sight, Viewer
 from app.web.keyfile import SCOPES
 from tests.builders import CLOSES_AT, OPENS_AT, a_lane
@@ -50,6 +51,10 @@ def a_session(**facts: Any) -> TradingSession:
     return session._replace(**facts)
 
 
+def a_second(at: int, sent: int, limit: int = 500) -> Second:
+    return Second(at, {"nova": sent}, {"nova": limit})
+
+
 def a_book(**facts: Any) -> Book:
     session = "XNYS-2026-03-02-REG"
     book = Book(
@@ -64,7 +69,7 @@ def a_book(**facts: Any) -> Book:
         anomalies=(),
         failovers=(),
         audit=(),
-        counts=Counts(session, NOW, {"reserved": 200, "queued": 100, "new": 700}),
+        counts={session: Counts(NOW, {"reserved": 200, "queued": 100, "new": 700})},
     )
     return book._replace(**facts)
 
@@ -74,11 +79,11 @@ def a_sight(**facts: Any) -> Sight:
     sound: dict[str, Any] = {
         "at": NOW,
         "lanes": (a_lane("nova", sent_last_second=100, tps_effective=500, tps_contract=1000),),
-        "paces": {"nova": (90, 100, 110)},
+        "paces": tuple(a_second(NOW - 2_000 + i * 1_000, 90 + i * 10) for i in range(3)),
         "contracts": {"nova": 1000},
         "book": a_book(),
         "trouble": None,
-        "session": a_session(),
+        "tonight": (a_session(),),
         "following": (a_session(),),
         "calendar_ends": {"XNYS": "2027-12-31"},
         "view_behind": 4,
@@ -193,14 +198,15 @@ def an_evil_sight() -> Sight:
     return a_sight(
         book=book,
         lanes=(evil(a_lane_in_trouble(EVIL)), a_lane(EVIL, running=False, why_not=EVIL)),
-        paces={EVIL: (1, 2)},
+        paces=(Second(NOW - 1_000, {EVIL: 1}, {EVIL: 3}), Second(NOW, {EVIL: 2}, {EVIL: 3})),
         contracts={EVIL: 1000},
         trouble=EVIL,
-        session=evil(a_session()),
+        tonight=(evil(a_session()),),
         following=(evil(a_session()),),
         calendar_ends={EVIL: EVIL},
         not_ready=(EVIL,),
         keyring_trouble=EVIL,
         days=DaysKept(0, 0, 0, EVIL),
         markets={EVIL: "UTC"},
+        environment=EVIL,
     )

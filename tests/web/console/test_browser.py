@@ -1,8 +1,8 @@
 """The console in a real browser: an open watched, the dial turned, a conflict, a halt and its end.
 
-It drives the Chromium that the machine has; without one it is skipped, and says so, and never does
-it fetch one. The trap it is here for: a page that is right as HTML and dead under its own policy, or
-that loses a half-written reason with each tick.
+It drives the Chromium that the machine has; without one it is skipped, and says so, and it never
+fetches one. The trap it is here for: a page that is right as HTML and dead under its own policy,
+or that loses a half-written reason with each tick.
 """
 
 import asyncio

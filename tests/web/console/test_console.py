@@ -298,7 +298,7 @@ def test_the_page_and_all_its_files_are_light(gateway: Gateway) -> None:
     texts = [html, *(gateway.client.get(path).text for path in files)]
     weight = sum(len(gzip.compress(one.encode())) for one in texts)
 
-    assert len(files) == 3
+    assert len(files) == 5
     assert weight < WEIGHT_MAX, weight
 
 
@@ -451,7 +451,9 @@ def test_a_stream_sends_what_has_changed_and_ends_with_its_key(gateway: Gateway)
         return OPERATOR
 
     async def heard(_: VirtualClock) -> list[bytes]:
-        stream = Panels(Lookout(gateway.house)).stream(cast("Request", Reader()), who)
+        stream = Panels(Lookout(gateway.house), gateway.clock).stream(
+            cast("Request", Reader()), who
+        )
         return [event async for event in stream.events]
 
     started = gateway.clock.at

@@ -1,16 +1,22 @@
 """The console's pages as values: nothing hostile gets out of a text, nothing is left unsaid."""
 
+import asyncio
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
+from app.domain.records import Backlog, Route
+from app.web.console.chart import charted
 from app.web.console.drain import drained
 from app.web.console.judge import Grade, judged
 from app.web.console.markup import Safe, join, tag, text
+from app.web.console.paces import Paces, Second
 from app.web.console.page import console_page, login_page, plain_page
 from app.web.console.panels import panels
 from app.web.console.sight import Sight, Viewer
 from tests.builders import OPENS_AT, a_lane
+from tests.virtual import VirtualClock, run_virtual
 from tests.web.console.sights import (
     EVIL,
     LOOKER,
@@ -23,10 +29,13 @@ from tests.web.console.sights import (
     a_halt,
     a_lane_in_trouble,
     a_row,
+    a_second,
+    a_session,
     a_sight,
     an_anomaly,
     an_evil_sight,
 )
+from tests.web.stand_ins import StillFloor
 
 
 class Elements(HTMLParser):
@@ -56,7 +65,8 @@ def test_nothing_hostile_gets_out_of_any_field() -> None:
         names = {name for name, _ in elements.found}
         spelled = {name for _, attributes in elements.found for name in attributes}
         assert not names & {"img", "style", "iframe", "object"}
-        assert all(s.get("src") == "/console/static/console.js" for s in elements.of("script"))
+        ours = {f"/console/static/{name}.js" for name in ("console", "uplot")}
+        assert {script.get("src") for script in elements.of("script")} <= ours
         assert not [name for name in spelled if name.startswith("on") or name == "style"]
         assert "<script>alert" not in html
         assert "\u202e" not in html
@@ -111,12 +121,15 @@ def test_a_calm_night_says_so() -> None:
          "nova paused by settings"),
         (a_sight(lanes=(a_lane("nova", running=False, why_not="no lease"),)), Grade.WARNING,
          "not sending: no lease"),
-        (a_sight(trouble="no answer"), Grade.CRITICAL, "cannot be read"),
+        (a_sight(trouble="no answer"), Grade.WARNING, "cannot be read for 0 s"),
+        (a_sight(at=NOW + 9_000, trouble="no answer"), Grade.CRITICAL, "cannot be read for 9 s"),
         (a_sight(book=None), Grade.CRITICAL, "not read yet"),
         (a_sight(at=NOW + 9_000), Grade.WARNING, "was last read 9 s ago"),
         (a_sight(view_behind=None), Grade.WARNING, "the bus does not answer"),
         (a_sight(draining=True), Grade.CRITICAL, "is stopping"),
-        (a_sight(session=None), Grade.CRITICAL, "knows no session"),
+        (a_sight(lanes=(a_lane("nova", running=False, circuit="open", why_not="x"),)),
+         Grade.CRITICAL, "breaker open"),
+        (a_sight(tonight=()), Grade.CRITICAL, "knows no session"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_stands_first_and_in_words(sight: Sight, grade: Grade, says: str) -> None:
@@ -180,14 +193,122 @@ def test_the_audit_log_is_for_those_who_may_read_it() -> None:
     assert "broker.error_rate" in his["timeline"]
 
 
+@pytest.mark.parametrize("why", ["at its rate", "too many unanswered", "no session is open"])
+def test_a_lane_that_waits_as_it_should_is_no_warning(why: str) -> None:
+    sent = 0 if why == "no session is open" else 480
+    lane = a_lane("nova", running=False, why_not=why, sent_last_second=sent)
+
+    assert judged(a_sight(lanes=(lane,))).grade is Grade.OK
+
+
+def test_a_lane_that_sends_nothing_for_want_of_answers_is_one() -> None:
+    lane = a_lane("nova", running=False, why_not="too many unanswered", sent_last_second=0)
+
+    assert judged(a_sight(lanes=(lane,))).grade is Grade.WARNING
+
+
+def test_a_house_says_which_one_it_is_and_a_real_one_says_it_in_red() -> None:
+    real, trial = (page_of(a_sight(environment=name)) for name in ("prod-kr", "demo"))
+
+    assert '<span class="environment real">prod-kr</span>' in real
+    assert "<title>prod-kr openbell</title>" in real
+    assert '<span class="environment">demo</span>' in trial
+
+
 def test_the_drain_says_how_far_and_how_long() -> None:
-    drain = drained(a_sight(), a_book())
+    (drain,) = drained(a_sight(), a_book())
     html = panels(a_sight(), OPERATOR)["drain"]
 
-    assert drain is not None
     assert (drain.gone, drain.waiting, drain.total, drain.eta_s) == (700, 300, 1000, 3)
     assert "70 %" in html
-    assert "00:00:03</strong> at what leaves now" in html
+    assert 'ETA <strong class="big">00:00:03</strong>' in html
+    assert "ETA at what leaves now" in html
+
+
+def test_a_night_of_two_markets_is_through_when_the_last_one_is() -> None:
+    both = (a_session(), a_session(trading_session_id="XNAS-2026-03-02-REG", market="XNAS"))
+    lanes = (
+        a_lane("nova", sent_last_second=100, tps_effective=500),
+        a_lane("sol", sent_last_second=10, tps_effective=500),
+    )
+    book = a_book(
+        controls={"nova": a_control(), "sol": a_control("sol")},
+        routes=(Route("XNYS", "nova", 4), Route("XNAS", "sol", 1)),
+        backlog=Backlog({}, {"XNYS": 100, "XNAS": 100}, {}, 0),
+    )
+    sight = a_sight(tonight=both, lanes=lanes, book=book)
+
+    html = panels(sight, OPERATOR)["drain"]
+
+    assert [one.eta_s for one in drained(sight, book)] == [1, 10]
+    assert 'ETA <strong class="big">00:00:10</strong>' in html
+    assert "<strong>200</strong> wait · 110 a second" in html
+    assert "XNYS · XNAS" in panels(sight, OPERATOR)["session"]
+
+
+def test_a_broker_whose_breaker_is_open_promises_no_eta() -> None:
+    lane = a_lane("nova", circuit="open", sent_last_second=0, tps_effective=500)
+
+    html = panels(a_sight(lanes=(lane,)), OPERATOR)["drain"]
+
+    assert "unknown: nothing may leave" in html
+
+
+def test_the_chart_begins_whole_and_goes_on_second_by_second() -> None:
+    paces = tuple(a_second(NOW - 3_000 + i * 1_000, 100 + i) for i in range(3))
+    late = a_second(NOW + 9_000, 7)
+    first = charted(a_sight(paces=paces), OPERATOR)
+    second = charted(a_sight(paces=(*paces, late)), OPERATOR)
+
+    assert first.whole() == {
+        "whole": True,
+        "begin": NOW - 3_000,
+        "at": [0, 1, 2],
+        "sent": [100, 101, 102],
+        "limit": [500, 500, 500],
+        "marks": (),
+    }
+    # Nobody noted ten seconds: a gap stands there, and no line over it.
+    assert second.since(first) == {
+        "begin": NOW,
+        "at": [0, 9],
+        "sent": [None, 7],
+        "limit": [None, 500],
+    }
+
+
+def test_the_chart_tells_who_turned_what_to_those_who_may_read_it() -> None:
+    book = a_book(
+        halts=(a_halt(),), anomalies=(an_anomaly(),), failovers=(a_failover(),), audit=(a_row(),)
+    )
+    sight = a_sight(book=book)
+
+    mine, his = (charted(sight, viewer) for viewer in (OPERATOR, LOOKER))
+
+    assert [mark.says for mark in mine.marks] == [
+        "HALT", "nova broker.error_rate", "nova 500 → 800", "nova → sol",
+    ]  # fmt: skip
+    assert "nova 500 → 800" not in [mark.says for mark in his.marks]
+
+
+def test_the_pace_is_noted_once_a_second_whoever_looks() -> None:
+    async def noted(clock: VirtualClock) -> tuple[Second, ...]:
+        floor = StillFloor()
+        paces = Paces(floor, clock)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(paces.run())
+            for _ in range(20):
+                await asyncio.sleep(0.25)
+                paces.note(floor.lanes())
+            running.cancel()
+        return paces.seen()
+
+    seconds = run_virtual(noted)
+
+    gaps = {b.at - a.at for a, b in pairwise(seconds)}
+    assert 5 <= len(seconds) <= 6
+    assert gaps == {1_000}
+    assert seconds[0].limit == {"nova": 480}
 
 
 def test_before_the_bell_the_eta_counts_from_the_bell() -> None:

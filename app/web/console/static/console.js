@@ -1,5 +1,6 @@
 // Puts the server's HTML where it belongs, asks before it acts, and says when the line is silent.
-// It draws no number of its own but clocks that run on from the server's time.
+// It draws no number of its own but clocks that run on from the server's time; the chart is uPlot's,
+// of points that the server has sent.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -16,6 +17,7 @@
       : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
     keep("theme", root.dataset.theme);
+    redraw();
   };
 
   // --- what the server says --------------------------------------------------------------
@@ -57,6 +59,7 @@
   // --- clocks --------------------------------------------------------------------------
   let offset = 0; // the server's clock less ours
   let heard = 0; // when it last spoke, by a clock that nobody sets
+  let seenFor = 0; // how old its word was then
   let frozen = false;
   const serverNow = () => Date.now() + offset;
   const pad = (n) => String(n).padStart(2, "0");
@@ -67,30 +70,34 @@
       + [Math.floor(s / 3600) % 24, Math.floor(s / 60) % 60, s % 60].map(pad).join(":");
   };
   const formats = new Map();
-  const timeIn = (zone, at) => {
-    if (!formats.has(zone)) {
-      formats.set(zone, new Intl.DateTimeFormat("en-GB", {
-        timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
-      }));
+  const SECOND = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+  const DAY = { weekday: "short", hour: "2-digit", minute: "2-digit" };
+  const timeIn = (zone, at, parts = SECOND) => {
+    const key = zone + Object.keys(parts).length + (parts.weekday || "");
+    if (!formats.has(key)) {
+      formats.set(key, new Intl.DateTimeFormat("en-GB", { timeZone: zone, hourCycle: "h23", ...parts }));
     }
-    return formats.get(zone).format(at);
+    return formats.get(key).format(at).replace(",", "");
   };
   const zones = () => [...document.querySelectorAll("[data-clock]")].map((c) => c.dataset);
   let zone = 0;
   const zoned = () => {
     const all = zones();
-    if (!all.length || (zone === 0)) return;
+    if (!all.length || (zone === 0 && !turned)) return;
     for (const time of document.querySelectorAll("time[datetime]")) {
-      time.textContent = timeIn(all[zone].clock, Date.parse(time.dateTime));
+      const parts = "day" in time.dataset ? DAY : SECOND;
+      const words = timeIn(all[zone].clock, Date.parse(time.dateTime), parts);
+      if (time.textContent !== words) time.textContent = words;
     }
   };
+  let turned = false; // the server writes Seoul's time, so nothing is to do before that
   const live = (role, shape, word) => {
     $("live").className = `mark ${role}`;
     $("live").textContent = `${shape} ${word}`;
   };
   const beat = () => {
     if (!$("live")) return;
-    const age = (performance.now() - heard) / 1000;
+    const age = (performance.now() - heard + seenFor) / 1000;
     const stale = !heard || age > 10;
     document.body.classList.toggle("stale", stale && !frozen);
     document.body.classList.toggle("frozen", frozen);
@@ -98,7 +105,7 @@
     else if (!heard) live("warning", "▲", "CONNECTING");
     else if (stale) live("critical", "■", `STALE ${Math.floor(age)} s: numbers frozen`);
     else if (age > 3) live("warning", "▲", `STALE ${age.toFixed(0)} s`);
-    else live("ok", "●", "LIVE");
+    else live("ok", "●", `LIVE ${age.toFixed(0)} s`);
     if (age > 3 || !heard || frozen) return; // clocks that run on would say that all is live
     const now = serverNow();
     for (const clock of document.querySelectorAll("[data-clock]")) {
@@ -116,8 +123,11 @@
     source.addEventListener("screen", (event) => {
       const told = JSON.parse(event.data);
       heard = performance.now();
-      offset = told.at - Date.now();
-      if (!frozen) show(told.panels);
+      offset = told.now - Date.now();
+      seenFor = told.now - told.at;
+      if (frozen) return;
+      show(told.panels);
+      if (told.chart) plot(told.chart);
     });
     source.addEventListener("gone", () => { source.close(); location.assign("/console/login"); });
     source.addEventListener("error", () => {
@@ -129,6 +139,110 @@
   const freeze = () => {
     frozen = !frozen;
     if (!frozen) { source.close(); listen(); } // a new stream begins with every panel
+  };
+
+  // --- the chart -------------------------------------------------------------------------
+  // One line of what left, a dashed one of what might have, and a mark with a word for each turn.
+  const MINUTES = 15 * 60;
+  let chart = null;
+  let points = [[], [], []]; // seconds, sent, limit
+  let marks = [];
+  const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+  const many = (n) => (n === null || n === undefined ? "–" : Math.round(n).toLocaleString("en"));
+  const zoneNow = () => { const all = zones(); return all.length ? all[zone].clock : "UTC"; };
+  const HOUR = { hour: "2-digit", minute: "2-digit" };
+  const marked = (u) => {
+    const { left, top, height, width } = u.bbox;
+    const dot = devicePixelRatio;
+    let free = left; // where the next word may begin: words never lie over each other
+    u.ctx.save();
+    u.ctx.font = `${11 * dot}px system-ui, sans-serif`;
+    u.ctx.textAlign = "left";
+    u.ctx.setLineDash([]);
+    u.ctx.lineWidth = dot;
+    for (const [at, shape, says] of marks) {
+      const x = u.valToPos(at / 1000, "x", true);
+      if (x < left || x > left + width) continue;
+      const role = { "■": "critical", "▲": "warning" }[shape] || "quiet";
+      u.ctx.strokeStyle = u.ctx.fillStyle = colour(role);
+      u.ctx.beginPath();
+      u.ctx.moveTo(x, top + 16 * dot);
+      u.ctx.lineTo(x, top + height);
+      u.ctx.stroke();
+      const words = `${shape} ${says}`;
+      const wide = u.ctx.measureText(words).width;
+      const begin = Math.min(x, left + width - wide);
+      if (begin < free) { u.ctx.fillText(shape, x - 4 * dot, top + 12 * dot); continue; }
+      u.ctx.fillText(words, begin, top + 12 * dot);
+      free = begin + wide + 8 * dot;
+    }
+    u.ctx.restore();
+  };
+  const pointed = (u) => {
+    const i = u.cursor.idx;
+    const last = points[0].length - 1;
+    const at = i === null || i === undefined ? last : i;
+    if (at < 0) return;
+    const when = timeIn(zoneNow(), points[0][at] * 1000);
+    $("chart-says").textContent = `${when}: ${many(points[1][at])} of ${many(points[2][at])}`;
+  };
+  const drawn = () => {
+    const place = $("chart");
+    const grid = { stroke: () => colour("line"), width: 1 };
+    const axis = { stroke: () => colour("quiet"), grid, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+    return new uPlot({
+      width: place.clientWidth,
+      height: place.clientHeight,
+      legend: { show: false },
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+      padding: [18, 22, 0, 0],
+      scales: {
+        x: { time: true, range: (u, low, high) => [Math.max(low, high - MINUTES), Math.max(high, low + 60)] },
+        y: { range: (u, low, high) => [0, Math.max(high, 1) * 1.08] },
+      },
+      axes: [
+        { ...axis, size: 26, values: (u, ticks) => ticks.map((t) => timeIn(zoneNow(), t * 1000, t % 60 ? SECOND : HOUR)) },
+        { ...axis, size: 52, values: (u, ticks) => ticks.map(many) },
+      ],
+      series: [
+        {},
+        { stroke: () => colour("accent"), fill: () => colour("ok-soft"), width: 1.75, points: { show: false } },
+        { stroke: () => colour("ink"), width: 1, dash: [6, 4], points: { show: false } },
+      ],
+      hooks: { draw: [marked], setCursor: [pointed] },
+    }, points, place);
+  };
+  const redraw = () => { if (chart) chart.redraw(false, true); };
+  const plot = (told) => {
+    if (told.whole) points = [[], [], []];
+    if (told.marks) marks = told.marks;
+    told.at.forEach((at, i) => {
+      points[0].push(told.begin / 1000 + at);
+      points[1].push(told.sent[i]);
+      points[2].push(told.limit[i]);
+    });
+    const spare = points[0].length - MINUTES;
+    if (spare > 0) points.forEach((line) => line.splice(0, spare));
+    if (!chart && window.uPlot && $("chart") && points[0].length) {
+      chart = drawn();
+      new ResizeObserver(() => chart.setSize({
+        width: $("chart").clientWidth, height: $("chart").clientHeight,
+      })).observe($("chart"));
+    } else if (chart) chart.setData(points);
+    if (chart) pointed(chart);
+  };
+
+  // --- the story -------------------------------------------------------------------------
+  const storyText = () => [...document.querySelectorAll(".story li")]
+    .filter((line) => line.offsetParent)
+    .map((line) => `• ${line.textContent.replace(/\s+/g, " ").trim()}`)
+    .join("\n");
+  const copied = async () => {
+    const title = `*openbell* ${$("verdict").textContent.trim()}`;
+    try {
+      await navigator.clipboard.writeText(`${title}\n${storyText()}`);
+      toast("Copied: paste it into the chat.");
+    } catch { toast("This browser does not let a page copy here."); }
   };
 
   // --- saying what was done ------------------------------------------------------------
@@ -386,9 +500,9 @@
     "z": () => {
       const all = zones();
       zone = (zone + 1) % all.length;
-      for (const time of document.querySelectorAll("time[datetime]")) {
-        time.textContent = timeIn(all[zone].clock, Date.parse(time.dateTime));
-      }
+      turned = true;
+      zoned();
+      redraw();
       toast(`Times in ${all[zone].label}.`);
     },
   };
@@ -425,6 +539,11 @@
     $("act-cancel").addEventListener("click", () => $("act").close());
     $("theme").addEventListener("click", turn);
     $("keys").addEventListener("click", () => $("help").showModal());
+    $("copy").addEventListener("click", copied);
+    for (const choice of document.querySelectorAll("[name=story]")) {
+      choice.addEventListener("change", () => { $("timeline").dataset.only = choice.value; });
+    }
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     setInterval(beat, 250);
     beat();
     listen();
