@@ -24,6 +24,7 @@ NOUNS: Final = {
     "demo": "Play an opening bell on this machine.",
     "serve": "Run the gateway, or one part of it on stores that parts share.",
     "migrate": "Bring the stores that the settings name to what this program needs.",
+    "top": "Watch the open: the bell, the drain, the brokers, doubts and news, until q.",
     "context": "Contexts: the gateways that you work with.",
     "doctor": "Check this machine and say how to repair it.",
     "order": "Orders: send, look up, cancel.",

@@ -171,9 +171,20 @@ def verb(
     timeout_s: float = TIMEOUT_S,
 ) -> Callable[[Body], Body]:
     """Declare a command of `app` that uses the key of `role` unless one is given."""
-    how = _How(role, timeout_s)
+    asks = asking(role=role, timeout_s=timeout_s)
 
     def declare(body: Body) -> Body:
+        app.command(name, epilog=examples_text(examples))(asks(body))
+        return body
+
+    return declare
+
+
+def asking(*, role: str, timeout_s: float = TIMEOUT_S) -> Callable[[Body], Callable[..., None]]:
+    """Make a body that takes a `Call` a command that takes the options of all commands."""
+    how = _How(role, timeout_s)
+
+    def made(body: Body) -> Callable[..., None]:
         def run(ctx: typer.Context, **options: Any) -> None:
             shared = {parameter.name: options.pop(parameter.name) for parameter in _SHARED}
             with reported():
@@ -187,7 +198,6 @@ def verb(
         run.__signature__ = Signature(as_named)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         run.__doc__ = body.__doc__
-        app.command(name, epilog=examples_text(examples))(run)
-        return body
+        return run
 
-    return declare
+    return made

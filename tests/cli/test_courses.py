@@ -1,21 +1,17 @@
 """Routes, failovers and anomalies at a terminal, against the doors themselves over HTTP."""
 
-import asyncio
 import json
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import uvicorn
 from typer.testing import CliRunner, Result
 
 from app.cli import app
 from app.cli.output import Ends
 from tests.builders import a_finding
+from tests.cli.served import served
 from tests.web.house import Gateway, a_gateway, run
 from tests.web.operators import audit
 from tests.web.test_courses import held, sol_is
@@ -42,22 +38,6 @@ class Desk:
     def asks(self, *words: str) -> Any:
         """Run a command and return the JSON that it prints."""
         return json.loads(self.says(*words, "--json").stdout)
-
-
-@contextmanager
-def served(gateway: Gateway) -> Iterator[str]:
-    """Serve the doors on a free port, on a loop of their own."""
-    bound = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(gateway.client.app, lifespan="off", log_level="error", access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        bound.close()
 
 
 @pytest.fixture
