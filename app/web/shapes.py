@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.domain.broker_session import SessionStatus
 from app.domain.messages import ExecutionReport
 from app.domain.order import WORKING, Order, order_status
-from app.domain.records import BrokerControl, Halt, LaneStatus, OrderEvent
+from app.domain.records import BrokerControl, Halt, Health, LaneStatus, OrderEvent
 from app.domain.session import Calendar, TradingSession
 from app.domain.tuning import facts_of, tuning_of
 from app.domain.values import Status, order_id_of
@@ -101,9 +101,15 @@ def lane_shape(lane: LaneStatus | None) -> dict[str, Any] | None:
     """Show a lane; its session has a door of its own."""
     if lane is None:
         return None
-    shape = lane._asdict()
+    shape = lane._asdict() | {"health": None if lane.health is None else _health(lane.health)}
     del shape["session"]
     return shape
+
+
+def _health(health: Health) -> dict[str, Any]:
+    """Name each number: a bare tuple would leave as a list that nobody can read."""
+    since = {"bad_since": instant(health.bad_since), "good_since": instant(health.good_since)}
+    return health._asdict() | {"at": rfc3339(health.at)} | since
 
 
 def broker_session_shape(broker_id: str, session: SessionStatus) -> dict[str, Any]:
