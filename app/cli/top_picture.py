@@ -174,7 +174,7 @@ def _brokers(overview: Document) -> Iterator[Broker]:
         name = control["broker_id"]
         lane = lanes.get(name)
         grade, says = _state(control, lane)
-        health = (lane or {}).get("health") or {}
+        health = _health(lane or {})
         lane = lane or {}
         yield Broker(
             name=name,
@@ -209,12 +209,18 @@ def lane_state(lane: Document) -> tuple[Grade, str]:
         return Grade.CRITICAL, f"breaker open: {lane['circuit_reason'] or 'it failed too often'}"
     if lane["circuit"] != "closed":
         return Grade.WARNING, "breaker half open: it is being tried"
-    health = lane.get("health")
-    if health and health["bad_since"] is not None:
+    health = _health(lane)
+    if health.get("bad_since") is not None:
         return Grade.CRITICAL, "both witnesses call it bad"
-    if health and not health["session_up"]:
+    if not health.get("session_up", True):
         return Grade.CRITICAL, "its session is down"
     return Grade.OK, "sending" if lane["sent_last_second"] else "ready"
+
+
+def _health(lane: Document) -> Document:
+    """Return what is known of it; a gateway of before this command told it as a list."""
+    health = lane.get("health")
+    return health if isinstance(health, Mapping) else {}
 
 
 def _banners(overview: Document, now: int) -> Iterator[News]:

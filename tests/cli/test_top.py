@@ -15,6 +15,7 @@ from app.cli import app
 from app.cli.output import Ends, width_of
 from app.cli.top_picture import Documents, Grade, Picture, bell_of, lane_state, pictured
 from app.cli.top_screen import Seen, frame, plain
+from app.domain.records import Health
 from app.settings import inherited
 from app.web.console import judge
 from app.web.shapes import lane_shape
@@ -25,6 +26,18 @@ from tests.web.house import OPENS_AT, Gateway, a_gateway, an_order, put_in_doubt
 
 AT: Final = "2026-03-02T14:31:00.000Z"
 MARKETS: Final = ("XNYS", "XNAS")
+WELL: Final = Health(
+    broker_id="nova",
+    at=OPENS_AT,
+    sent=10,
+    error_ratio=0.5,
+    p95_ms=41.0,
+    silent=False,
+    session_up=True,
+    ping=True,
+    bad_since=None,
+    good_since=None,
+)
 
 
 def session(market: str, opens: str = "2026-03-02T14:30:00.000Z") -> dict[str, Any]:
@@ -124,12 +137,17 @@ def test_before_the_bell_only_what_waits_for_it_counts() -> None:
         {"circuit": "open", "circuit_reason": "errors"},
         {"circuit": "open", "circuit_reason": ""},
         {"circuit": "half_open"},
+        {"health": WELL},
+        {"health": WELL._replace(bad_since=OPENS_AT)},
+        {"health": WELL._replace(session_up=False)},
     ],
 )
 def test_a_broker_does_as_the_console_says(facts: dict[str, Any]) -> None:
     grade, says = judge.lane_state(a_lane("nova", **facts))
 
-    assert lane_state(lane("nova", **facts)) == (Grade(grade), says)
+    told = lane_state(lane("nova", **facts))
+
+    assert (told[0], told[1]) == (Grade(grade), says.partition(" since ")[0])
 
 
 # --- the screen ---------------------------------------------------------------------------
@@ -220,6 +238,16 @@ def told(gateway: Gateway, url: str, *words: str, columns: int = 80) -> Result:
     key = gateway.key()["Authorization"].removeprefix("Bearer ")
     environment = {"OPENBELL_URL": url, "OPENBELL_KEY": key, "COLUMNS": str(columns)}
     return CliRunner(env=environment).invoke(app, ["top", *words], catch_exceptions=False)
+
+
+def test_a_lane_tells_its_health_at_the_door(gateway: Gateway, url: str) -> None:
+    gateway.house.control.declare({"vega": 100}, {})
+    gateway.floor.others = [a_lane("vega", health=WELL)]
+
+    shown = told(gateway, url, "--once", columns=120).stdout
+
+    assert "41 ms" in shown
+    assert "50.0 %" in shown
 
 
 def test_one_frame_says_how_it_stands(gateway: Gateway, url: str) -> None:
