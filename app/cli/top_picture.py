@@ -136,31 +136,35 @@ def _drain(bell: Bell, overview: Document, plans: Mapping[str, Document]) -> Dra
                 ready = backlog["ready"].get(market, 0) if bell.is_open else 0
                 count = ready + backlog["reserved"].get(session_id, 0)
                 waiting[broker] = waiting.get(broker, 0) + count
-    serving = [lanes[name] for name in waiting if name in lanes]
-    real = sum(int(lane["sent_last_second"]) for lane in serving) if bell.is_open else 0
     counted = sum(
         int(plans[name]["conservation"]["accepted"]) for name in bell.session_ids if name in plans
     )
     left = sum(waiting.values())
+    rates = {name: _rate(lanes.get(name), is_open=bell.is_open) for name in waiting}
+    ends = [-(-count // rates[name].now) for name, count in waiting.items() if rates[name].now]
+    stuck = any(count and not rates[name].now for name, count in waiting.items())
     return Drain(
         waiting=left,
         total=max(counted, left),
-        rate=real or sum(int(lane["tps_effective"]) for lane in serving),
-        is_real=real > 0,
-        eta_s=_eta(waiting, lanes, is_real=real > 0),
+        rate=sum(rate.now for rate in rates.values()),
+        is_real=all(rates[name].is_real for name, count in waiting.items() if count),
+        # The open is through when its slowest broker is.
+        eta_s=None if stuck else max(ends, default=0),
     )
 
 
-def _eta(waiting: Mapping[str, int], lanes: Mapping[str, Document], *, is_real: bool) -> int | None:
-    """Return when the last broker is through; None if one of them never will be."""
-    ends = [0]
-    for name, count in waiting.items():
-        lane = lanes.get(name, {})
-        rate = int(lane.get("sent_last_second" if is_real else "tps_effective", 0))
-        if count and not rate:
-            return None
-        ends.append(-(-count // rate) if count else 0)
-    return max(ends)
+class _Rate(NamedTuple):
+    now: int
+    is_real: bool
+
+
+def _rate(lane: Document | None, *, is_open: bool) -> _Rate:
+    """Return what leaves for a broker; or may leave, in a second in which nothing happens to."""
+    if lane is None:
+        return _Rate(0, is_real=False)
+    sent = int(lane["sent_last_second"]) if is_open else 0
+    able = lane["running"] and lane["circuit"] != "open"
+    return _Rate(sent or (int(lane["tps_effective"]) if able else 0), is_real=sent > 0)
 
 
 def _brokers(overview: Document) -> Iterator[Broker]:

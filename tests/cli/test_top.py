@@ -103,12 +103,22 @@ def test_the_open_is_through_when_its_slowest_broker_is() -> None:
 
 
 def test_what_may_not_leave_has_no_end() -> None:
-    lanes = [lane("nova", sent_last_second=400), lane("sol", sent_last_second=0)]
+    for facts in ({"running": False}, {"circuit": "open"}):
+        lanes = [lane("nova", sent_last_second=400), lane("sol", **facts)]
+
+        drain = picture(overview(lanes=lanes)).drain
+
+        assert drain is not None
+        assert drain.eta_s is None
+
+
+def test_a_second_in_which_nothing_happens_to_leave_is_no_alarm() -> None:
+    lanes = [lane("nova", sent_last_second=400), lane("sol", tps_effective=100)]
 
     drain = picture(overview(lanes=lanes)).drain
 
     assert drain is not None
-    assert drain.eta_s is None
+    assert (drain.eta_s, drain.is_real) == (10, False)
 
 
 def test_before_the_bell_only_what_waits_for_it_counts() -> None:
