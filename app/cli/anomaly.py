@@ -17,6 +17,7 @@ import typer
 
 from app.cli.client import segment
 from app.cli.command import Call, Reason, seconds_of, verb
+from app.cli.complete import open_anomalies
 from app.cli.output import Ends, Failure, print_out, say
 
 app = typer.Typer(no_args_is_help=True, help="Anomalies: what goes on, who has seen it; raise one.")
@@ -37,7 +38,10 @@ ASK_EVERY_S: Final = 1.0
 WAIT_S: Final = 5.0
 BATCH_MAX: Final = 500
 Turns = AsyncGenerator[dict[str, Any], None]
-AnomalyId = Annotated[str, typer.Argument(help="Which one.", metavar="ANOMALY_ID")]
+AnomalyId = Annotated[
+    str,
+    typer.Argument(help="Which one.", metavar="ANOMALY_ID", autocompletion=open_anomalies),
+]
 AN_ID: Final = "an_01KAPK5R00W7D3Q8ZC1VYBX4N9"
 
 

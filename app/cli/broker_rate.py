@@ -11,13 +11,17 @@ import typer
 
 from app.cli.client import segment
 from app.cli.command import Call, DryRun, Expires, Reason, seconds_of, verb
+from app.cli.complete import broker_ids
 
 rate_app = typer.Typer(no_args_is_help=True, help="The broker's rate, in messages a second.")
 schedule_app = typer.Typer(no_args_is_help=True, help="The rate by session phase.")
 
 BROKERS: Final = "/admin/v1/brokers"
 NONE: Final = "none"
-BrokerId = Annotated[str, typer.Argument(help="The broker.", metavar="BROKER_ID")]
+BrokerId = Annotated[
+    str,
+    typer.Argument(help="The broker.", metavar="BROKER_ID", autocompletion=broker_ids),
+]
 
 
 class RateMode(StrEnum):

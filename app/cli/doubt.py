@@ -11,6 +11,7 @@ import typer
 
 from app.cli.client import segment
 from app.cli.command import Call, Reason, verb
+from app.cli.complete import doubts
 from app.cli.output import Ends, Failure
 
 app = typer.Typer(
@@ -18,7 +19,10 @@ app = typer.Typer(
 )
 
 DOUBTS: Final = "/admin/v1/in-doubt"
-OrderId = Annotated[str, typer.Argument(help="The order in doubt.", metavar="ORDER_ID")]
+OrderId = Annotated[
+    str,
+    typer.Argument(help="The order in doubt.", metavar="ORDER_ID", autocompletion=doubts),
+]
 
 
 class Verdict(StrEnum):

@@ -10,6 +10,7 @@ import typer
 
 from app.cli.client import segment
 from app.cli.command import Call, Reason, verb
+from app.cli.complete import broker_ids, failover_ids
 from app.cli.output import say
 from app.cli.route import RouteId, path_of
 
@@ -30,8 +31,11 @@ COLUMNS: Final = (
     "at",
 )
 CHECKS: Final = ("name", "passed", "required", "detail")
-FailoverId = Annotated[str, typer.Argument(help="As failover list shows it.", metavar="ID")]
-To = Annotated[str, typer.Option(help="The broker that is to have it.")]
+FailoverId = Annotated[
+    str,
+    typer.Argument(help="As failover list shows it.", metavar="ID", autocompletion=failover_ids),
+]
+To = Annotated[str, typer.Option(help="The broker that is to have it.", autocompletion=broker_ids)]
 Force = Annotated[bool, typer.Option("--force", help="In spite of every check but the epoch.")]
 
 

@@ -11,6 +11,7 @@ import typer
 
 from app.cli.client import segment
 from app.cli.command import Call, Reason, seconds_of, verb
+from app.cli.complete import route_ids
 
 app = typer.Typer(no_args_is_help=True, help="Routes: where they lead, who may move them.")
 
@@ -24,7 +25,10 @@ COLUMNS: Final = (
     "lock.until",
     "failover.state",
 )
-RouteId = Annotated[str, typer.Argument(help="The route, such as XNYS.", metavar="ROUTE_ID")]
+RouteId = Annotated[
+    str,
+    typer.Argument(help="The route, such as XNYS.", metavar="ROUTE_ID", autocompletion=route_ids),
+]
 
 
 class Automation(StrEnum):

@@ -12,6 +12,7 @@ import typer
 
 from app.cli.client import Client, segment
 from app.cli.command import Call, Reason, seconds_of, verb
+from app.cli.complete import session_ids
 from app.cli.output import Ends, Failure
 from app.clock import SystemClock
 from app.domain.values import rfc3339
@@ -22,7 +23,12 @@ app = typer.Typer(
 
 Market = Annotated[str | None, typer.Option(help="Only of this market, a MIC.")]
 SessionId = Annotated[
-    str, typer.Argument(help="The session, or a market's next.", metavar="SESSION_ID|next:MIC")
+    str,
+    typer.Argument(
+        help="The session, or a market's next.",
+        metavar="SESSION_ID|next:MIC",
+        autocompletion=session_ids,
+    ),
 ]
 NEXT: Final = "next:"
 COLUMNS: Final = ("trading_session_id", "market", "trade_date", "opens_at", "closes_at")

@@ -153,6 +153,8 @@ class Gateway:
             f"/admin/v1/sessions/{SESSIONS[-1]['trading_session_id']}/override": {},
             "/admin/v1/halt": {"scope": "all"},
             "/admin/v1/resume": {"scope": "all"},
+            "/admin/v1/brokers": {"data": [{"broker_id": "b1"}, {"broker_id": "b2"}]},
+            "/admin/v1/routes": {"data": [{"route_id": "XNYS"}]},
             "/admin/v1/anomalies": {"data": self.going_on.pop(0) if self.going_on else []},
             "/admin/v1/anomalies/an_1": anomaly(state="resolved"),
             "/admin/v1/anomalies/an_1/ack": anomaly(acknowledged_by="mina"),
