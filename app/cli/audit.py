@@ -13,6 +13,7 @@ import typer
 
 from app.cli.command import Call, verb
 from app.cli.output import Ends, Failure, print_out, say
+from app.cli.progress import PATIENCE_S, working
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: read it, verify its chain, export it.")
 
@@ -33,10 +34,17 @@ def list_(
     call.show(call.get(AUDIT, after=after, limit=limit)["data"], *COLUMNS)
 
 
-@verb(app, "verify", role="operator", examples=("audit verify", "audit verify --json"))
+@verb(
+    app,
+    "verify",
+    role="operator",
+    examples=("audit verify", "audit verify --json"),
+    timeout_s=PATIENCE_S,
+)
 def verify(call: Call) -> None:
     """Check that no row was changed, dropped or swapped; exit 1 at the first that was."""
-    found = call.get(f"{AUDIT}/verify")
+    with working("every row is checked"):
+        found = call.get(f"{AUDIT}/verify")
     call.show(found)
     broken = found["first_broken"]
     if broken is not None:
@@ -66,8 +74,12 @@ def export(
         for row in rows:
             print_out(json.dumps(row, ensure_ascii=False))
         return
-    with out.open("w", encoding="utf-8") as file:
-        count = sum(bool(file.write(json.dumps(row, ensure_ascii=False) + "\n")) for row in rows)
+    count = 0
+    with out.open("w", encoding="utf-8") as file, working("rows") as advance:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+            advance(1)
     say(f"{count} rows written to {out}")
 
 

@@ -20,6 +20,7 @@ def migrate() -> None:
     """
     import asyncio
 
+    from app.cli.progress import working
     from app.cli.serve import refusals
     from app.clock import SystemClock
     from app.ledger.schema import HEAD
@@ -32,7 +33,8 @@ def migrate() -> None:
         typer.echo(f"settings: {e}", err=True)
         raise typer.Exit(2) from None
     try:
-        asyncio.run(migrate_stores(settings, SystemClock()))
+        with working("every store is made ready"):
+            asyncio.run(migrate_stores(settings, SystemClock()))
     except refusals() as e:
         typer.echo(str(e), err=True)
         raise typer.Exit(1) from None

@@ -4,6 +4,7 @@ It writes to the outbox of the ledger that the settings name; the relay carries 
 an embedded ledger it works only while no gateway runs, because the file has one owner.
 """
 
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from time import sleep
@@ -13,6 +14,7 @@ import typer
 
 from app.cli.command import DataDir, examples_text
 from app.cli.output import Ends, Failure, say
+from app.cli.progress import working
 
 app = typer.Typer(no_args_is_help=True, help="The outbox: publish what the ledger knows once more.")
 
@@ -45,17 +47,16 @@ def replay(
 
     database = _ledger(data_dir)
     day, after, total = trade_date.date(), 0, 0
-    try:
+    with closing(database), working("orders") as advance:
         while True:
             found = database.write_now(lambda c, at=after: replayed(c, day, account, at))
             count, reached = found
             if reached is None:
                 break
             total, after = total + count, reached
+            advance(count)
             if count == AT_ONCE:
                 sleep(count / rate)
-    finally:
-        database.close()
     say(f"{total:,} orders of {day} wait in the outbox")
 
 

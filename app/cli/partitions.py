@@ -15,10 +15,11 @@ import typer
 
 from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported
 from app.cli.output import Ends, Failure, Output, Screen, print_out, say
+from app.cli.progress import working
 from app.ledger.partitions import USUAL, Policy
 
 if TYPE_CHECKING:  # the help answers before any of these is imported
-    from app.ledger.partition_job import PartitionJob
+    from app.ledger.partition_job import PartitionJob, Ran
     from app.ledger.partitions import Catalog
     from app.postgres import PostgresDatabase
     from app.settings import Settings
@@ -89,8 +90,14 @@ def apply(
     """
     from app.ledger.partition_job import name_of
 
+    async def work(job: "PartitionJob") -> "Ran":
+        # What is planned now; whatever another process has done meanwhile only ends it sooner.
+        planned = len((await job.outlook()).actions)
+        with working("days of the ledger", planned) as advance:
+            return await job.apply(on_step=lambda _: advance(1))
+
     with _job(_Wish(data_dir, archive_dir, keep)) as run:
-        ran = run(lambda job: job.apply())
+        ran = run(work)
     rows = [
         {"step": name_of(action), "trade_date": str(action.trade_date), "result": result}
         for action, result in (*((done, "done") for done in ran.done), *ran.failed)

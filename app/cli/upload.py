@@ -9,7 +9,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, TextIO
@@ -21,6 +21,7 @@ from app.cli.command import Call
 from app.cli.order_file import BadRow, Line, Row, encoded, form_of, read
 from app.cli.output import Ends, Failure, Output, print_out, say, table, tell
 from app.cli.problems import Problem
+from app.cli.progress import working
 from app.cli.session import next_session
 
 BATCH_ORDERS_MAX: Final = 1_000
@@ -80,7 +81,8 @@ def upload(
         if rejects is not None:
             tally.keep = open_files.enter_context(_opened(rejects))
         fill = _Sessions(call.client, session)
-        advanced = open_files.enter_context(_progress(file))
+        size = file.stat().st_size if file.is_file() else None
+        advanced = open_files.enter_context(working("orders", size))
         try:
             for batch in _batches(read(_watched(source, advanced), form), fill, tally):
                 _send(call.client, batch, list_id, tally)
@@ -261,18 +263,3 @@ def _watched(source: BinaryIO, advanced: Callable[[int], None]) -> Iterator[byte
     for line in source:
         advanced(len(line))
         yield line
-
-
-@contextmanager
-def _progress(file: Path) -> Iterator[Callable[[int], None]]:
-    """Show a bar to a person at a terminal; a pipe gets none, and rich is not even imported."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        total = file.stat().st_size if file.is_file() else None
-        task = progress.add_task("orders", total=total)
-        yield lambda size: progress.update(task, advance=size)

@@ -8,6 +8,7 @@ import typer
 
 from app.cli.command import Call, Reason, verb
 from app.cli.output import Ends, Failure
+from app.cli.progress import PATIENCE_S, working
 
 app = typer.Typer(
     no_args_is_help=True, help="The accounts' view: compare it with the ledger, rebuild it."
@@ -22,17 +23,27 @@ app = typer.Typer(
         'view rebuild --reason "the view differs, OPS-12"',
         'view rebuild --reason "restored from a backup" --json',
     ),
+    timeout_s=PATIENCE_S,
 )
 def rebuild(call: Call, *, reason: Reason) -> None:
     """Forget the view and make it again from the ledger."""
     body = {"reason": reason}
-    call.show(call.client.call("POST", "/admin/v1/view/rebuild", body).document)
+    with working("the view is made again"):
+        done = call.client.call("POST", "/admin/v1/view/rebuild", body)
+    call.show(done.document)
 
 
-@verb(app, "verify", role="operator", examples=("view verify", "view verify --json"))
+@verb(
+    app,
+    "verify",
+    role="operator",
+    examples=("view verify", "view verify --json"),
+    timeout_s=PATIENCE_S,
+)
 def verify(call: Call) -> None:
     """Compare the view with the ledger; exit 1 if an order differs."""
-    found = call.get("/admin/v1/view/verify")
+    with working("every order is compared"):
+        found = call.get("/admin/v1/view/verify")
     call.show(found)
     differing = found["differences"]
     if differing:

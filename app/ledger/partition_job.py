@@ -166,9 +166,11 @@ class PartitionJob:
         actions = plan(catalog, dates, today, self._policy)
         return Outlook(catalog, actions, stays(catalog, today, self._policy))
 
-    async def apply(self, *, leave: bool = True) -> Ran:
+    async def apply(
+        self, *, leave: bool = True, on_step: Callable[[Action], None] = lambda _: None
+    ) -> Ran:
         """Do what is planned; without `leave` only what makes days whole, and nothing long."""
-        run = _Run(self._keeper, self._clock)
+        run = _Run(self._keeper, self._clock, on_step)
         first = (await self.outlook(scan=leave)).actions
         await run.do(action for action in first if isinstance(action, Create))
         self._untidy |= bool(run.done)
@@ -199,9 +201,10 @@ class PartitionJob:
 class _Run:
     """One run at work."""
 
-    def __init__(self, keeper: Keeper, clock: Clock) -> None:
+    def __init__(self, keeper: Keeper, clock: Clock, on_step: Callable[[Action], None]) -> None:
         self._keeper = keeper
         self._clock = clock
+        self._on_step = on_step
         self.done: list[Action] = []
         self.failed: list[tuple[Action, str]] = []
 
@@ -216,6 +219,7 @@ class _Run:
                 self.failed.append((action, said(e)))
             else:
                 self.done.append(action)
+            self._on_step(action)
 
     async def _take(self, action: Action) -> None:
         day = action.trade_date
