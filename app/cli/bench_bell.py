@@ -99,7 +99,7 @@ class Book:
         operator = self.stage.client("operator")
         for session in self._sessions.values():
             path = f"/admin/v1/sessions/{session}/override"
-            operator.call("PUT", path, bells, {"If-Match": "*"})
+            operator.change("PUT", path, bells, seen=path)
         operator.close()
         self.opens_at = round(opens.timestamp() * 1_000)
 

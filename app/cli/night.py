@@ -138,8 +138,8 @@ class Night:
             "reason": "a demonstration rings its own bell",
         }
         for market in ("XNYS", "XNAS"):
-            path = f"/admin/v1/sessions/{self.sessions[market]}"
-            self._operator.call("PUT", f"{path}/override", bells, {"If-Match": "*"})
+            path = f"/admin/v1/sessions/{self.sessions[market]}/override"
+            self._operator.change("PUT", path, bells, seen=path)
         self._say(f"the bell rings in {BELL_IN_S} s")
 
     def turn_the_dial(self, broker: str, tps: int) -> None:

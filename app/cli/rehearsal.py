@@ -126,7 +126,7 @@ class Rehearsal:
         }
         with closing(self._stage.client("operator")) as operator:
             path = f"/admin/v1/sessions/{sessions[ROUTE]}/override"
-            operator.call("PUT", path, bells, {"If-Match": "*"})
+            operator.change("PUT", path, bells, seen=path)
 
     def _watch(self) -> dict[str, Any]:
         """Wait until the course is steady at the other broker."""

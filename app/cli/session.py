@@ -111,7 +111,8 @@ def override(
 ) -> None:
     """Move the bells of one session; both at one instant close the day."""
     body = {"opens_at": opens, "closes_at": closes, "reason": reason}
-    call.show(call.client.call("PUT", _path(call.client, session_id, "override"), body).document)
+    path = _path(call.client, session_id, "override")
+    call.show(call.client.change("PUT", path, body, seen=path).document)
 
 
 def next_session(client: Client, market: str) -> str:

@@ -92,6 +92,7 @@ class Board:
                 if asyncio.get_running_loop().time() - reverted >= TICK_S:
                     reverted = asyncio.get_running_loop().time()
                     changed |= bool(await self._store.revert_expired())
+                    changed |= bool(await self._store.end_overrides())
                 if not changed:
                     continue
             await self.refresh()

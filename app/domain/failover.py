@@ -6,9 +6,11 @@ its history, its number counts what was told of it, and whoever writes the next 
 written it. Up to the fence everything can be taken back; from there on only another failover can.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
+from app.domain.reverting import Spell
 from app.domain.values import rfc3339
 
 # The lease row of whoever decides by itself: one leader for all routes.
@@ -83,6 +85,32 @@ class RoutePolicy(NamedTuple):
     changed_by: str = "settings"
     changed_at: int = 0
     reason: str = "first start"
+    expires_at: int | None = None
+    reverts_to: str | None = None  # JSON of what `expires_at` brings back, name by name
+
+    def with_terms(self, terms: Mapping[str, Any]) -> "RoutePolicy":
+        """Return it with these terms, each by its name, as JSON has them."""
+        after = self._replace(**terms)
+        return after._replace(
+            automation=Automation(after.automation),
+            failback=Failback(after.failback),
+            candidates=tuple(dict.fromkeys(after.candidates)),
+        )
+
+    def ended(self, now: int) -> "RoutePolicy":
+        """Return what it is by now: when its time is over, what stood before."""
+        spell = Spell(self.expires_at, self.reverts_to)
+        if not spell.is_over(now):
+            return self
+        return self.with_terms(spell.back)._replace(expires_at=None, reverts_to=None)
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> "RoutePolicy":
+        """Read JSON of this version, of an older one, or of a newer one that knows more."""
+        known = {name: value for name, value in fields.items() if name in cls._fields}
+        lock = known["lock"]
+        policy = cls(**known)._replace(lock=None if lock is None else RouteLock(*lock))
+        return policy.with_terms({})
 
     def locked(self, now: int) -> RouteLock | None:
         """Return the lock that is in force."""

@@ -186,6 +186,9 @@ class SessionOverride(NamedTuple):
     closes_at: int
     changed_by: str
     reason: str
+    expires_at: int | None = None
+    reverts_to: str | None = None  # JSON of the bells that `expires_at` brings back, or null
+    lifted_at: int | None = None  # it is no override any more; its version goes on
 
 
 @dataclass(frozen=True, slots=True)

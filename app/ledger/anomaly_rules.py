@@ -12,21 +12,24 @@ from sqlalchemy import Connection, text
 from app import codec
 from app.domain.errors import Code, Refused
 from app.domain.records import Actor, Change
+from app.domain.reverting import Spell
 from app.domain.values import rfc3339
 from app.ledger import audit
 from app.ledger.control import one_by_one
 from app.ports.trouble import RuleKept
 
 _ALL: Final = text(
-    "SELECT rule_id, version, document, changed_by, changed_at, reason FROM anomaly_rules"
-    " ORDER BY rule_id"
+    "SELECT rule_id, version, document, changed_by, changed_at, reason, expires_at, reverts_to"
+    " FROM anomaly_rules ORDER BY rule_id"
 )
 _PUT: Final = text(
-    "INSERT INTO anomaly_rules (rule_id, version, document, changed_by, changed_at, reason)"
-    " VALUES (:rule_id, :version, :document, :changed_by, :changed_at, :reason)"
+    "INSERT INTO anomaly_rules (rule_id, version, document, changed_by, changed_at, reason,"
+    " expires_at, reverts_to) VALUES (:rule_id, :version, :document, :changed_by, :changed_at,"
+    " :reason, :expires_at, :reverts_to)"
     " ON CONFLICT (rule_id) DO UPDATE SET version = excluded.version,"
     " document = excluded.document, changed_by = excluded.changed_by,"
-    " changed_at = excluded.changed_at, reason = excluded.reason"
+    " changed_at = excluded.changed_at, reason = excluded.reason,"
+    " expires_at = excluded.expires_at, reverts_to = excluded.reverts_to"
 )
 
 
@@ -39,13 +42,14 @@ def rules(connection: Connection) -> list[RuleKept]:
 
 def put(
     connection: Connection,
-    rule_id: str,
-    document: Mapping[str, object],
+    wanted: tuple[str, Mapping[str, object]],
     seen: int,
+    spell: Spell,
     by: Actor,
     now: int,
 ) -> RuleKept:
-    """Keep it as the version after the one that was seen, or say which one stands."""
+    """Keep (rule id, document) as the version after the one seen, or say which one stands."""
+    rule_id, document = wanted
     one_by_one(connection)
     before = next((rule for rule in rules(connection) if rule.rule_id == rule_id), None)
     if before is not None and before.version != seen:
@@ -57,7 +61,9 @@ def put(
             changed_at=rfc3339(before.changed_at),
         )
     version = seen + 1
-    kept = RuleKept(rule_id, version, {**document, "version": version}, by.name, now, by.reason)
+    kept = RuleKept(
+        rule_id, version, {**document, "version": version}, by.name, now, by.reason, *spell
+    )
     connection.execute(_PUT, kept._asdict() | {"document": codec.text(kept.document)})
     was = None if before is None else before._asdict()
     change = Change("anomaly.rule", f"anomaly-rule/{rule_id}", was, kept._asdict())

@@ -13,6 +13,7 @@ from app.clock import Clock
 from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Finding
 from app.domain.records import Actor
+from app.domain.reverting import FOR_GOOD, Spell
 from app.domain.session import Calendar
 from app.ledger import anomalies, anomaly_rules, outside
 from app.ledger.anomalies import Drawn
@@ -66,12 +67,15 @@ class AnomalyLedger(Edge):
         return await self._read(anomaly_rules.rules)
 
     async def put_rule(
-        self, rule_id: str, document: Mapping[str, object], seen: int, by: Actor
+        self,
+        rule_id: str,
+        document: Mapping[str, object],
+        seen: int,
+        by: Actor,
+        spell: Spell = FOR_GOOD,
     ) -> RuleKept:
-        now = self._clock.now()
-        return await self._write_once(
-            lambda c: anomaly_rules.put(c, rule_id, document, seen, by, now)
-        )
+        now, wanted = self._clock.now(), (rule_id, document)
+        return await self._write_once(lambda c: anomaly_rules.put(c, wanted, seen, spell, by, now))
 
     async def hear(self, alerts: Sequence[OutsideAlert]) -> int:
         if not alerts:

@@ -1,4 +1,4 @@
-"""What operators set: rates, halts, routes, session overrides.
+"""What operators set: rates, halts, routes; the bells of a session stand in `bells`.
 
 Every change compares the version that the operator saw, and its audit row stands in the same
 transaction.
@@ -52,17 +52,6 @@ _PUT_HALT: Final = text(
 )
 _LIFT: Final = text("DELETE FROM halts WHERE scope = :scope AND target = :target")
 _ROUTES: Final = text("SELECT route_id, active_broker, epoch FROM routes ORDER BY route_id")
-_OVERRIDES: Final = text(
-    "SELECT trading_session_id, version, opens_at, closes_at, changed_by, reason"
-    " FROM session_overrides ORDER BY trading_session_id"
-)
-_PUT_OVERRIDE: Final = text(
-    "INSERT INTO session_overrides (trading_session_id, version, opens_at, closes_at,"
-    " changed_by, reason) VALUES (:trading_session_id, :version, :opens_at, :closes_at,"
-    " :changed_by, :reason) ON CONFLICT (trading_session_id) DO UPDATE SET"
-    " version = excluded.version, opens_at = excluded.opens_at, closes_at = excluded.closes_at,"
-    " changed_by = excluded.changed_by, reason = excluded.reason"
-)
 # Operators' changes are few, and each reads what it replaces: one after the other, also where
 # several processes write. A claim reads the halts under a lock that a halt waits for.
 _ALONE: Final = text("SELECT pg_advisory_xact_lock(hashtext('openbell.control'))")
@@ -101,7 +90,7 @@ def declare(
         )
 
 
-def must_be_seen(standing: BrokerControl | RoutePolicy, version: int) -> None:
+def must_be_seen(standing: BrokerControl | RoutePolicy | SessionOverride, version: int) -> None:
     """Raise `Refused` unless this is the version that an operator saw; say who changed it."""
     if standing.version != version:
         raise Refused(
@@ -187,25 +176,6 @@ def resume(connection: Connection, scope: str, target: str, by: Actor, now: int)
 
 def routes(connection: Connection) -> list[Route]:
     return [Route(*row) for row in connection.execute(_ROUTES)]
-
-
-def overrides(connection: Connection) -> list[SessionOverride]:
-    return [SessionOverride(*row) for row in connection.execute(_OVERRIDES)]
-
-
-def override_session(
-    connection: Connection, session: str, bells: tuple[int, int], by: Actor, now: int
-) -> SessionOverride:
-    """Move the bells of one session."""
-    one_by_one(connection)
-    before = next((o for o in overrides(connection) if o.trading_session_id == session), None)
-    version = before.version + 1 if before else 1
-    after = SessionOverride(session, version, *bells, by.name, by.reason)
-    connection.execute(_PUT_OVERRIDE, after._asdict())
-    was = before._asdict() if before else None
-    change = Change("session.override", f"session/{session}", was, after._asdict())
-    audit.append(connection, by, change, now)
-    return after
 
 
 _DOUBTS: Final = Statement(

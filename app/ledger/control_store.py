@@ -21,7 +21,7 @@ from app.domain.records import (
     SessionOverride,
     Vitals,
 )
-from app.ledger import audit, control, showing, verdicts
+from app.ledger import audit, bells, control, ending, showing, verdicts
 from app.ledger.audit import Anchor
 from app.ledger.edge import Edge
 from app.ledger.vitals import vitals
@@ -47,6 +47,12 @@ class ControlLedger(Edge):
         now = self._clock.now()
         return await self._write(lambda c: control.revert_expired(c, now))
 
+    async def end_overrides(self) -> list[str]:
+        now = self._clock.now()
+        if not await self._read(lambda c: ending.is_due(c, now)):
+            return []
+        return await self._write(lambda c: ending.end(c, now))
+
     async def halts(self) -> list[Halt]:
         return await self._read(control.halts)
 
@@ -62,15 +68,16 @@ class ControlLedger(Edge):
         return await self._read(control.routes)
 
     async def overrides(self) -> list[SessionOverride]:
-        return await self._read(control.overrides)
+        return await self._read(bells.in_force)
+
+    async def every_override(self) -> list[SessionOverride]:
+        return await self._read(bells.every)
 
     async def override_session(
-        self, trading_session_id: str, opens_at: int, closes_at: int, by: Actor
+        self, wanted: SessionOverride, expected_version: int, by: Actor
     ) -> SessionOverride:
-        now, bells = self._clock.now(), (opens_at, closes_at)
-        return await self._write_once(
-            lambda c: control.override_session(c, trading_session_id, bells, by, now)
-        )
+        now = self._clock.now()
+        return await self._write_once(lambda c: bells.put(c, wanted, expected_version, by, now))
 
     async def audit(self, after: int, limit: int) -> list[dict[str, object]]:
         found = await self._read(lambda c: audit.page(c, after, limit))

@@ -116,6 +116,8 @@ anomaly_rules = declared(
     text("changed_by"),
     integer("changed_at"),
     text("reason"),
+    integer("expires_at", null=True),
+    text("reverts_to", null=True),
 )
 
 outside_alerts = declared(
@@ -169,6 +171,10 @@ session_overrides = declared(
     integer("closes_at"),
     text("changed_by"),
     text("reason"),
+    integer("expires_at", null=True),
+    text("reverts_to", null=True),
+    # It is no override any more; the row stays, so that no version comes twice.
+    integer("lifted_at", null=True),
 )
 
 audit = declared(

@@ -20,14 +20,11 @@ from app.domain.failover import (
     ENDED,
     LEADER,
     OPENBELL,
-    Automation,
-    Failback,
     Failover,
     FailoverKind,
     FailoverState,
     FailoverStep,
     Leader,
-    RouteLock,
     RoutePolicy,
     told,
 )
@@ -95,7 +92,8 @@ _KINDS: Final = (_kinds("dispatch_ready"), _kinds("reserved_book"))
 
 
 def policies(connection: Connection) -> dict[str, RoutePolicy]:
-    known = {p.route_id: p for p in map(_policy, connection.execute(_POLICIES).scalars())}
+    documents = connection.execute(_POLICIES).scalars()
+    known = {p.route_id: p for p in (RoutePolicy.read(codec.decode(d)) for d in documents)}
     return {
         route.route_id: known.get(route.route_id, RoutePolicy(route.route_id))
         for route in control.routes(connection)
@@ -124,17 +122,6 @@ def set_policy(
 
 def _resource(route_id: str) -> str:
     return f"route/{route_id}"
-
-
-def _policy(document: str) -> RoutePolicy:
-    fields = _known(document, RoutePolicy._fields)
-    lock = fields["lock"]
-    return RoutePolicy(**fields)._replace(
-        automation=Automation(fields["automation"]),
-        candidates=tuple(fields["candidates"]),
-        failback=Failback(fields["failback"]),
-        lock=None if lock is None else RouteLock(*lock),
-    )
 
 
 def _known(document: str, names: Sequence[str]) -> dict[str, Any]:

@@ -71,6 +71,9 @@ class ControlStore(Protocol):
     async def revert_expired(self) -> list[BrokerControl]:
         """Bring back what an override with a time to live replaced; return what changed."""
 
+    async def end_overrides(self) -> list[str]:
+        """Do so for policies of routes, bells of sessions and rules; return which ones."""
+
     async def halts(self) -> list[Halt]: ...
 
     async def halt(self, scope: str, target: str, by: Actor) -> Halt: ...
@@ -82,9 +85,16 @@ class ControlStore(Protocol):
 
     async def overrides(self) -> list[SessionOverride]: ...
 
+    async def every_override(self) -> list[SessionOverride]:
+        """Return what was ever overridden; a lifted one has its version still."""
+
     async def override_session(
-        self, trading_session_id: str, opens_at: int, closes_at: int, by: Actor
-    ) -> SessionOverride: ...
+        self, wanted: SessionOverride, expected_version: int, by: Actor
+    ) -> SessionOverride:
+        """Store `wanted` as the next version, or raise `Refused(STALE_VERSION)`.
+
+        The version of what was never overridden is 0; with `lifted_at` it is one no more.
+        """
 
     async def audit(self, after: int, limit: int) -> list[dict[str, object]]: ...
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Finding
 from app.domain.records import Actor
+from app.domain.reverting import FOR_GOOD, Spell
 
 
 class AnomalyStore(Protocol):
@@ -51,6 +52,8 @@ class RuleKept(NamedTuple):
     changed_by: str
     changed_at: int
     reason: str
+    expires_at: int | None = None
+    reverts_to: str | None = None  # JSON of what `expires_at` brings back
 
 
 class RuleStore(Protocol):
@@ -59,7 +62,12 @@ class RuleStore(Protocol):
     async def rules(self) -> list[RuleKept]: ...
 
     async def put_rule(
-        self, rule_id: str, document: Mapping[str, object], seen: int, by: Actor
+        self,
+        rule_id: str,
+        document: Mapping[str, object],
+        seen: int,
+        by: Actor,
+        spell: Spell = FOR_GOOD,
     ) -> RuleKept:
         """Keep it as version `seen` + 1, audited; or raise `Refused(STALE_VERSION)`.
 

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.domain.errors import Code, Refused
+from app.domain.reverting import FOR_GOOD, Spell, spelled
 from app.domain.values import rfc3339
 from app.ports.trouble import Rulebook, RuleKept
 from app.web.house import House
 from app.web.keys import not_there
-from app.web.operator_schemas import RuleChange, RuleTried
+from app.web.operator_schemas import Preview, Reasoned, RuleChange, RuleTried, Undo
+from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+from app.web.undoing import Undoing, undo_spec, would
 
 SEE: Final = "admin:read"
 TUNE: Final = "admin:tune"
@@ -40,6 +43,8 @@ class Rules:
 
     def __init__(self, house: House) -> None:
         self._store = house.trouble
+        self._clock = house.clock
+        self._undoing = Undoing(house)
         self._book: Rulebook = house.rulebook or _NoRules()
 
     async def list(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
@@ -54,22 +59,42 @@ class Rules:
         shape = await self._rule(call)
         return ok(shape, etag(shape["version"]))
 
-    async def put(self, call: Call[RuleChange, None]) -> Reply:
-        """Put a whole document in the place of the rule."""
+    async def put(self, call: Call[RuleChange, Preview]) -> Reply:
+        """Put a whole document in the place of the rule, for good or for a time."""
         shape = await self._rule(call)
         if call.version != shape["version"]:
-            raise Refused(
-                Code.STALE_VERSION,
-                f"{shape['changed_by']} changed this: the version is {shape['version']}",
-                current=shape,
-                changed_by=shape["changed_by"],
-                changed_at=shape["changed_at"],
-            )
+            raise _stale(shape)
+        checked = self._book.checked({**call.body.document, "rule_id": shape["rule_id"]})
+        ttl_s = call.body.ttl_s
+        until = None if ttl_s is None else self._clock.now() + ttl_s * 1_000
+        spell = spelled(_spell(shape), {"document": shape["document"]}, until)
+        if call.query.dry_run:
+            return ok(would(shape["document"], checked))
+        return await self._put(call, shape, checked, spell)
+
+    async def undo(self, call: Call[Reasoned, Undo]) -> Reply:
+        """Take a change of a rule back, if it is still the last one."""
+        shape = await self._rule(call)
         name = shape["rule_id"]
-        checked = self._book.checked({**call.body.document, "rule_id": name})
-        actor = call.actor(call.body.reason)
-        kept = await self._store.put_rule(name, checked, shape["version"], actor)
-        return ok(_shape(name, kept, self._book.shipped().get(name)), etag(kept.version))
+        before = await self._undoing.before(
+            call, f"anomaly-rule/{name}", shape["version"], lambda: _stale(shape)
+        )
+        if before is None:
+            return await self._put(call, shape, self._book.shipped()[name], FOR_GOOD)
+        spell, document = Spell(before["expires_at"], before["reverts_to"]), before["document"]
+        if spell.is_over(self._clock.now()):
+            spell, document = FOR_GOOD, spell.back["document"]
+        return await self._put(call, shape, document, spell)
+
+    async def _put(
+        self, call: Call[Any, Any], shape: dict[str, Any], document: Document, spell: Spell
+    ) -> Reply:
+        name, actor = shape["rule_id"], call.actor(call.body.reason)
+        since = await self._undoing.here()
+        kept = await self._store.put_rule(name, document, shape["version"], actor, spell)
+        told = _shape(name, kept, self._book.shipped().get(name))
+        told |= await self._undoing.told(call, since, f"{PATH}/{name}")
+        return ok(told, etag(kept.version))
 
     async def test(self, call: Call[RuleTried, None]) -> Reply:
         """Say how often a rule would have raised in the last minutes; change nothing."""
@@ -102,6 +127,8 @@ def _shape(name: str, kept: RuleKept | None, shipped: Document | None) -> dict[s
             "changed_by": "openbell",
             "changed_at": None,
             "reason": "as shipped",
+            "expires_at": None,
+            "reverts_to": None,
         }
     return {
         "rule_id": name,
@@ -111,7 +138,24 @@ def _shape(name: str, kept: RuleKept | None, shipped: Document | None) -> dict[s
         "changed_by": kept.changed_by,
         "changed_at": rfc3339(kept.changed_at),
         "reason": kept.reason,
+        "expires_at": instant(kept.expires_at),
+        "reverts_to": kept.reverts_to,
     }
+
+
+def _spell(shape: dict[str, Any]) -> Spell:
+    """Return what is temporary in a rule as it was shown."""
+    return Spell(None, shape["reverts_to"])
+
+
+def _stale(shape: dict[str, Any]) -> Refused:
+    return Refused(
+        Code.STALE_VERSION,
+        f"{shape['changed_by']} changed this: the version is {shape['version']}",
+        current=shape,
+        changed_by=shape["changed_by"],
+        changed_at=shape["changed_at"],
+    )
 
 
 PATH: Final = "/admin/v1/anomaly-rules"
@@ -145,6 +189,7 @@ def rule_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=rules.put,
             reads=json_of(RuleChange),
+            asks=Preview,
             answers={200: None},
             refuses=(
                 Code.MALFORMED_REQUEST,
@@ -156,6 +201,7 @@ def rule_specs(house: House) -> Sequence[Spec[Any, Any]]:
             if_match="required",
             audited=True,
         ),
+        undo_spec(f"{ONE}/undo", "undo_anomaly_rule_change", TUNE, rules.undo),
         Spec(
             method="POST",
             path=f"{ONE}/test",

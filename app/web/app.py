@@ -12,6 +12,7 @@ from app.web.alert_hooks import alert_hook_specs
 from app.web.anomalies import anomaly_specs
 from app.web.anomaly_rules import rule_specs
 from app.web.batch import batch_specs
+from app.web.bells import bell_specs
 from app.web.broker_sessions import broker_session_specs
 from app.web.console.doors import console_specs
 from app.web.course_specs import course_specs
@@ -98,6 +99,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *anomaly_specs(house),
         *rule_specs(house),
         *plan_specs(house),
+        *bell_specs(house),
         *overview_specs(house),
         *console_specs(house),
         *watched,

@@ -1,10 +1,7 @@
-"""What an operator's change makes of a broker's control row, and what it gives back later.
+"""What an operator's change makes of a broker's control row, and what an undo makes of it.
 
-    set tps 800 for 15 min     tps 800, expires_at in 15 min, reverts_to {"tps": 500}
-    then pause, no time limit  paused for good; tps still goes back to 500
-
-One row has one expiry, so a newer time to live counts for all that is temporary in it. The
-trap is to note the temporary value as the one to go back to.
+What a change for a time gives back is `domain.reverting`'s business. The trap of an undo is to
+bring back for good what had been set for a time, and whose time is over by now.
 """
 
 from collections.abc import Mapping
@@ -13,6 +10,7 @@ from typing import Any, Final
 
 from app import codec
 from app.domain.records import BrokerControl
+from app.domain.reverting import Spell, spelled
 from app.domain.tuning import fact_of, with_facts
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -26,19 +24,11 @@ def changed(
     wanted_back: Mapping[str, Any] = NOTHING,
 ) -> BrokerControl:
     """Return the row with these facts changed, for good or until their time to live is over."""
-    back: dict[str, Any] = codec.decode(control.reverts_to) if control.reverts_to else {}
-    for name in facts:
-        if ttl_s is None:
-            back.pop(name, None)
-        else:
-            back.setdefault(name, fact_of(control, name))
-    back |= wanted_back
-    expires_at = control.expires_at if back else None
-    if ttl_s is not None:
-        expires_at = now + ttl_s * 1000
-    return with_facts(control, facts)._replace(
-        expires_at=expires_at, reverts_to=codec.text(back) if back else None
-    )
+    standing = Spell(control.expires_at, control.reverts_to)
+    replaced = {name: fact_of(control, name) for name in facts}
+    until = None if ttl_s is None else now + ttl_s * 1000
+    spell = spelled(standing, replaced, until, wanted_back)
+    return with_facts(control, facts)._replace(**spell._asdict())
 
 
 def undone(control: BrokerControl, before: BrokerControl, now: int) -> BrokerControl:

@@ -16,6 +16,7 @@ from app.web.operator_schemas import (
     RouteLocked,
 )
 from app.web.spec import Spec, json_of
+from app.web.undoing import undo_spec
 
 ROUTES: Final = "/admin/v1/routes"
 ROUTE: Final = f"{ROUTES}/{{route_id}}"
@@ -48,7 +49,13 @@ SAID: Final = (
 
 def course_specs(house: House) -> Sequence[Spec[Any, Any]]:
     courses = Courses(house)
-    return (*_shown(courses), *_allowed(courses), *_moved(courses), *_said(courses))
+    return (
+        *_shown(courses),
+        *_allowed(courses),
+        undo_spec(f"{ROUTE}/undo", "undo_route_change", MOVE, courses.undo),
+        *_moved(courses),
+        *_said(courses),
+    )
 
 
 def _shown(courses: Courses) -> Sequence[Spec[Any, Any]]:
@@ -87,6 +94,7 @@ def _allowed(courses: Courses) -> Sequence[Spec[Any, Any]]:
             scope=MOVE,
             handler=handler,
             reads=json_of(model),
+            asks=Preview,
             answers={200: None},
             refuses=CHANGED,
             if_match="required",

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from app.domain.errors import Code, Refused
 from app.domain.failover import (
-    Automation,
-    Failback,
     Failover,
     FailoverKind,
     RouteLock,
@@ -18,6 +16,7 @@ from app.domain.failover import (
     told,
 )
 from app.domain.records import Route
+from app.domain.reverting import Spell, spelled
 from app.domain.values import rfc3339
 from app.web.house import House
 from app.web.keys import not_there
@@ -29,10 +28,12 @@ from app.web.operator_schemas import (
     Preview,
     Reasoned,
     RouteLocked,
+    Undo,
 )
 from app.web.problems import invalid_at
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, etag, ok
+from app.web.undoing import Undoing, would
 
 SEE: Final = "admin:read"
 MOVE: Final = "admin:failover"
@@ -44,6 +45,7 @@ class Courses:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._undoing = Undoing(house)
 
     # --- what is so ---------------------------------------------------------------------
 
@@ -78,42 +80,60 @@ class Courses:
 
     # --- who may move it ----------------------------------------------------------------
 
-    async def policy(self, call: Call[PolicyChange, None]) -> Reply:
+    async def policy(self, call: Call[PolicyChange, Preview]) -> Reply:
         """Say how much may be done to a route by itself, and to whom it may go."""
         route, policy = await self._seen(call)
-        body = call.body
-        wanted = {n: v for n, v in body.model_dump(exclude={"reason"}).items() if v is not None}
+        given = call.body.model_dump(exclude={"reason", "ttl_s"})
+        wanted = {name: value for name, value in given.items() if value is not None}
         known = await self._house.control.controls()
         strange = sorted(set(wanted.get("candidates", ())) - set(known))
         if strange:
             raise invalid_at("candidates", f"no broker {strange[0]} here")
-        after = policy._replace(**wanted)
-        after = after._replace(
-            automation=Automation(after.automation),
-            failback=Failback(after.failback),
-            candidates=tuple(dict.fromkeys(after.candidates)),
-        )
-        return await self._set(call, route, after, policy.version)
+        ttl_s = call.body.ttl_s
+        until = None if ttl_s is None else self._house.clock.now() + ttl_s * 1_000
+        replaced = {name: getattr(policy, name) for name in wanted}
+        spell = spelled(Spell(policy.expires_at, policy.reverts_to), replaced, until)
+        after = policy.with_terms(wanted)._replace(**spell._asdict())
+        return await self._set(call, route, after, policy)
 
-    async def lock(self, call: Call[RouteLocked, None]) -> Reply:
+    async def lock(self, call: Call[RouteLocked, Preview]) -> Reply:
         """Let nothing but a forced failover move a route, for a while."""
         route, policy = await self._seen(call)
         until = self._house.clock.now() + call.body.ttl_s * 1_000
         lock = RouteLock(until, call.who.name, call.body.reason)
-        return await self._set(call, route, policy._replace(lock=lock), policy.version)
+        return await self._set(call, route, policy._replace(lock=lock), policy)
 
-    async def unlock(self, call: Call[Reasoned, None]) -> Reply:
+    async def unlock(self, call: Call[Reasoned, Preview]) -> Reply:
         """Lift a lock before its time."""
         route, policy = await self._seen(call)
-        return await self._set(call, route, policy._replace(lock=None), policy.version)
+        return await self._set(call, route, policy._replace(lock=None), policy)
+
+    async def undo(self, call: Call[Reasoned, Undo]) -> Reply:
+        """Take a change of a policy or a lock back, if it is still the last one."""
+        route, policy = await self._found(call)
+        resource = f"route/{route.route_id}"
+        before = await self._undoing.before(call, resource, policy.version, lambda: _stale(policy))
+        assert before is not None, "a policy was there before every change"
+        wanted = RoutePolicy.read(before).ended(self._house.clock.now())
+        return await self._put(call, route, wanted, policy.version)
 
     async def _set(
-        self, call: Call[Any, None], route: Route, wanted: RoutePolicy, version: int
+        self, call: Call[Any, Preview], route: Route, wanted: RoutePolicy, before: RoutePolicy
     ) -> Reply:
+        if call.query.dry_run:
+            return ok(would(policy_shape(before), policy_shape(wanted)))
+        return await self._put(call, route, wanted, before.version)
+
+    async def _put(
+        self, call: Call[Any, Any], route: Route, wanted: RoutePolicy, version: int
+    ) -> Reply:
+        since = await self._undoing.here()
         by = call.actor(call.body.reason)
         after = await self._house.courses.set_policy(wanted, version, by)
         going_on = (await self._going_on()).get(route.route_id)
-        return ok(self._shape(route, after, going_on), etag(after.version))
+        path = f"/admin/v1/routes/{route.route_id}"
+        told = self._shape(route, after, going_on) | await self._undoing.told(call, since, path)
+        return ok(told, etag(after.version))
 
     # --- who moves it -------------------------------------------------------------------
 
@@ -168,13 +188,7 @@ class Courses:
         """Return the route, if its policy is the one that the operator saw."""
         route, policy = await self._found(call)
         if call.version != policy.version:
-            raise Refused(
-                Code.STALE_VERSION,
-                f"{policy.changed_by} changed this: the version is {policy.version}",
-                current=policy_shape(policy),
-                changed_by=policy.changed_by,
-                changed_at=rfc3339(policy.changed_at),
-            )
+            raise _stale(policy)
         return route, policy
 
     def _shape(
@@ -192,7 +206,18 @@ class Courses:
 def policy_shape(policy: RoutePolicy) -> dict[str, Any]:
     shape = policy._asdict()
     del shape["lock"]
-    return shape | {"changed_at": rfc3339(policy.changed_at)}
+    expires_at = instant(policy.expires_at)
+    return shape | {"changed_at": rfc3339(policy.changed_at), "expires_at": expires_at}
+
+
+def _stale(policy: RoutePolicy) -> Refused:
+    return Refused(
+        Code.STALE_VERSION,
+        f"{policy.changed_by} changed this: the version is {policy.version}",
+        current=policy_shape(policy),
+        changed_by=policy.changed_by,
+        changed_at=rfc3339(policy.changed_at),
+    )
 
 
 def failover_shape(failover: Failover) -> dict[str, Any]:

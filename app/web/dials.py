@@ -8,7 +8,6 @@ up to a second for the lane to act on it and says so, or says `null`.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from app import codec
 from app.domain.errors import Code, Refused
 from app.domain.records import BrokerControl, LaneStatus
 from app.domain.tuning import tuning_of
@@ -19,12 +18,13 @@ from app.web.keys import not_there
 from app.web.operator_schemas import (
     BreakerChange,
     DispatchChange,
+    Preview,
     Reasoned,
     Undo,
 )
 from app.web.shapes import control_shape, instant, lane_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
-from app.web.trail import Trail
+from app.web.undoing import Undoing, undo_spec, would
 from app.web.waiting import waiting_by_broker
 
 SEE: Final = "admin:read"
@@ -37,7 +37,7 @@ class Dials:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._trail = Trail(house.control)
+        self._undoing = Undoing(house)
 
     async def brokers(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
         """List every broker: what is set, and what its lane does."""
@@ -52,25 +52,21 @@ class Dials:
         waiting, doubts = await self.waiting()
         return ok(self._shape(control, waiting, doubts), etag(control.version))
 
-    async def breaker(self, call: Call[BreakerChange, None]) -> Reply:
+    async def breaker(self, call: Call[BreakerChange, Preview]) -> Reply:
         """Force the breaker, or let it rule itself again."""
         return await self.set(call, {"breaker": call.body.mode}, call.body.ttl_s)
 
-    async def dispatch(self, call: Call[DispatchChange, None]) -> Reply:
+    async def dispatch(self, call: Call[DispatchChange, Preview]) -> Reply:
         """Pause or resume the sending of orders; cancels still pass."""
         return await self.set(call, {"dispatch": call.body.state}, call.body.ttl_s)
 
     async def undo(self, call: Call[Reasoned, Undo]) -> Reply:
         """Take a change back, if it is still the last one."""
         control = await self.control(call)
-        rows = await self._house.control.audit(call.query.audit_id - 1, 1)
-        row = rows[0] if rows else {}
-        if row.get("resource") != f"broker/{control.broker_id}":
-            raise not_there()
-        after = codec.decode(str(row["after"]))
-        before = codec.decode(str(row["before"]))
-        if not before or after.get("version") != control.version:
-            raise _stale(control)
+        before = await self._undoing.before(
+            call, f"broker/{control.broker_id}", control.version, lambda: _stale(control)
+        )
+        assert before is not None, "a broker's row was there before every change"
         wanted = undone(control, BrokerControl(**before), self._house.clock.now())
         return await self._store(call, control, wanted)
 
@@ -86,18 +82,22 @@ class Dials:
         Afterwards each goes back to what it is in `back`, or else to what it is now.
         """
         control, now = await self.seen(call), self._house.clock.now()
-        return await self._store(call, control, changed(control, facts, ttl_s, now, back))
+        wanted = changed(control, facts, ttl_s, now, back)
+        if call.query.dry_run:
+            return ok(would(control_shape(control), control_shape(wanted)))
+        return await self._store(call, control, wanted)
 
     async def _store(
         self, call: Call[Any, Any], control: BrokerControl, wanted: BrokerControl
     ) -> Reply:
-        since = await self._trail.end()
+        since = await self._undoing.here()
         actor = call.actor(call.body.reason)
         after = await self._house.control.set_control(wanted, control.version, actor)
-        audit_id = await self._trail.written(since, call.request_id)
-        return ok(await self._told(after, audit_id), etag(after.version))
+        path = f"/admin/v1/brokers/{control.broker_id}"
+        told = await self._told(after) | await self._undoing.told(call, since, path)
+        return ok(told, etag(after.version))
 
-    async def _told(self, control: BrokerControl, audit_id: int | None) -> dict[str, Any]:
+    async def _told(self, control: BrokerControl) -> dict[str, Any]:
         broker_id = control.broker_id
         floor = self._house.floor
         applied = await floor.applied(broker_id, control.version, APPLIED_WITHIN_S)
@@ -119,8 +119,6 @@ class Dials:
                 "at": rfc3339(self._house.clock.now()),
             },
             "expires_at": instant(control.expires_at),
-            "audit_id": audit_id,
-            "undo_url": f"/admin/v1/brokers/{broker_id}/undo?audit_id={audit_id}",
         }
 
     async def seen(self, call: Call[Any, Any]) -> BrokerControl:
@@ -222,6 +220,7 @@ def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=dials.breaker,
             reads=json_of(BreakerChange),
+            asks=Preview,
             answers={200: None},
             refuses=CHANGED,
             if_match="required",
@@ -234,21 +233,11 @@ def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=dials.dispatch,
             reads=json_of(DispatchChange),
+            asks=Preview,
             answers={200: None},
             refuses=CHANGED,
             if_match="required",
             audited=True,
         ),
-        Spec(
-            method="POST",
-            path=f"{BROKER}/undo",
-            name="undo_broker_change",
-            scope=TUNE,
-            handler=dials.undo,
-            reads=json_of(Reasoned),
-            asks=Undo,
-            answers={200: None},
-            refuses=(Code.NOT_FOUND, Code.STALE_VERSION, Code.VALIDATION_FAILED),
-            audited=True,
-        ),
+        undo_spec(f"{BROKER}/undo", "undo_broker_change", TUNE, dials.undo),
     )

@@ -56,6 +56,7 @@ class ScheduleChange(Asked):
     """The whole profile: a broker's limit that moves with the clock."""
 
     schedule: list[EdgeAsked] = Field(min_length=1, max_length=24)
+    ttl_s: Ttl | None = None
     reason: Reason
 
 
@@ -113,6 +114,7 @@ class PolicyChange(Asked):
     trust_external: bool | None = Field(
         None, description="A critical alert of another system is a witness."
     )
+    ttl_s: Ttl | None = None
     reason: Reason
 
 
@@ -169,6 +171,7 @@ class BellsMoved(Asked):
 
     opens_at: Instant
     closes_at: Instant
+    ttl_s: Ttl | None = None
     reason: Reason
 
 
@@ -201,6 +204,7 @@ class RuleChange(Asked):
     """A whole rule, as `GET` shows it."""
 
     document: dict[str, Any]
+    ttl_s: Ttl | None = None
     reason: Reason
 
 

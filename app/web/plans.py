@@ -6,7 +6,6 @@ other, so a difference counts only when it is seen three times.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from app.domain.capabilities import Capabilities
@@ -19,10 +18,8 @@ from app.domain.session import TradingSession
 from app.domain.values import Status, rfc3339
 from app.web.house import House
 from app.web.keys import not_there
-from app.web.operator_schemas import BellsMoved
-from app.web.problems import invalid_at
 from app.web.shapes import session_shape
-from app.web.spec import Call, Reply, Spec, json_of, ok
+from app.web.spec import Call, Reply, Spec, ok
 
 LOOKS_MAX: Final = 3
 
@@ -54,23 +51,6 @@ class Plans:
             },
         }
         return ok(told)
-
-    async def override(self, call: Call[BellsMoved, None]) -> Reply:
-        """Move a session's bells; the same instant twice closes the day."""
-        session_id = call.part("trading_session_id")
-        opens_at = _instant("opens_at", call.body.opens_at)
-        closes_at = _instant("closes_at", call.body.closes_at)
-        try:
-            calendar = self._house.reference().calendar
-            calendar.with_overrides({session_id: (opens_at, closes_at)})
-        except ValueError as e:
-            raise invalid_at("opens_at", str(e)) from None
-        moved = await self._house.control.override_session(
-            session_id, opens_at, closes_at, call.actor(call.body.reason)
-        )
-        await self._house.on_override()
-        bells = {"opens_at": rfc3339(moved.opens_at), "closes_at": rfc3339(moved.closes_at)}
-        return ok(moved._asdict() | bells)
 
     async def _counted(self, session: TradingSession) -> tuple[Backlog, dict[str, int]]:
         name, day = session.trading_session_id, session.trade_date
@@ -128,38 +108,16 @@ def _stretch(stretch: Stretch) -> dict[str, Any]:
     return told | {"orders_per_second": stretch.orders_per_second}
 
 
-def _instant(name: str, text: str) -> int:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise invalid_at(name, "expected an instant such as 2026-11-23T14:30:00.000Z") from None
-    if at.tzinfo is None:
-        raise invalid_at(name, "expected an instant with its zone, such as …Z")
-    return round(at.timestamp() * 1000)
-
-
 def plan_specs(house: House) -> Sequence[Spec[Any, Any]]:
     plans = Plans(house)
-    path = "/admin/v1/sessions/{trading_session_id}"
     return (
         Spec(
             method="GET",
-            path=f"{path}/plan",
+            path="/admin/v1/sessions/{trading_session_id}/plan",
             name="get_session_plan",
             scope="admin:read",
             handler=plans.plan,
             answers={200: None},
             refuses=(Code.NOT_FOUND,),
-        ),
-        Spec(
-            method="PUT",
-            path=f"{path}/override",
-            name="override_session",
-            scope="admin:tune",
-            handler=plans.override,
-            reads=json_of(BellsMoved),
-            answers={200: None},
-            refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
-            audited=True,
         ),
     )

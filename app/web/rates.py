@@ -70,13 +70,13 @@ class Rates:
         }
         return ok(told, etag(control.version))
 
-    async def set_schedule(self, call: Call[ScheduleChange, None]) -> Reply:
+    async def set_schedule(self, call: Call[ScheduleChange, Preview]) -> Reply:
         """Put another profile in force; a number that stood above it is over."""
         control = await self._dials.seen(call)
         edges = edges_asked(call.body.schedule, self._dials.contract(control))
-        return await self._dials.set(call, {"schedule": edges, "held": False}, None)
+        return await self._dials.set(call, {"schedule": edges, "held": False}, call.body.ttl_s)
 
-    async def end_schedule(self, call: Call[Reasoned, None]) -> Reply:
+    async def end_schedule(self, call: Call[Reasoned, Preview]) -> Reply:
         """Let the operator's number alone be in force."""
         return await self._dials.set(call, {"schedule": [], "held": False}, None)
 
@@ -134,6 +134,7 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=rates.set_schedule,
             reads=json_of(ScheduleChange),
+            asks=Preview,
             answers={200: None},
             refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS, Code.SCHEDULE_INVALID),
             if_match="required",
@@ -146,6 +147,7 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=rates.end_schedule,
             reads=json_of(Reasoned),
+            asks=Preview,
             answers={200: None},
             refuses=CHANGED,
             if_match="required",

@@ -1,4 +1,4 @@
-"""What operators hold back, so that it is let go or ends with its session."""
+"""What operators hold back, and what they set for a time alone."""
 
 from alembic import op
 
@@ -36,6 +36,10 @@ def upgrade() -> None:
     op.execute(HELD.format(**types) + (QUEUE if on_server else " STRICT"))
     op.execute("CREATE INDEX held_by_session ON held_orders (trading_session_id, accept_sequence)")
     op.execute(HELD_BEFORE)
+    for table in ("session_overrides", "anomaly_rules"):
+        op.execute(f"ALTER TABLE {table} ADD COLUMN expires_at {types['integer']}")
+        op.execute(f"ALTER TABLE {table} ADD COLUMN reverts_to TEXT")
+    op.execute(f"ALTER TABLE session_overrides ADD COLUMN lifted_at {types['integer']}")
 
 
 def downgrade() -> None:

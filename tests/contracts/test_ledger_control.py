@@ -5,8 +5,9 @@ from decimal import Decimal
 import pytest
 
 from app.domain.errors import Code, Refused
+from app.domain.failover import RoutePolicy
 from app.domain.messages import Unknown
-from app.domain.records import Actor, Change, Settlement
+from app.domain.records import Actor, Change, SessionOverride, Settlement
 from app.domain.tuning import Mode, Tuning, tuning_of, with_facts
 from app.domain.values import Status
 from tests.builders import NOW, SESSION
@@ -68,12 +69,41 @@ def test_a_halt_of_nothing_is_refused_and_not_noted(shop: Shop) -> None:
 
 
 def test_a_bell_is_moved_with_its_version(shop: Shop) -> None:
-    one = shop.run(shop.store.override_session(SESSION.trading_session_id, 1, 2, KIM))
-    two = shop.run(shop.store.override_session(SESSION.trading_session_id, 3, 4, LEE))
+    wanted = SessionOverride(SESSION.trading_session_id, 0, 1, 2, "", "")
+    one = shop.run(shop.store.override_session(wanted, 0, KIM))
+    two = shop.run(shop.store.override_session(one._replace(opens_at=0), 1, LEE))
+    with pytest.raises(Refused) as stale:
+        shop.run(shop.store.override_session(one, 1, KIM))
 
-    assert (one.version, two.version) == (1, 2)
+    assert (one.version, two.version, two.changed_by) == (1, 2, "lee")
+    assert stale.value.code is Code.STALE_VERSION
     assert shop.run(shop.store.overrides()) == [two]
+    gone = shop.run(shop.store.override_session(two._replace(lifted_at=NOW), 2, KIM))
+    assert shop.run(shop.store.overrides()) == []
+    assert shop.run(shop.store.every_override()) == [gone]
+    assert gone.version == 3
     assert [r.route_id for r in shop.run(shop.store.routes())] == ["XNAS"]
+
+
+def test_bells_and_policies_that_were_set_for_a_time_go_back(shop: Shop) -> None:
+    session = SESSION.trading_session_id
+    spell = {"expires_at": NOW + 1_000, "reverts_to": '{"opens_at":null,"closes_at":null}'}
+    moved = SessionOverride(session, 0, 1, 2, "", "", **spell)
+    shop.run(shop.store.override_session(moved, 0, KIM))
+    policy = RoutePolicy("XNAS", cooldown_s=90, expires_at=NOW + 1_000, reverts_to="{}")
+    wanted = policy._replace(reverts_to='{"cooldown_s":60}', candidates=("north",))
+    shop.run(shop.store.set_policy(wanted, 0, KIM))
+    shop.clock.at = NOW + 999
+    assert shop.run(shop.store.end_overrides()) == []
+    shop.clock.at = NOW + 1_000
+
+    assert shop.run(shop.store.end_overrides()) == ["route/XNAS", f"session/{session}"]
+    assert shop.run(shop.store.overrides()) == []
+    after = shop.run(shop.store.policies())["XNAS"]
+    assert (after.cooldown_s, after.candidates, after.version) == (60, ("north",), 2)
+    assert (after.expires_at, after.reverts_to) == (None, None)
+    assert shop.run(shop.store.end_overrides()) == []
+    assert {row["actor"] for row in shop.run(shop.store.audit(2, 10))} == {"openbell"}
 
 
 def test_whatever_operators_do_stands_in_one_chain(shop: Shop) -> None:

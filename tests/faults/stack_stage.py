@@ -217,7 +217,7 @@ class StackStage(RoleStage):
         with self.calling("operator") as operator:
             for session in sessions.values():
                 path = f"/admin/v1/sessions/{session}/override"
-                operator.call("PUT", path, bells, {"If-Match": "*"})
+                operator.change("PUT", path, bells, seen=path)
 
     def faults(self, switches: Mapping[str, Any]) -> None:
         """Switch faults at both brokers; `{"*": None}` heals them."""

@@ -150,7 +150,7 @@ class StormStage(Stage):
         with self.calling("operator") as operator:
             for market in markets or MARKETS:
                 path = f"/admin/v1/sessions/{self.sessions[market]}/override"
-                operator.call("PUT", path, bells, {"If-Match": "*"})
+                operator.change("PUT", path, bells, seen=path)
 
     def turn(self, broker: str, tps: int) -> int:
         """Turn a broker's dial; return the instant, in monotonic ns, from which it acts."""

@@ -21,7 +21,7 @@ import pytest
 
 from app.brokers.sim.process import SimProcess
 from app.clock import SystemClock
-from app.domain.records import Actor
+from app.domain.records import Actor, SessionOverride
 from tests.builders import SESSION
 from tests.eventually import eventually
 from tests.faults.claim_workers import CLAIM_MAX, RATE, Worker
@@ -53,8 +53,8 @@ def site(database: str) -> Iterator[Site]:
     process = site.process("operator")
     process.ledger.declare(dict.fromkeys(BROKERS, RATE), ROUTES)
     now = SystemClock().now()
-    bells = (SESSION.trading_session_id, now - DAY_MS, now + DAY_MS)
-    process.run(process.ledger.override_session(*bells, Actor("kim", "a storm")))
+    bells = SessionOverride(SESSION.trading_session_id, 0, now - DAY_MS, now + DAY_MS, "", "")
+    process.run(process.ledger.override_session(bells, 0, Actor("kim", "a storm")))
     yield site
     site.close()
     # The laws compare a table with another row by row, unless the server knows how long both are

@@ -55,6 +55,11 @@ VERSIONED: Final[dict[str, dict[str, object]]] = {
     "set_broker_schedule": {"schedule": [{"at": "open", "tps": 300}]},
     "end_broker_schedule": {},
     "set_anomaly_rule": {"document": {"rule_id": "broker.error_rate", "raise": 0.3}},
+    "override_session": {
+        "opens_at": "2026-03-02T14:35:00Z",
+        "closes_at": "2026-03-02T18:00:00Z",
+    },
+    "lift_session_override": {},
 }
 # A FIX session's version is its numbering, and no such session stands here: see `tests/brokers`.
 # An order's is its own, and no order stands under the id 0: see `test_holds.py`.
@@ -168,7 +173,7 @@ def test_every_change_of_an_operator_says_why(gateway: Gateway) -> None:
     for name, (door, path) in doors(gateway).items():
         if not door.spec.audited or name in NO_REASON:
             continue
-        asked = {"audit_id": "1"} if name == "undo_broker_change" else {}
+        asked = {"audit_id": "1"} if name.startswith("undo_") else {}
         reply = gateway.client.request(door.spec.method, path, json={}, params=asked, headers=key)
 
         assert reply.status_code == 422, (name, reply.text)

@@ -182,11 +182,12 @@ def test_an_override_moves_the_bell_and_tells_the_house(gateway: Gateway) -> Non
         "closes_at": "2026-03-02T18:00:00Z",
         "reason": "half a day",
     }
-    key = gateway.key()
+    key = gateway.key() | {"If-Match": '"v0"'}
 
     reply = gateway.client.put(path, json=body, headers=key)
 
     assert reply.json()["opens_at"] == "2026-03-02T14:35:00.000Z"
+    key |= {"If-Match": reply.headers["etag"]}
     assert len(gateway.overridden) == 1
     (moved,) = run(gateway.ledger.overrides())
     assert (moved.opens_at, moved.closes_at) == (OPENS_AT + 300_000, CLOSES_AT - 10_800_000)
@@ -197,6 +198,7 @@ def test_an_override_moves_the_bell_and_tells_the_house(gateway: Gateway) -> Non
     ):
         bad = gateway.client.put(path, json=body | wrong, headers=key)
         assert (bad.status_code, bad.json()["code"]) == (422, "validation-failed"), wrong
+    key |= {"If-Match": '"v0"'}
     strange = gateway.client.put(f"{ADMIN}/sessions/XXXX-1/override", json=body, headers=key)
     assert strange.status_code == 422
     assert len(gateway.overridden) == 1
