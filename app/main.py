@@ -60,6 +60,7 @@ def furnish(gateway: Gateway) -> House:
         sweeps=gateway.ledger,
         holds=gateway.ledger,
         control=gateway.ledger,
+        proposals=gateway.ledger,
         trouble=gateway.anomalies,
         courses=gateway.ledger,
         helm=FailoverHelm(gateway.grounds),

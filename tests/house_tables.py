@@ -183,6 +183,7 @@ CONTRACTS = {
     "HoldStore": "tests/contracts/test_holding.py",
     "LiveBroker": "tests/brokers/fix/test_fix_broker.py",
     "OrderStore": "tests/contracts/test_ledger.py",
+    "ProposalStore": "tests/contracts/test_proposals.py",
     "Rehearsals": "one room's own door, handed to web: its room's tests hold it",
     "ReplaceStore": "tests/contracts/test_replaces.py",
     "RuleStore": "tests/contracts/test_anomaly_store.py",

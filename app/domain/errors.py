@@ -55,6 +55,11 @@ class Code(Enum):
         409,
         "This step needs another person than the one who took the first.",
     )
+    PROPOSAL_CLOSED = (
+        "proposal-closed",
+        409,
+        "The proposal was decided before, or its time is over; propose it again.",
+    )
     FAILOVER_RUNNING = ("failover-running", 409, "Another failover of this route is not over yet.")
     FAILOVER_FENCED = (
         "failover-fenced",

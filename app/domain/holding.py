@@ -8,7 +8,7 @@ The trap is the order that is held because nobody knows enough: a broker has sho
 or its attempts are spent. A second copy would be one release away, so no release touches it.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.domain import order as law
 from app.domain.errors import Code
@@ -21,6 +21,17 @@ HOLDABLE: Final = frozenset({Status.RESERVED, Status.QUEUED})
 KEPT_AT_A_BROKER: Final = frozenset({Code.STRAY_EVIDENCE.code})
 # Nobody lets go what is held for one of these; a cancel ends it, or a broker's own word.
 KEPT: Final = KEPT_AT_A_BROKER | {Code.ATTEMPTS_EXHAUSTED.code}
+
+
+class HeldOrder(NamedTuple):
+    """One order that stands in no queue, as operators see it."""
+
+    accept_sequence: int
+    order_id: str
+    account_id: str
+    trading_session_id: str
+    reason_code: str | None  # by whom or what it is held
+    held_at: int
 
 
 def held(order: Order, now: int) -> Order | Code:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.domain.broker_session import SessionStatus
 from app.domain.messages import Answer, Replacement
 from app.domain.order import Order
+from app.domain.proposal import Approval
 from app.domain.request import OrderRequest
 from app.domain.session import TradingSession
 from app.domain.values import Status
@@ -20,6 +21,7 @@ class Actor(NamedTuple):
     name: str
     reason: str
     request_id: str = ""
+    approval: Approval | None = None  # of another person, where two are to stand behind it
 
 
 class Change(NamedTuple):
@@ -243,17 +245,6 @@ class Doubt(NamedTuple):
     broker_order_key: str
     broker_id: str
     since: int
-
-
-class HeldOrder(NamedTuple):
-    """One order that stands in no queue, as operators see it."""
-
-    accept_sequence: int
-    order_id: str
-    account_id: str
-    trading_session_id: str
-    reason_code: str | None  # by whom or what it is held
-    held_at: int
 
 
 class Health(NamedTuple):

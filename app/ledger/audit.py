@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from app import codec
 from app.domain.records import Actor, Change
 from app.domain.values import legible
+from app.ledger import approvals
 from app.ledger.dialect import of
 
 GENESIS: Final = "0" * 64
@@ -69,8 +70,21 @@ def seal(row: AuditRow) -> str:
 def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
     """Write the row inside the change's own transaction; return its sequence.
 
-    What was refused is noted as well, and whoever asked for it may have written anything.
+    What was refused is noted as well, and whoever asked for it may have written anything. Where
+    two people stand behind the change, the proposal ends here, or the change is refused.
     """
+    approval = by.approval
+    if approval is None:
+        return _append(connection, by, change, now)
+    first = approvals.execute(connection, approval, now)
+    sequence = _append(connection, by, approvals.signed(change, approval), now)
+    if first:
+        other = Actor(approval.approved_by, approval.reason, by.request_id)
+        _append(connection, other, approvals.told(approval, sequence), now)
+    return sequence
+
+
+def _append(connection: Connection, by: Actor, change: Change, now: int) -> int:
     if of(connection).is_shared:
         connection.execute(ONE_BY_ONE)
     head = connection.execute(_HEAD).first()

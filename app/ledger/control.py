@@ -165,7 +165,7 @@ def resume(connection: Connection, scope: str, target: str, by: Actor, now: int)
     standing = next((h for h in halts(connection) if (h.scope, h.target) == (scope, target)), None)
     if standing is None:
         raise Refused(Code.NOT_FOUND, f"no halt on {scope}:{target}")
-    if standing.halted_by == by.name:
+    if standing.halted_by == by.name and by.approval is None:
         raise Refused(
             Code.SECOND_PRINCIPAL_REQUIRED, f"{by.name} halted; another person must resume"
         )

@@ -163,6 +163,25 @@ halts = declared(
     text("reason"),
 )
 
+proposals = declared(
+    "proposals",  # calls that wait for a second person, and what became of them
+    text("proposal_id", key=True),
+    integer("version"),
+    text("state"),
+    text("operation"),
+    text("call"),
+    text("proposed_by"),
+    text("key_id"),
+    text("reason"),
+    integer("proposed_at"),
+    integer("expires_at"),
+    text("decided_by", null=True),
+    integer("decided_at", null=True),
+    text("decided_why", null=True),
+    text("decided_under", null=True),
+)
+Index("proposals_by_time", proposals.c.proposed_at)
+
 session_overrides = declared(
     "session_overrides",
     text("trading_session_id", key=True),

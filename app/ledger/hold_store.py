@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from app.domain.holding import HeldOrder
 from app.domain.order import Order
-from app.domain.records import Actor, HeldOrder
+from app.domain.records import Actor
 from app.domain.sweep import Dealt, SweepScope
 from app.ledger import holding
 from app.ledger.edge import Edge

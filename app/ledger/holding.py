@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 from app import codec
 from app.domain import holding as law
 from app.domain.errors import Code, Refused
+from app.domain.holding import HeldOrder
 from app.domain.order import Order
-from app.domain.records import Actor, Change, HeldOrder
+from app.domain.records import Actor, Change
 from app.domain.sweep import Dealt, Deed, SweepScope
 from app.domain.values import CancelOrigin, Status
 from app.ledger import attempts, audit, booking, rows, sweeps

@@ -21,6 +21,7 @@ from app.ledger.dispatch_store import DispatchLedger
 from app.ledger.failover_store import FailoverLedger
 from app.ledger.hold_store import HoldLedger
 from app.ledger.order_store import OrderLedger
+from app.ledger.proposals import ProposalLedger
 from app.ledger.replace_store import ReplaceLedger
 from app.ledger.sweep_store import SweepLedger
 from app.ports.accounts import Span
@@ -43,6 +44,7 @@ class Ledger(
     ControlLedger,
     FailoverLedger,
     HoldLedger,
+    ProposalLedger,
     SweepLedger,
 ):
     """The record."""

@@ -9,6 +9,7 @@ from datetime import date
 from typing import NamedTuple, Protocol
 
 from app.domain.order import Order
+from app.domain.proposal import Proposal, ProposalState
 from app.domain.records import (
     Actor,
     Backlog,
@@ -145,3 +146,23 @@ class ControlStore(Protocol):
 
     async def vitals(self) -> Vitals:
         """Return what the watch looks at each second; raise `StoreAway` at once, do not wait."""
+
+
+class ProposalStore(Protocol):
+    """Keeps calls that wait for a second person, each audited.
+
+    What is approved is executed by the call itself: its `Actor` carries the `Approval`, and the
+    commit of the change ends the proposal, or is refused with `PROPOSAL_CLOSED`.
+    """
+
+    async def propose(self, proposal: Proposal, by: Actor) -> Proposal: ...
+
+    async def proposals(self, limit: int) -> list[Proposal]:
+        """Return the latest ones as they stand now, the newest first."""
+
+    async def proposal(self, proposal_id: str) -> Proposal | None: ...
+
+    async def close_proposal(
+        self, proposal_id: str, version: int, state: ProposalState, by: Actor
+    ) -> Proposal:
+        """End an open one undone, or raise `Refused(PROPOSAL_CLOSED)`."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from app.domain.errors import Busy, Refused
+from app.domain.holding import HeldOrder
 from app.domain.messages import ExecutionReport
 from app.domain.order import Order
 from app.domain.query import OrderQuery
@@ -15,7 +16,6 @@ from app.domain.records import (
     Actor,
     AttemptView,
     Conflict,
-    HeldOrder,
     OrderEvent,
     Taken,
     Taking,

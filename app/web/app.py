@@ -29,6 +29,7 @@ from app.web.overview import overview_specs
 from app.web.plans import plan_specs
 from app.web.porch import Porch
 from app.web.probes import probe_specs
+from app.web.proposals import proposal_specs
 from app.web.quota_toll import Toll
 from app.web.rates import rate_specs
 from app.web.reads import read_specs
@@ -104,6 +105,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *console_specs(house),
         *watched,
     )
+    specs = (*specs, *proposal_specs(house, specs))
     replays = Replays(house.clock)
     app.router.routes.extend(Door(spec, house, toll, replays) for spec in specs)
     return app

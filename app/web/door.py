@@ -6,6 +6,7 @@ costs more than an order does. The trap of doing both by hand is that they drift
 `Spec` feeds both.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
@@ -94,9 +95,9 @@ class Door(APIRoute):
         if spec.takes_orders and self._house.health.draining:
             raise Busy(Code.DRAINING, 1.0)
         if spec.asks is not None:
-            call.query = _query(spec.asks, request)
+            call.query = query_of(spec.asks, dict(request.query_params))
         if spec.if_match:
-            call.version = _version(request.headers.get("if-match"), spec.if_match)
+            call.version = version_of(request.headers.get("if-match"), spec.if_match)
         if spec.reads is not None:
             call.raw = raw = await _body(request, spec.body_bytes_max)
             call.body = spec.reads.decode(raw, request.headers.get("content-type", ""))
@@ -111,14 +112,15 @@ class Door(APIRoute):
         await self._house.control.note(change, call.actor(getattr(call.body, "reason", "")))
 
 
-def _query(model: type[BaseModel], request: Request) -> BaseModel:
+def query_of(model: type[BaseModel], given: Mapping[str, object]) -> BaseModel:
+    """Read a query, strictly."""
     try:
-        return model.model_validate(dict(request.query_params))
+        return model.model_validate(given)
     except ValidationError as e:
         raise invalid(e) from None
 
 
-def _version(if_match: str | None, wanted: str) -> int | None:
+def version_of(if_match: str | None, wanted: str) -> int | None:
     """Return the version that the caller has seen; `"v3"` is 3."""
     if if_match is None or if_match == "*":
         if wanted == "required":

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.records import HeldOrder
+from app.domain.holding import HeldOrder
 from app.domain.values import rfc3339
 from app.web.operator_schemas import Reason
 from app.web.queries import BOOK_PAGE_MAX

@@ -11,7 +11,7 @@ from app.domain.records import AlarmCounts, DaysKept
 from app.ports.accounts import AccountBook
 from app.ports.brokers import Broker
 from app.ports.bus import Bus
-from app.ports.control import ControlStore, Quotas
+from app.ports.control import ControlStore, ProposalStore, Quotas
 from app.ports.dispatch import Floor
 from app.ports.failover import FailoverStore, Helm, Rehearsals
 from app.ports.orders import Desk, HoldStore, OrderStore, SweepStore
@@ -48,6 +48,7 @@ class House:
     sweeps: SweepStore
     holds: HoldStore
     control: ControlStore
+    proposals: ProposalStore
     trouble: TroubleStore
     courses: FailoverStore
     helm: Helm

@@ -90,6 +90,12 @@ class Keyring:
             raise _refused()
         return principal
 
+    def standing(self, key_id: str) -> Principal | None:
+        """Return who a key is, while it stands."""
+        self._look_again()
+        record, principal = self._keys.get(key_id, (_NOBODY, NOBODY))
+        return principal if self._stands(record) else None
+
     def sealed(self, key_id: str, until: int) -> str:
         """Return what lets a browser come back without the key: who, until when, and our seal."""
         record, _ = self._keys[key_id]

@@ -77,13 +77,13 @@ class Safety:
         The second sends nothing: their key stands in `X-Approver-Key`.
         """
         word = call.body
-        approver = self._approver(call)
+        approved_by = self._second(call)
         if word.verdict == "filled" and word.price is None:
             raise invalid_at("price", "filled needs the price")
         doubt = await self._doubt(call)
         if word.attempt_id != doubt.broker_order_key:
             raise Refused(Code.DOUBT_SETTLED, f"attempt {word.attempt_id} is not in doubt")
-        terms = {"evidence": word.evidence, "approved_by": approver.name}
+        terms = {"evidence": word.evidence, "approved_by": approved_by}
         if word.price is not None:
             terms["price"] = word.price
         if word.broker_order_id is not None:
@@ -93,6 +93,12 @@ class Safety:
         )
         shape = order_shape(order, self._house.reference().calendar)
         return ok(shape, etag(order.version))
+
+    def _second(self, call: Call[Any, Any]) -> str:
+        """Return who stands beside the caller: who approved the proposal, or lends a key."""
+        if call.approval is not None:
+            return call.approval.approved_by
+        return self._approver(call).name
 
     def _approver(self, call: Call[Any, Any]) -> Principal:
         token = call.request.headers.get("x-approver-key", "")

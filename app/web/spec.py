@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.types import Message, Send
 
 from app.domain.errors import Code
+from app.domain.proposal import Approval
 from app.domain.records import Actor
 from app.web.keyfile import SCOPES
 from app.web.keys import Principal
@@ -77,13 +78,14 @@ class Call(Generic[B, Q]):
     body: B
     query: Q
     raw: bytes = b""  # the body, as it came
+    approval: Approval | None = None  # another person's, where the call had been proposed
 
     def part(self, name: str) -> str:
         """Return a part of the path."""
         return str(self.request.path_params[name])
 
     def actor(self, reason: str) -> Actor:
-        return Actor(self.who.name, reason, self.request_id)
+        return Actor(self.who.name, reason, self.request_id, self.approval)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,25 @@ HELD = """
         PRIMARY KEY (accept_sequence)
     )
 """
+PROPOSALS = """
+    CREATE TABLE proposals (
+        proposal_id TEXT NOT NULL,
+        version {integer} NOT NULL,
+        state TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        call TEXT NOT NULL,
+        proposed_by TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        proposed_at {integer} NOT NULL,
+        expires_at {integer} NOT NULL,
+        decided_by TEXT,
+        decided_at {integer},
+        decided_why TEXT,
+        decided_under TEXT,
+        PRIMARY KEY (proposal_id)
+    )
+"""
 # What was held before anybody kept a list of it. It reads every order once.
 HELD_BEFORE = """
     INSERT INTO held_orders (accept_sequence, trade_date, order_id, trading_session_id,
@@ -36,6 +55,8 @@ def upgrade() -> None:
     op.execute(HELD.format(**types) + (QUEUE if on_server else " STRICT"))
     op.execute("CREATE INDEX held_by_session ON held_orders (trading_session_id, accept_sequence)")
     op.execute(HELD_BEFORE)
+    op.execute(PROPOSALS.format(**types) + ("" if on_server else " WITHOUT ROWID, STRICT"))
+    op.execute("CREATE INDEX proposals_by_time ON proposals (proposed_at)")
     for table in ("session_overrides", "anomaly_rules"):
         op.execute(f"ALTER TABLE {table} ADD COLUMN expires_at {types['integer']}")
         op.execute(f"ALTER TABLE {table} ADD COLUMN reverts_to TEXT")

@@ -17,7 +17,7 @@ from app.domain.order import Order
 from app.domain.records import Actor, Claimed, Fence, Taken
 from app.ledger.schema import upgrade
 from app.ledger.store import Ledger
-from app.ports.control import ControlStore
+from app.ports.control import ControlStore, ProposalStore
 from app.ports.dispatch import DispatchStore, ReplaceStore
 from app.ports.failover import DrillStore, FailoverStore
 from app.ports.orders import HoldStore, OrderStore, SweepStore
@@ -39,6 +39,7 @@ class Record(
     SweepStore,
     HoldStore,
     ControlStore,
+    ProposalStore,
     FailoverStore,
     DrillStore,
     Protocol,

@@ -183,6 +183,7 @@ def a_gateway(
         sweeps=ledger,
         holds=ledger,
         control=ledger,
+        proposals=ledger,
         trouble=AnomalyLedger(database, clock, lambda: reference.calendar),
         courses=ledger,
         helm=FailoverHelm(grounds),

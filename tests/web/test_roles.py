@@ -14,8 +14,13 @@ from tests.web.operators import audit
 from tests.web.test_authorization import doors
 
 # Both settle: one says what the evidence is, the other stands by it.
-OF_APPROVERS: Final = {"resume", "probe_doubt", "resolve_doubt"}
-NOT_OF_OPERATORS: Final = {"resume"}
+OF_APPROVERS: Final = {
+    *("resume", "probe_doubt", "resolve_doubt"),
+    *("approve_proposal", "decline_proposal"),
+}
+NOT_OF_OPERATORS: Final = {"resume", "approve_proposal", "decline_proposal"}
+# Whoever may see may propose, but only a call that he might make himself.
+OF_ALL: Final = {"propose"}
 
 
 def changes(gateway: Gateway) -> dict[str, str]:
@@ -34,8 +39,8 @@ def allowed(gateway: Gateway, role: str) -> set[str]:
 def test_each_role_has_its_doors(gateway: Gateway) -> None:
     every = set(changes(gateway))
 
-    assert allowed(gateway, "viewer") == set()
-    assert allowed(gateway, "approver") == OF_APPROVERS
+    assert allowed(gateway, "viewer") == OF_ALL
+    assert allowed(gateway, "approver") == OF_APPROVERS | OF_ALL
     assert allowed(gateway, "operator") == every - NOT_OF_OPERATORS
     assert all(scopes < SCOPES for scopes in ROLES.values())
 
