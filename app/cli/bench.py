@@ -93,6 +93,28 @@ def dispatch(
     _run("dispatch", lambda here: measure(here, sizes, rounds), conditions, directory, report)
 
 
+@app.command(epilog=examples_text(("bench console", "bench console --consoles 50 --rounds 3")))
+def console(
+    *,
+    orders: Annotated[int, typer.Option(min=100, help="Size of the book.")] = 30_000,
+    consoles: Annotated[int, typer.Option(min=1, help="How many look.")] = 20,
+    rounds: Rounds = 5,
+    directory: Directory = None,
+    report: Report = None,
+) -> None:
+    """Send a full book while nobody looks at the console, and while many do."""
+    from app.cli.bench_console import measure
+
+    conditions = {"orders": orders, "consoles": consoles, "limit": "none", "account_view": False}
+    _run(
+        "console",
+        lambda here: measure(here, orders, consoles, rounds),
+        conditions,
+        directory,
+        report,
+    )
+
+
 @app.command(epilog=examples_text(("bench pacing", "bench pacing --tps 200 --seconds 30")))
 def pacing(
     *,

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.cli.bench_bell import SECOND_NS, Bell, Wire, within, worst_second
+from app.cli.bench_console import Half
+from app.cli.bench_console import figures as console_figures
 from app.cli.bench_dispatch import Run
 from app.cli.bench_dispatch import figures as dispatch_figures
 from app.cli.bench_intake import shed
@@ -65,12 +67,30 @@ def test_pacing_counts_what_left_and_what_arrived(tmp_path: Path) -> None:
     assert found["refused as too fast"]["median"] >= 0
 
 
-@pytest.mark.parametrize("verb", ["intake", "dispatch", "pacing", "relay", "projector"])
+@pytest.mark.parametrize("verb", ["intake", "dispatch", "console", "pacing", "relay", "projector"])
 def test_each_bench_shows_two_examples_and_explains_its_options(verb: str) -> None:
     shown = CliRunner().invoke(app, ["bench", verb, "--help"], terminal_width=200).stdout
 
     assert shown.count(f"  openbell bench {verb}") == 2
     assert "--report FILE" in shown
+
+
+def test_consoles_look_while_orders_leave(tmp_path: Path) -> None:
+    _, report = run(tmp_path, "console", "--orders", "100", "--rounds", "1", "--consoles", "2")
+
+    found = named(report)
+    assert found["answered, 2 consoles / nobody looks"]["target"] == ">= 0.95"
+    assert found["events read"]["median"] >= 2
+
+
+def test_what_consoles_cost_is_a_ratio_of_two_halves_of_a_round() -> None:
+    nobody = [Half(1_000.0, 4.0, 10.0, 0, 0.0), Half(800.0, 4.0, 10.0, 0, 0.0)]
+    watched = [Half(980.0, 4.2, 10.0, 200, 9e4), Half(800.0, 4.1, 10.0, 200, 9e4)]
+
+    found = {f.name: list(f.rounds) for f in console_figures(nobody, watched, 20)}
+
+    assert found["answered, 20 consoles / nobody looks"] == [0.98, 1.0]
+    assert found["20 consoles: of one core"] == pytest.approx([0.02, 0.01])
 
 
 def test_a_second_is_half_open_and_may_begin_anywhere() -> None:

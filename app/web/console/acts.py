@@ -55,14 +55,15 @@ class Act(NamedTuple):
     previews: bool = False
     now: int | None = None  # for a number: what it is, to see how large the step is
     key: str = ""  # the key that presses it
+    like: str = ""  # what fifty rows say alike stands on the page once, under this name
 
 
 def button(act: Act, viewer: Viewer, scope: str, **attributes: str) -> Safe | None:
     """Return the button, if this viewer may press it."""
     if not viewer.may(scope):
         return None
-    told = act._asdict() | {"fields": [field._asdict() for field in act.fields]}
-    del told["label"]
+    alike = ("says", "fields") if act.like else ()
+    told = {name: value for name, value in _told(act).items() if name not in alike}
     return tag(
         "button",
         act.label,
@@ -72,6 +73,20 @@ def button(act: Act, viewer: Viewer, scope: str, **attributes: str) -> Safe | No
         title=act.title,
         **attributes,
     )
+
+
+def templates() -> Iterator[Safe]:
+    """Yield what the acts of many rows have in common, for the script to look up."""
+    doubt = Doubt("", "", "", "", "", 0)
+    for act in doubt_acts(doubt):
+        alike = {name: value for name, value in _told(act).items() if name in {"says", "fields"}}
+        yield tag("template", id=f"like-{act.like}", data_like=as_json(alike))
+
+
+def _told(act: Act) -> dict[str, Any]:
+    told = act._asdict() | {"fields": [field._asdict() for field in act.fields]}
+    del told["label"]
+    return told
 
 
 def rate_acts(control: BrokerControl, contract: int) -> Iterator[Act]:
@@ -224,6 +239,7 @@ def doubt_acts(doubt: Doubt) -> Iterator[Act]:
         method="POST",
         path=f"{path}/probe",
         grade="step",
+        like="probe",
     )
     yield Act(
         label="Resolve…",
@@ -242,6 +258,7 @@ def doubt_acts(doubt: Doubt) -> Iterator[Act]:
             Field("approver", "The second person's key", "password", header="X-Approver-Key"),
         ),
         typed=doubt.order_id,
+        like="resolve",
     )
 
 

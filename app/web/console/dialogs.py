@@ -6,6 +6,7 @@ was pressed, and asks for what the act wants.
 
 from typing import Final
 
+from app.web.console.acts import templates
 from app.web.console.markup import Safe, tag
 
 KEYS: Final = (
@@ -60,6 +61,7 @@ def act_dialog() -> Safe:
             id="act-form",
             method="dialog",
         ),
+        list(templates()),
         id="act",
         aria_labelledby="act-title",
     )

@@ -39,7 +39,12 @@ def sign_in(gateway: Gateway, name: str = "mina", **facts: Any) -> None:
 
 def acts(page: str) -> list[dict[str, Any]]:
     """Return what the page offers, as its script reads it."""
-    return [json.loads(html.unescape(found)) for found in re.findall(r'data-act="([^"]*)"', page)]
+    alike = {
+        name: json.loads(html.unescape(told))
+        for name, told in re.findall(r'<template id="like-(\w+)" data-like="([^"]*)"', page)
+    }
+    found = [json.loads(html.unescape(told)) for told in re.findall(r'data-act="([^"]*)"', page)]
+    return [act | alike.get(act["like"], {}) for act in found]
 
 
 def test_without_a_session_there_is_only_the_sign_in(gateway: Gateway) -> None:

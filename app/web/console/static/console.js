@@ -293,6 +293,7 @@
   let version = null;
   const open = (button) => {
     act = JSON.parse(button.dataset.act);
+    if (act.like) act = { ...act, ...JSON.parse($(`like-${act.like}`).dataset.like) };
     version = act.version;
     const reason = $("reason") ? $("reason").value.trim() : "";
     if (act.grade === "step" && reason.length >= 5) { send({}, reason, ""); return; }
