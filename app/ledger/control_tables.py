@@ -211,3 +211,50 @@ audit = declared(
     text("hash"),
     rowid=True,
 )
+
+webhook_endpoints = declared(
+    "webhook_endpoints",  # where customers want to be told; of the secrets only the salt
+    text("endpoint_id", key=True),
+    integer("version"),
+    text("url"),
+    text("accounts"),
+    text("types"),
+    text("description"),
+    text("state"),
+    text("disabled_by", null=True),
+    text("root"),
+    text("salt"),
+    text("previous_salt", null=True),
+    integer("previous_until", null=True),
+    integer("created_at"),
+    integer("changed_at"),
+    integer("failing_since", null=True),
+    integer("quiet_until", null=True),
+    integer("missed"),
+    integer("missed_at", null=True),
+)
+
+webhook_deliveries = declared(
+    "webhook_deliveries",  # what waits to be told, and what was, for some days
+    text("delivery_id", key=True),
+    text("endpoint_id"),
+    text("event_id"),
+    text("type"),
+    integer("rank"),
+    text("body"),
+    text("state"),
+    integer("attempts"),
+    integer("due_at"),
+    integer("created_at"),
+    integer("last_at", null=True),
+    integer("last_status", null=True),
+    text("last_error", null=True),
+    rowid=True,
+)
+Index(
+    "webhook_deliveries_due",
+    webhook_deliveries.c.endpoint_id,
+    webhook_deliveries.c.state,
+    webhook_deliveries.c.due_at,
+)
+Index("webhook_deliveries_by_rank", webhook_deliveries.c.endpoint_id, webhook_deliveries.c.rank)
