@@ -54,6 +54,8 @@ POINTS: Final = frozenset(
         "settle.before_commit",
         "verdict.after_commit",
         "verdict.before_commit",
+        "webhook.after_post",
+        "webhook.before_post",
     }
 )
 _armed: Counter[str] = Counter()
