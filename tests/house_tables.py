@@ -127,6 +127,7 @@ PURE = {
     "app/intake/checks.py",
     "app/quotes/frame.py",
     "app/quotes/selector.py",
+    "app/webhooks/guard.py",
 }
 IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "sqlite3", "threading", "time"}
 
