@@ -146,6 +146,19 @@ class HookSettings(BaseModel):
         return self
 
 
+class WebhookSettings(BaseModel):
+    """Where customers may want to be told of their orders."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hosts: list[str] = Field(
+        default=[], description="these and what is below them; empty: every public host"
+    )
+    loopback: bool = Field(
+        default=False, description="http to this machine as well: for development only"
+    )
+
+
 class Settings(BaseSettings):
     """What a gateway is started with."""
 
@@ -185,6 +198,9 @@ class Settings(BaseSettings):
     )
     hooks: dict[Literal["alertmanager", "grafana", "generic"], HookSettings] = Field(
         default={}, description="who may send alerts to /hooks, and their secrets"
+    )
+    webhooks: WebhookSettings = Field(
+        default=WebhookSettings(), description="where customers' endpoints may be"
     )
     instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
     keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")

@@ -46,6 +46,7 @@ from app.ledger.partition_job import PartitionJob
 from app.ledger.relay import Relay
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
+from app.ledger.webhook_store import WebhookLedger
 from app.mishaps import Mishaps
 from app.ports.accounts import AccountBook
 from app.ports.brokers import Broker
@@ -56,6 +57,8 @@ from app.sending import Ground, Loop, Sending, send_through
 from app.settings import Settings
 from app.stores import Stores, drop_gate, open_stores
 from app.watching import Kept, Sent, Watching, watch_over
+from app.webhooks.opening import open_webhooks
+from app.webhooks.webhooks import Webhooks
 
 # What each role of `serve` runs. A part that stands in no other role is in `all`.
 PARTS: Final[dict[str, frozenset[str]]] = {
@@ -65,9 +68,9 @@ PARTS: Final[dict[str, frozenset[str]]] = {
     "projector": frozenset({"projector"}),
     "failover": frozenset({"failover"}),
     "throttle": frozenset({"throttle"}),
-    "alarms": frozenset({"alarms"}),
+    "alarms": frozenset({"alarms", "webhooks"}),
     "all": frozenset({"intake", "dispatch", "watch", "partitions", "relay", "projector"})
-    | {"failover", "throttle", "alarms"},
+    | {"failover", "throttle", "alarms", "webhooks"},
 }
 TRIM_EVERY_S: Final = 5.0
 FLUSH_S_MAX: Final = 5.0
@@ -95,6 +98,7 @@ class Gateway:
     relay: Relay
     partitions: PartitionJob
     alarms: Alarms
+    webhooks: Webhooks | None  # who tells customers, where this process does
     forever: list[Loop]
     farewells: list[Loop] = field(default_factory=list)  # what a clean stop says, at its end
     watching: Watching | None = None  # where lanes run
@@ -112,6 +116,10 @@ class Gateway:
     @property
     def anomalies(self) -> AnomalyLedger:
         return AnomalyLedger(self.stores.ledger, self.clock, lambda: self.board.reference.calendar)
+
+    @property
+    def endpoints(self) -> WebhookLedger:
+        return WebhookLedger(self.stores.ledger, self.clock)
 
     @property
     def sessions(self) -> SessionLedger:
@@ -188,6 +196,8 @@ class Gateway:
         async with AsyncExitStack() as opened:
             opened.push_async_callback(self.stores.close)
             opened.push_async_callback(self.alarms.close)
+            if self.webhooks is not None:
+                opened.push_async_callback(self.webhooks.close)
             for broker in self.brokers.values():
                 opened.push_async_callback(broker.close)
 
@@ -296,6 +306,7 @@ async def furnish(
         relay=Relay(stores.outbox, stores.bus),
         partitions=_partitions(settings, clock, stores, board),
         alarms=open_alarms(settings, stores.bus, clock, AnomalyLedger(stores.ledger, clock)),
+        webhooks=_webhooks(settings, clock, stores),
         forever=[],
     )
     gateway.forever += _forever(gateway, sending, shown)
@@ -320,6 +331,13 @@ def _watching(gateway: Gateway, sending: Sending) -> list[Loop]:
     sent = Sent(sending.witness, gateway.board, sending.floor, gateway.reports, sending.gates)
     gateway.watching = watch_over(kept, sent, gateway.clock, view=gateway.settings.view)
     return [gateway.watching.watch.run]
+
+
+def _webhooks(settings: Settings, clock: Clock, stores: Stores) -> Webhooks | None:
+    if "webhooks" not in PARTS[settings.role]:
+        return None
+    kept, anomalies = WebhookLedger(stores.ledger, clock), AnomalyLedger(stores.ledger, clock)
+    return open_webhooks(settings, stores.bus, kept, anomalies, clock)
 
 
 def _partitions(settings: Settings, clock: Clock, stores: Stores, board: Board) -> PartitionJob:
@@ -355,21 +373,27 @@ def _forever(gateway: Gateway, sending: Sending, shown: ShownFloor) -> list[Loop
     if loops:
         loops.insert(0, gateway.board.run)
     loops += _watching(gateway, sending)
-    advice = Mishaps(gateway.anomalies, "throttle")
-    adviser = Adviser(stores.bus, gateway.ledger, gateway.floor, gateway.clock, advice)
-    view = {
-        "relay": gateway.relay.run,
-        "projector": Projector(stores.bus, stores.book).run,
-        "throttle": adviser.run,
-        "alarms": gateway.alarms.run,
-    }
     if gateway.settings.view:
-        loops += [run for part, run in view.items() if part in parts]
+        loops += [run for part, run in _subscribers(gateway).items() if part in parts]
     if "partitions" in parts:
         loops.append(gateway.partitions.run)
     if isinstance(stores.bus, LogBus):
         loops.append(partial(_trim, stores.bus, gateway.settings.bus_keep_s))
     return loops
+
+
+def _subscribers(gateway: Gateway) -> dict[str, Loop]:
+    """Return by its part what hears of what has happened, and the relay that tells it."""
+    stores, advice = gateway.stores, Mishaps(gateway.anomalies, "throttle")
+    adviser = Adviser(stores.bus, gateway.ledger, gateway.floor, gateway.clock, advice)
+    told = {} if gateway.webhooks is None else {"webhooks": gateway.webhooks.run}
+    return {
+        "relay": gateway.relay.run,
+        "projector": Projector(stores.bus, stores.book).run,
+        "throttle": adviser.run,
+        "alarms": gateway.alarms.run,
+        **told,
+    }
 
 
 async def _trim(bus: LogBus, keep_s: int) -> None:

@@ -128,6 +128,7 @@ PURE = {
     "app/quotes/frame.py",
     "app/quotes/selector.py",
     "app/webhooks/guard.py",
+    "app/webhooks/making.py",
 }
 IMPURE_IMPORTS = {"asyncio", "os", "random", "secrets", "socket", "sqlite3", "threading", "time"}
 
@@ -158,7 +159,7 @@ LINES_PER_MODULE_MAX = 300
 LINES_PER_SUITE_MAX = 600
 LINES_PER_FUNCTION_MAX = 60
 LONGER = {
-    "app/wiring.py": (390, "the only place that constructs anything, for every role"),
+    "app/wiring.py": (410, "the only place that constructs anything, for every role"),
     "tests/scenarios/floor.py": (320, "the verbs of every story, found by their names"),
     "app/dispatch/circuit.py": (
         330,

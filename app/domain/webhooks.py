@@ -162,6 +162,15 @@ class WebhookBacklog(NamedTuple):
     disabled: int
 
 
+class WebhookCounts(NamedTuple):
+    """What this process has done since it began."""
+
+    queued: int
+    delivered: int
+    retried: int  # tries that failed, and are made again
+    failed: int  # for good
+
+
 def delivery_id_of(event_id: str, endpoint_id: str) -> str:
     """Return the `webhook-id` of an event at an endpoint: the same however often it is told."""
     named = blake2b(f"{endpoint_id}\0{event_id}".encode(), digest_size=DELIVERY_BYTES)
