@@ -39,7 +39,7 @@ class Webhooks:
         *,
         used: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """Take the parts; `used` says whether there was ever an endpoint, None: all runs at once."""
+        """Take the parts; `used`: was there ever an endpoint? None: all runs at once."""
         self._listener = listener
         self._courier = courier
         self._tidier = tidier
