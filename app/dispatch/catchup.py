@@ -1,5 +1,9 @@
 """Finds what a broker has told nobody: asks about working orders, and applies what it shows.
 
+A broker that can is asked about all of them in one question. What it shows is an answer for each;
+what it leaves out is asked about alone, because a list that ends too early looks like any other.
+The slow round asks one by one all the same, so nobody depends on a list for ever.
+
 `rounds` says when, `walk` reads which, and what a look-up shows goes into the ledger as the
 reports that it amounts to: what was known changes nothing, what was missed moves the order as if
 it had been told in time. Nothing here changes an order by itself, and no silence does.
@@ -11,13 +15,13 @@ longer than any report takes, and only then somebody is told.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 from app.clock import Clock
 from app.dispatch import rounds
-from app.dispatch.contract import held
+from app.dispatch.contract import held, held_to_show
 from app.dispatch.evidence import reports_of
 from app.dispatch.gaps import ABSENT, FILLS, Gaps, least_traded, traded
 from app.dispatch.gate import GatedBroker, Lane
@@ -39,6 +43,8 @@ BY: Final = "catch-up"
 SECOND_LOOK_S: Final = 10.0
 # More than these that look wrong are no news any more; the next round asks about the rest.
 SECOND_LOOKS_MAX: Final = 10_000
+# Of orders that were shown and do not work here, in one commit.
+REST_MAX: Final = 100
 # A broker that does not answer is asked less and less.
 PAUSE_S: Final = 1.0
 PAUSE_S_MAX: Final = 30.0
@@ -67,6 +73,7 @@ class CatchUp:
         self._rhythm = rhythm or Rhythm()
         self._size = max(1, broker.capabilities.find_batch_max)
         self._rounds = Rounds()
+        self._shown_last = 0  # so many orders were shown on one question, the last time
         self._follow_at = self._ask_at = 0
         self._pause_s = 0.0
         self.missed = 0  # reports that nobody had told us
@@ -85,6 +92,11 @@ class CatchUp:
         self._asked = self._answered = self._missed = self._odd = self._unanswered = 0
         self._again: dict[str, WorkingOrder] = {}  # what the first look did not explain
         self._is_second = False
+        self._shown: dict[str, Found] = {}  # on one question, and nobody has taken it yet
+        self._is_sample = anew.under_way is Round.SAMPLE
+        few = anew.under_way is Round.SAMPLE and self._shown_last <= self._rhythm.shown_max
+        able = self._broker.capabilities.mass_status
+        self._asks_all = able and (few or anew.under_way is Round.FULL)
 
     async def run(self) -> None:
         """Ask for ever, where this broker can be asked at all."""
@@ -111,24 +123,35 @@ class CatchUp:
             await self._follow()
 
     async def _spend(self, requests: int) -> None:
+        if requests and self._asks_all:
+            requests -= 1
+            await self._ask_all()
         self._walk.tick()
-        for _ in range(requests):
+        while requests > 0:
             orders = self._second() if self._is_second else await self._first()
             if not orders:
                 return
-            await self._ask(orders)
+            requests -= await self._ask(orders)
             if self._pause_s or not self._ownership.is_sure():
                 return
 
+    async def _ask_all(self) -> None:
+        """Let all be shown at once; then no sample is needed, if the broker says that it is all."""
+        self._asks_all = False
+        shown = await held_to_show(self._broker.find_all())
+        self._shown, self._shown_last = dict(shown.orders), len(shown.orders)
+        if shown.ended:
+            self._is_sample, self._walk = False, Walk(self._trail)
+
     async def _first(self) -> Sequence[WorkingOrder]:
         """Return whom to ask about next; nobody yet, or nobody any more."""
-        is_sample = self._rounds.under_way is Round.SAMPLE
-        left = self._rhythm.sample - self._asked if is_sample else self._size
+        left = self._rhythm.sample - self._asked if self._is_sample else self._size
         orders = await self._walk.take(min(self._size, left)) if left else []
         self._asked += len(orders)
         if orders or (left and not self._walk.done):
             return orders
-        if is_sample or not self._again:
+        await self._take_rest()
+        if self._is_sample or not self._again:
             self._end()
         else:
             self._is_second = True
@@ -152,29 +175,46 @@ class CatchUp:
         self._rounds = rounds.ended(
             self._rounds,
             self._clock.monotonic_ns(),
-            missed=bool(self._missed or self._odd),
+            missed=bool(self._missed or self._odd) and self._is_sample,
             silent=bool(self._asked and not self._answered),
         )
 
-    async def _ask(self, orders: Sequence[WorkingOrder]) -> None:
-        """Look these up, apply what is shown, and keep what that does not explain."""
+    async def _ask(self, orders: Sequence[WorkingOrder]) -> int:
+        """Look these up, apply what is shown, and keep what that does not explain.
+
+        Return how many requests that took: none, where all of them had been shown.
+        """
         keys = [order.broker_order_key for order in orders]
-        lookups = await held(self._broker.find(keys), len(keys), "other orders")
-        self._rest(lookups)
-        if not self._ownership.is_sure():  # the next owner asks for himself
-            return
+        found: dict[str, Lookup] = {k: self._shown.pop(k) for k in keys if k in self._shown}
+        self._answered += len(found)
+        if left := [key for key in keys if key not in found]:
+            lookups = await held(self._broker.find(left), len(left), "other orders")
+            self._rest(lookups)
+            found |= dict(zip(left, lookups, strict=True))
+        if self._ownership.is_sure():  # else the next owner asks for himself
+            await self._apply(found)
+            stand = await self._store.orders_of(keys)
+            for order, key in zip(orders, keys, strict=True):
+                self._weigh(order, found[key], stand.get(key))
+        return 1 if left else 0
+
+    async def _apply(self, found: Mapping[str, Lookup]) -> None:
         now, name = self._clock.now(), self._broker.name
         reports: list[ExecutionReport] = []
-        for order, lookup in zip(orders, lookups, strict=True):
+        for key, lookup in found.items():
             if isinstance(lookup, Found):
-                reports += reports_of(lookup, order.broker_order_key, name, now)
+                reports += reports_of(lookup, key, name, now)
         if reports:
             done = await self._store.apply(reports, BY)
             self._missed += done.applied
             self.missed += done.applied
-        stand = await self._store.orders_of([order.broker_order_key for order in orders])
-        for order, lookup in zip(orders, lookups, strict=True):
-            self._weigh(order, lookup, stand.get(order.broker_order_key))
+
+    async def _take_rest(self) -> None:
+        """Apply what was shown of orders that do not work here: it may be what nobody knows."""
+        rest, self._shown = list(self._shown.items()), {}
+        for start in range(0, len(rest), REST_MAX):
+            if self._ownership.is_sure() and not self._is_sample:
+                await self._apply(dict(rest[start : start + REST_MAX]))
 
     def _rest(self, lookups: Sequence[Lookup]) -> None:
         """Wait longer each time that nothing at all was answered."""

@@ -7,7 +7,7 @@ is told: an answer keeps its own word, silence is a failure, a cancelled task is
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from app.clock import Clock
 from app.dispatch.circuit import Circuit
@@ -22,6 +22,7 @@ from app.dispatch.permission import (
 )
 from app.dispatch.unwitnessed import NOBODY
 from app.domain.messages import (
+    Absent,
     Answer,
     Cancellation,
     ExecutionReport,
@@ -31,7 +32,8 @@ from app.domain.messages import (
     Submission,
     Unknown,
 )
-from app.ports.brokers import Broker
+from app.domain.working import NOTHING_SHOWN, ShownOrders
+from app.ports.brokers import Broker, MassBroker
 from app.ports.dispatch import Witness
 
 __all__ = [
@@ -111,6 +113,23 @@ class GatedBroker:
         if isinstance(admitted, Refusal):
             return [Unknown(f"circuit open: {admitted.reason}") for _ in keys]
         return await self._pass(admitted, self._broker.find(keys))
+
+    async def find_all(self) -> ShownOrders:
+        """Ask about all orders at once, as one look-up; refused, nothing is shown."""
+        admitted = await self._admit(Lane.FIND, None)
+        if isinstance(admitted, Refusal):
+            return NOTHING_SHOWN
+        shown = NOTHING_SHOWN
+
+        async def asked() -> list[Lookup]:
+            nonlocal shown
+            shown = await cast("MassBroker", self._broker).find_all()
+            # One question is one answer: a book of thousands must not drown what others heard.
+            a_word = next(iter(shown.orders.values()), None)
+            return [a_word or (Absent() if shown.ended else Unknown("nothing was shown"))]
+
+        await self._pass(admitted, asked())
+        return shown
 
     async def ping(self) -> bool:
         return await self._broker.ping()

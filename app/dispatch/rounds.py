@@ -34,6 +34,9 @@ class Rhythm:
     # Others poll their open orders each 5 to 10 s. With 100,000 of them nobody can.
     round_s: float = 600.0
     sample: int = 20  # a stream that is dead is dead for all of them
+    # A broker that shows all on one question is asked that on silence too, where all are so few:
+    # a quiet book of a hundred thousand would be told to us each minute.
+    shown_max: int = 2_000
     # Requests each tick: half of what doubts may spend, and an eighth where nothing is wrong.
     requests_full: int = 4
     requests_steady: int = 1

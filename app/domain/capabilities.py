@@ -41,6 +41,8 @@ class Capabilities:
     list_message_max: int | None = None
     query_by_key: bool = True  # else its doubts go to an operator
     find_batch_max: int = 1
+    # It shows all of our orders on one question (OrderMassStatusRequest on FIX).
+    mass_status: bool = False
     # The contract by the phase of a session: pairs such as ("open+10m", 6). It lowers what
     # operators set, and never raises it.
     rate_profile: tuple[tuple[str, int], ...] = ()

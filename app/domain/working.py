@@ -3,8 +3,11 @@
 The trap is to ask about orders one by one as they come to mind: a page says where the next begins.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from app.domain.messages import Found
 
 
 class WorkingOrder(NamedTuple):
@@ -22,3 +25,16 @@ class WorkingPage(NamedTuple):
     orders: list[WorkingOrder]
     after: int | None  # behind which accept_sequence to go on; None: that was the last page
     ended_to: int  # every order behind the page's beginning, up to this one, has ended
+
+
+class ShownOrders(NamedTuple):
+    """What a broker shows on one question about all of our orders, by the keys of their attempts.
+
+    It says what is there and never what is not: an order that it leaves out is asked about alone.
+    """
+
+    orders: Mapping[str, Found]
+    ended: bool  # it said itself that this was all
+
+
+NOTHING_SHOWN: Final = ShownOrders({}, ended=False)

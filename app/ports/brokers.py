@@ -16,6 +16,7 @@ from app.domain.messages import (
     Replacement,
     Submission,
 )
+from app.domain.working import ShownOrders
 from app.ports.sessions import SessionStore, Unread
 
 
@@ -83,6 +84,17 @@ class LiveBroker(Broker, Protocol):
 
     async def log_out(self, reason: str) -> None:
         """End the connection politely; the next one is made as after any loss."""
+
+
+class MassBroker(Broker, Protocol):
+    """A broker that shows all of our orders on one question, as its `mass_status` says."""
+
+    async def find_all(self) -> ShownOrders:
+        """Ask once; return what it showed until it had ended or fell silent, never an exception.
+
+        Each is shown as `find` would show it by its attempt's key. What is not there may be in
+        any state at all.
+        """
 
 
 class TopicBroker(Broker, Protocol):

@@ -17,7 +17,7 @@ from app.diagnostics.health import HealthWitness
 from app.dispatch.catchup import SECOND_LOOK_S, TICK_S, CatchUp, signs_of
 from app.dispatch.gate import GatedBroker, GateSettings
 from app.dispatch.ownership import Ownership
-from app.dispatch.rounds import Signs
+from app.dispatch.rounds import Rhythm, Signs
 from app.domain.broker_session import SessionStatus
 from app.domain.capabilities import Capabilities
 from app.domain.messages import Absent, Accepted, ExecutionReport, Found, Lookup, Unknown
@@ -60,16 +60,22 @@ class Shown(ScriptedBroker):
 class Desk:
     """A broker's orders, and who asks about them."""
 
-    def __init__(self, virtual: Virtual, orders: int) -> None:
+    def __init__(
+        self,
+        virtual: Virtual,
+        orders: int,
+        broker: Shown | None = None,
+        rhythm: Rhythm | None = None,
+    ) -> None:
         self.virtual = virtual
         self.database = a_ledger()
         self.clock = virtual.clock
         self.ledger = Ledger(self.database, self.clock)
         self.ledger.declare({"north": 1_000}, {"XNAS": "north"})
         self.anomalies = AnomalyLedger(self.database, self.clock)
-        self.broker = Shown(virtual)
+        self.broker = broker or Shown(virtual)
         self.ownership = Ownership(self.ledger, self.clock, "north", "me")
-        self.reports = 0
+        self.reports = self.taken = 0
         self.keys: list[str] = []
         virtual.run(self._open(orders))
         self.asks = CatchUp(
@@ -79,16 +85,23 @@ class Desk:
             clock=self.clock,
             ownership=self.ownership,
             signs=lambda epoch: Signs(epoch, reports=self.reports),
+            rhythm=rhythm,
         )
 
     async def _open(self, orders: int) -> None:
         await self.ownership.take()
-        await self.ledger.take([a_taking(f"c-{n}") for n in range(orders)])
+        self.keys = await self.sent(orders)
+        await self.ledger.settle([Settlement(key, Accepted("N-1"), 1) for key in self.keys])
+
+    async def sent(self, orders: int) -> list[str]:
+        """Take orders and claim them; return their keys."""
+        self.taken += orders
+        first = self.taken - orders
+        await self.ledger.take([a_taking(f"c-{n}") for n in range(first, self.taken)])
         sessions = frozenset({SESSION.trading_session_id})
         fence = Fence("north", "me", self.ownership.epoch, sessions)
         claimed = await self.ledger.claim(fence, orders, sendable)
-        self.keys = [claim.broker_order_key for claim in claimed]
-        await self.ledger.settle([Settlement(key, Accepted("N-1"), 1) for key in self.keys])
+        return [claim.broker_order_key for claim in claimed]
 
     def passes(self, seconds: float, each: Callable[[], None] = lambda: None) -> None:
         self.virtual.run(self._passes(seconds, each))

@@ -17,13 +17,17 @@ from app.dispatch.gate import (
 )
 from app.domain.messages import (
     Answer,
+    Found,
     NotSent,
     Replacement,
 )
+from app.domain.values import Status
+from app.domain.working import NOTHING_SHOWN, ShownOrders
 from app.ports.brokers import BadCallback, Broker
 from tests.dispatch.rig import (
     EXPIRED,
     FAST,
+    LIVELY,
     NO,
     OK,
     ORDER,
@@ -342,3 +346,29 @@ def test_replaces_pass_the_circuit_of_orders(virtual: Virtual) -> None:
     assert isinstance(answers[3][0], NotSent)
     assert rig.broker.replaced == 3
     assert isinstance(rig.send()[0], NotSent)
+
+
+class ShowsAll(ScriptedBroker):
+    shown = NOTHING_SHOWN
+
+    async def find_all(self) -> ShownOrders:
+        self.asked += 1
+        return self.shown
+
+
+def test_one_question_about_all_orders_is_one_look_up_to_the_circuit(virtual: Virtual) -> None:
+    broker = ShowsAll()
+    gate = GatedBroker(broker, virtual.clock, LIVELY)
+    found = Found("b-1", Status.NEW)
+    for shown in (ShownOrders({}, ended=True), ShownOrders({"a": found, "b": found}, ended=False)):
+        broker.shown = shown
+        assert virtual.run(gate.find_all()) == shown
+    broker.shown = NOTHING_SHOWN
+    for _ in range(LIVELY.failures_max):
+        assert gate.state(Lane.FIND).state == "closed"
+        virtual.run(gate.find_all())
+
+    assert gate.state(Lane.FIND).state == "open"
+    broker.shown = ShownOrders({"a": found}, ended=True)
+    assert virtual.run(gate.find_all()) == NOTHING_SHOWN
+    assert broker.asked == 2 + LIVELY.failures_max

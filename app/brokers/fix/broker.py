@@ -54,6 +54,7 @@ from app.domain.messages import (
     Submission,
 )
 from app.domain.values import attempt_key_of
+from app.domain.working import ShownOrders
 from app.ports.brokers import BadCallback, Standing
 from app.ports.sessions import Unread
 
@@ -176,6 +177,10 @@ class FixBroker:
         """Ask for each order's status; `Absent` only with the proof of its number."""
         return await self._asking.find(keys)
 
+    async def find_all(self) -> ShownOrders:
+        """Ask for all of them in one message (35=AF)."""
+        return await self._asking.find_all()
+
     async def ping(self) -> bool:
         """Return whether a TestRequest comes back on a session that is logged on."""
         return await self._line.ping()
@@ -248,6 +253,8 @@ class FixBroker:
         for exchange in settled:
             if not exchange.post.legs:  # the others of a list are still waiting
                 self._line.answered(exchange.post)
+        if said.mass_id is not None:
+            said = self._asking.told(said, message)
         self._too_fast.remember(said, heard=any(e.kind == SUBMITTED for e in settled))
         # Whoever asked gets the status, and applies it; told twice it would be no news. That it
         # could not be read he hears too, and asks again: each time would be one more to keep.

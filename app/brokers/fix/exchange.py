@@ -25,6 +25,7 @@ SUBMITTED: Final = "submitted"
 CANCELED: Final = "canceled"
 REPLACED: Final = "replaced"
 SHOWN: Final = "shown"
+ALL_SHOWN: Final = "all_shown"  # what `Said` never has: a mass status is heard report by report
 
 
 class Exchange:
@@ -58,6 +59,8 @@ class Exchange:
             return said if self.is_about(said) else Unknown("the answer is about another order")
         if self.kind == SUBMITTED and said.number is not None:
             return self._refused(said)
+        if self.kind == ALL_SHOWN:  # only a refusal comes here: nothing is shown
+            return said.shown
         if self.kind in {SHOWN, SUBMITTED}:
             return getattr(said, self.kind)
         # Of two requests about one order, a refusal ends the one that it names.
@@ -152,6 +155,11 @@ class Exchanges:
                 exchange.settle(answer)
                 settled.append(exchange)
         return settled
+
+    def ended(self, kind: str, name: str) -> None:
+        """End one that has heard all that there is to hear."""
+        if (exchange := self._waiting.get((kind, name))) is not None:
+            exchange.settle(None)
 
     def waits(self, kind: str, name: str) -> bool:
         return (kind, name) in self._waiting

@@ -10,6 +10,10 @@ without a word) `swallow` `drop` (before it has read it) `late` `refuse` (with a
 A list it takes by one word of a third script: `each` (its orders one by one, by their own words),
 `refuse` (each of them, in a ListStatus) `whole` (all of them, naming none) `some` (only the first,
 the others have no word) `reject` (the message itself) `silent` (it has them) `swallow` `drop`.
+
+Asked for all orders at once it answers by one word of a fourth: `last` (the last one says so)
+`count` (each says of how many) `endless` (neither) `short` (it leaves the first one out, and says
+that this was all) `twice` `refuse` `silent` `drop` (after the first).
 """
 
 import json
@@ -47,6 +51,7 @@ class Book:
     script: list[str] = field(default_factory=list)
     replaces: list[str] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
+    masses: list[str] = field(default_factory=list)
     fills: bool = False
     logon_words: str | None = None  # refuse a logon with these
     asks_again: bool = True  # whether it asks for numbers that it lacks
@@ -83,6 +88,8 @@ class Market:
                 self._cancel(message)
             case "G":
                 return self._replace(message)
+            case "AF":
+                return self._mass_status(message)
             case "H" if self.book.answers_questions:
                 self._status(message)
             case _:
@@ -215,6 +222,26 @@ class Market:
             self.report(key, nothing, "I", [*asked, (103, 5), (58, "unknown order")])
             return
         self.report(key, order, "I", [*asked, (44, order["44"])])
+
+    def _mass_status(self, message: simplefix.FixMessage) -> bool:
+        word = self.book.masses.pop(0) if self.book.masses else "last"
+        if word == "refuse":
+            self.send("j", [(45, text(message, 34)), (372, "AF"), (380, 3), (58, "unsupported")])
+        if word in {"refuse", "silent"}:
+            return True
+        orders = list(self.book.orders.items())[word == "short" :]
+        orders *= 1 + (word == "twice")
+        named: list[tuple[int, object]] = [(584, text(message, 584))]
+        if not orders:
+            nothing = dict.fromkeys(("14", "38"), "0") | {"37": "NONE", "39": "8", "54": "1"}
+            self.report("", nothing | {"55": "N/A"}, "I", [*named, (103, 5), (911, 0)])
+        for place, (key, order) in enumerate(orders, start=1):
+            says = {"count": [(911, len(orders))], "endless": [], "drop": []}
+            end = says.get(word, [(912, "Y" if place == len(orders) else "N")])
+            self.report(key, order, "I", [*named, *end, (44, order["44"])])
+            if word == "drop":
+                return False
+        return True
 
     def report(self, key: str, order: dict[str, str], kind: str, more: Fields) -> None:
         self.book.executions += 1
