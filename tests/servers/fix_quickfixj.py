@@ -22,7 +22,8 @@ NO_JAVA: Final = "no QuickFIX/J (needs java and javac, a JDK)"
 NO_CLASSPATH: Final = "no QuickFIX/J class path (make prepares it where java and mvn are)"
 # Its NextExpectedMsgSeqNum (789) is what it expects. QuickFIX's is one more where it has a gap: it
 # takes the client's logon for received, and then waits for a number that it did not ask for.
-CAN: Final = frozenset({"honest_789"})
+# It has a dictionary, so it can read the repeating group of a list.
+CAN: Final = frozenset({"honest_789", "lists"})
 JVM: Final = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 

@@ -94,6 +94,10 @@ class Outpost:
         """Take orders and claim them: their attempts are on disk."""
         entries = [a_taking(f"c-{next(self._numbers)}") for _ in range(orders)]
         await self.ledger.take(entries)
+        return await self.claimed_again(orders)
+
+    async def claimed_again(self, orders: int) -> list[Submission]:
+        """Claim so many of those that wait."""
         fence = Fence(NAME, "me", self.epoch, frozenset({SESSION.trading_session_id}))
         return [submission(one) for one in await self.ledger.claim(fence, orders, sendable)]
 

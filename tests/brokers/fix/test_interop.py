@@ -6,13 +6,14 @@ twice is the bug that this house exists to prevent.
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
 
 from app.domain.messages import (
     Accepted,
+    Answer,
     Cancellation,
     ExecutionType,
     NotSent,
@@ -21,6 +22,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.order import Order
+from app.domain.records import Settlement
 from app.domain.values import PendingRequest, Status
 from tests.brokers.fix.outpost import KIM, Outpost, manned
 from tests.eventually import eventually
@@ -458,5 +460,96 @@ def test_a_broker_with_a_memory_answers_for_all_its_orders(client: Client) -> No
                 Status.CANCELED,
             ]
             assert await outpost.broker.ping()
+
+    run(story())
+
+
+def test_orders_leave_as_a_list_and_each_is_answered_by_itself(
+    acceptor: Acceptor, client: Client
+) -> None:
+    acceptor.needs("lists")
+
+    async def story() -> None:
+        client.set(fills="partial")
+        async with manned(client, lists=True, batch_max=50) as outpost:
+            batch = await outpost.claimed(20)
+            answers = await outpost.broker.submit(batch)
+            await eventually(lambda: len(outpost.reports) >= 40)
+
+            assert [type(answer) for answer in answers] == [Accepted] * 20
+            assert received(client) == once(batch)
+            assert len({line["number"] for line in client.audit("received")}) == 1
+            done = [line["exec_id"] for line in client.audit("executed")]
+            assert [report.execution_id for report in outpost.reports] == done
+            await agree(outpost)
+
+    run(story())
+
+
+def test_a_list_that_an_engine_cannot_read_goes_again_order_by_order(
+    acceptor: Acceptor, client: Client
+) -> None:
+    if "lists" in acceptor.capabilities:
+        pytest.skip("this engine reads lists")
+
+    async def story() -> None:
+        async with manned(client, lists=True, batch_max=50) as outpost:
+            batch = await outpost.claimed(5)
+            answers = await outpost.broker.submit(batch)
+            await settle(outpost, batch, answers)
+            assert {type(answer) for answer in answers} == {NotSent}
+            assert received(client) == {}
+            again = await outpost.claimed_again(5)
+            taken = await outpost.broker.submit(again)
+
+            assert [type(answer) for answer in taken] == [Accepted] * 5
+            assert received(client) == once(again)
+            assert {one.broker_order_key[:26] for one in again} == {
+                one.broker_order_key[:26] for one in batch
+            }
+
+    run(story())
+
+
+async def settle(outpost: Outpost, batch: list[Submission], answers: Sequence[Answer]) -> None:
+    now = outpost.clock.monotonic_ns()
+    pairs = zip(batch, answers, strict=True)
+    await outpost.ledger.settle([Settlement(one.broker_order_key, a, now) for one, a in pairs])
+
+
+def test_a_list_without_an_answer_is_found_order_by_order_and_never_sent_again(
+    acceptor: Acceptor, client: Client
+) -> None:
+    acceptor.needs("lists")
+
+    async def story() -> None:
+        async with manned(client, lists=True, batch_max=50, answer_s=0.3) as outpost:
+            client.set(drop=4)  # two orders have no word at all
+            batch = await outpost.claimed(6)
+            answers = await outpost.broker.submit(batch)
+            await settle(outpost, batch, answers)
+            assert [type(answer) for answer in answers] == [Unknown] * 4 + [Accepted] * 2
+            client.disconnect()
+            await outpost.asks(until=4)
+
+            assert {(await outpost.order(one)).status for one in batch} == {Status.NEW}
+            assert received(client) == once(batch)
+
+    run(story())
+
+
+def test_all_orders_are_shown_by_one_question(client: Client) -> None:
+    async def story() -> None:
+        async with manned(client, mass_status=True) as outpost:
+            nothing = await outpost.broker.find_all()
+            batch = await outpost.placed(30)
+            await outpost.broker.cancel([a_cancel(batch[7])])
+            shown = await outpost.broker.find_all()
+
+            assert nothing == ({}, True)
+            assert shown.ended
+            expected = dict.fromkeys((one.broker_order_key for one in batch), Status.NEW)
+            expected[batch[7].broker_order_key] = Status.CANCELED
+            assert {key: found.status for key, found in shown.orders.items()} == expected
 
     run(story())

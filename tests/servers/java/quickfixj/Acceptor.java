@@ -8,6 +8,7 @@ import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -69,9 +70,21 @@ public final class Acceptor implements Application {
                 desk.arrived(of, desk.dies);
                 Runtime.getRuntime().halt(9);
             }
-            told = desk.answers(of);
+            told = of.get(35).equals("E") ? listed(desk, of, message) : desk.answers(of);
         }
         send(told, session);
+    }
+
+    /** Takes each order of a list as if it had come alone, under the list's own number. */
+    private static List<Message> listed(Desk desk, Map<Integer, String> of, Message message) {
+        List<Message> told = new ArrayList<>();
+        for (Group leg : message.getGroups(73)) {
+            Map<Integer, String> one = new HashMap<>(of);
+            leg.iterator().forEachRemaining(it -> one.put(it.getTag(), (String) it.getObject()));
+            one.put(35, "D");
+            told.addAll(desk.answers(one));
+        }
+        return told;
     }
 
     private static void send(List<Message> told, SessionID session) {
