@@ -74,6 +74,7 @@ class Session:
             commands.append(ResetNumbers("every logon begins a new numbering"))
             next_out = next_in = 1
         self._standing.begin(at, State.LOGGING_ON, next_out, next_in)
+        self._standing.begun_anew = 0
         self._heartbeat_ms = identity.heartbeat_s * 1000
         self._heard_ms = at.steady_ms
         self._asked_alive = False

@@ -48,6 +48,7 @@ class Standing:
         self.since_ms = 0  # when the state began
         self.inbound = Inbound(1)
         self.outbound = Outbound(1, 0)
+        self.begun_anew = 0  # how often the peer asked for that since the session last stood
 
     def begin(self, at: Instant, state: State, next_out: int, next_in: int) -> None:
         self.inbound = Inbound(next_in)
@@ -74,6 +75,7 @@ class Standing:
         if self.state is not State.TESTING or not is_ready:
             return []
         self.enter(State.UP, at)
+        self.begun_anew = 0
         proven = self.outbound.proven()
         return [LoggedOn()] if proven is None else [Lacking(*proven), LoggedOn()]
 

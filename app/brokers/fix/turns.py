@@ -27,6 +27,8 @@ READ: Final = frozenset(
     {tags.EXECUTION_REPORT, tags.CANCEL_REJECT, tags.BUSINESS_REJECT, tags.LIST_STATUS}
 )
 
+# A request to begin anew, and the one that is the answer to our answer.
+ECHO: Final = 2
 _Values = Mapping[int, str]
 
 
@@ -148,11 +150,26 @@ def _begun_anew(
     refusal = logon.refusal(standing.identity, message, values, at.wall_ms)
     if refusal is not None or standing.state is State.LEAVING:
         return standing.cut(refusal or "a new numbering while logging out")
+    standing.begun_anew += 1
+    if standing.begun_anew > 1:
+        return _begun_again(standing, message)
     said = "the broker began a new numbering"
     standing.begin(at, State.TESTING, next_out=1, next_in=1)
     answer = sayings.logon(standing.identity, 1, reset=True)
     turn = standing.turned(message, at)
     return [Alarm(said), ResetNumbers(said), answer, *turn, *standing.test(at)]
+
+
+def _begun_again(standing: Standing, message: Message) -> list[Command]:
+    """Obey the same request again, before the numbering that it asked for has stood its test.
+
+    Engines that take our answer for a request of ours answer it in turn, and count as we do from
+    there. Whoever answers an answer to that would go on for ever.
+    """
+    nothing_since = standing.inbound.next_in == message.number + 1
+    if standing.begun_anew == ECHO and nothing_since:
+        return [Alarm("the broker answers a new numbering with another one")]
+    return standing.cut("the broker keeps beginning a new numbering")
 
 
 def _asked(standing: Standing, message: Message, values: _Values, at: Instant) -> list[Command]:

@@ -468,6 +468,34 @@ def test_a_new_numbering_while_logging_out_is_too_late() -> None:
     assert isinstance(commands[-1], Disconnect)
 
 
+def test_an_answer_to_our_answer_begins_nothing_anew() -> None:
+    """Some engines take our 141=Y for a request of ours, and answer it in turn."""
+    peer = Peer(next_out=9, next_in=9).logged_on()
+    peer.says("A", *LOGON, (141, "Y"), number=1)
+    test_id = peer.test_id
+    again = peer.says("A", *LOGON, (141, "Y"), number=1)
+
+    assert [type(command) for command in again] == [Alarm]
+    assert peer.says("0", (112, test_id), number=2) == [Advance(3), LoggedOn()]
+    # It stands; whoever begins anew from here on is answered again.
+    commands = peer.says("A", *LOGON, (141, "Y"), number=1)
+    assert any(isinstance(command, ResetNumbers) for command in commands)
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_a_peer_that_begins_anew_for_ever_is_left(between: bool) -> None:  # noqa: FBT001 - a case
+    peer = Peer(next_out=9, next_in=9).logged_on()
+    peer.says("A", *LOGON, (141, "Y"), number=1)
+    if between:  # then it is no answer to ours
+        peer.says("0", number=2)
+    else:
+        peer.says("A", *LOGON, (141, "Y"), number=1)
+    commands = peer.says("A", *LOGON, (141, "Y"), number=1)
+
+    assert not [command for command in commands if isinstance(command, ResetNumbers)]
+    assert commands[-1] == Disconnect("the broker keeps beginning a new numbering")
+
+
 # --- goodbye ----------------------------------------------------------------------------------
 
 
