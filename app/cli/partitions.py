@@ -235,12 +235,12 @@ def _made(
     settings: "Settings", database: "PostgresDatabase | Database", wish: _Wish
 ) -> "PartitionJob":
     from app.clock import SystemClock
-    from app.ledger import control
+    from app.ledger import bells
     from app.ledger.partition_job import PartitionJob
     from app.reference import BadReference, load_calendar
     from app.stores import drop_gate
 
-    moved = database.write_now(control.overrides)
+    moved = database.write_now(bells.in_force)
     try:
         calendar = load_calendar(
             overrides={o.trading_session_id: (o.opens_at, o.closes_at) for o in moved}

@@ -92,6 +92,12 @@ class Outlook(NamedTuple):
     stays: Mapping[date, str]
 
 
+OnStep = Callable[[Action], None]
+
+
+def _unseen(_: Action) -> None: ...
+
+
 class PartitionJob:
     """The loop, and what is to be seen of it."""
 
@@ -166,9 +172,7 @@ class PartitionJob:
         actions = plan(catalog, dates, today, self._policy)
         return Outlook(catalog, actions, stays(catalog, today, self._policy))
 
-    async def apply(
-        self, *, leave: bool = True, on_step: Callable[[Action], None] = lambda _: None
-    ) -> Ran:
+    async def apply(self, *, leave: bool = True, on_step: OnStep = _unseen) -> Ran:
         """Do what is planned; without `leave` only what makes days whole, and nothing long."""
         run = _Run(self._keeper, self._clock, on_step)
         first = (await self.outlook(scan=leave)).actions
@@ -201,7 +205,7 @@ class PartitionJob:
 class _Run:
     """One run at work."""
 
-    def __init__(self, keeper: Keeper, clock: Clock, on_step: Callable[[Action], None]) -> None:
+    def __init__(self, keeper: Keeper, clock: Clock, on_step: OnStep = _unseen) -> None:
         self._keeper = keeper
         self._clock = clock
         self._on_step = on_step

@@ -58,9 +58,7 @@ def upgrade() -> None:
     op.execute(
         "CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, state, due_at)"
     )
-    op.execute(
-        "CREATE INDEX webhook_deliveries_by_rank ON webhook_deliveries (endpoint_id, rank)"
-    )
+    op.execute("CREATE INDEX webhook_deliveries_by_rank ON webhook_deliveries (endpoint_id, rank)")
 
 
 def downgrade() -> None:

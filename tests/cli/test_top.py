@@ -251,7 +251,7 @@ def told(gateway: Gateway, url: str, *words: str, columns: int = 80) -> Result:
 
 
 def test_a_lane_tells_its_health_at_the_door(gateway: Gateway, url: str) -> None:
-    gateway.house.control.declare({"vega": 100}, {})
+    gateway.ledger.declare({"vega": 100}, {})
     gateway.floor.others = [a_lane("vega", health=WELL)]
 
     shown = told(gateway, url, "--once", columns=120).stdout
