@@ -1,10 +1,11 @@
 """Reads the audit log, verifies its chain, and exports it.
 
-The trap is a cut tail: a chain without its last rows is still a chain. So an export is worth
-keeping elsewhere: the last row of it must stand in the log for ever.
+The trap is a cut tail: a chain without its last rows is still a chain. So an anchor is worth
+keeping elsewhere, or an export: that row must stand in the log for ever.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="The audit log: read it, verify its
 
 AUDIT: Final = "/admin/v1/audit"
 PAGE: Final = 500
+ANCHOR: Final = re.compile(r"[1-9][0-9]{0,17}:[0-9a-f]{64}")
 COLUMNS: Final = ("sequence", "at", "actor", "action", "resource", "reason", "request_id")
 After = Annotated[int, typer.Option(min=0, help="Begin after this sequence.")]
 
@@ -38,13 +40,24 @@ def list_(
     app,
     "verify",
     role="operator",
-    examples=("audit verify", "audit verify --json"),
+    examples=("audit verify", "audit verify --anchor audit.ndjson", "audit verify --anchor 12:3f…"),
     timeout_s=PATIENCE_S,
 )
-def verify(call: Call) -> None:
+def verify(
+    call: Call,
+    *,
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEQUENCE:HASH|FILE",
+            help="A row that was kept elsewhere, or an export: its last row must still stand.",
+        ),
+    ] = None,
+) -> None:
     """Check that no row was changed, dropped or swapped; exit 1 at the first that was."""
+    kept = None if anchor is None else _anchor(anchor)
     with working("every row is checked"):
-        found = call.get(f"{AUDIT}/verify")
+        found = call.get(f"{AUDIT}/verify", anchor=kept)
     call.show(found)
     broken = found["first_broken"]
     if broken is not None:
@@ -54,6 +67,8 @@ def verify(call: Call) -> None:
             why="that row, or the one before it, is not what was written",
             advice="keep the file as it is, and compare it with the events on the bus",
         )
+    if found.get("head"):
+        say(f"keep this elsewhere, it is the anchor of the next check: {found['head']}")
 
 
 @verb(
@@ -68,22 +83,56 @@ def export(
     after: After = 0,
     out: Annotated[Path | None, typer.Option(help="Write there instead of stdout.")] = None,
 ) -> None:
-    """Write every row as a line of JSON, the oldest first."""
+    """Write every row as it was sealed, a line of JSON each, the oldest first."""
     rows = _rows(call, after)
     if out is None:
         for row in rows:
             print_out(json.dumps(row, ensure_ascii=False))
         return
-    count = 0
+    count, last = 0, None
     with out.open("w", encoding="utf-8") as file, working("rows") as advance:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        for last in rows:
+            file.write(json.dumps(last, ensure_ascii=False) + "\n")
             count += 1
             advance(1)
     say(f"{count} rows written to {out}")
+    if last is not None and "hash" in last:
+        say(f"keep this elsewhere, it is their anchor: {last['sequence']}:{last['hash']}")
 
 
 def _rows(call: Call, after: int) -> Iterator[dict[str, Any]]:
-    while rows := call.get(AUDIT, after=after, limit=PAGE)["data"]:
+    while rows := call.get(AUDIT, after=after, limit=PAGE, sealed="true")["data"]:
         yield from rows
         after = int(rows[-1]["sequence"])
+
+
+def _anchor(text: str) -> str:
+    """Return the anchor as it was given, or the last row of an export whose own chain holds."""
+    if ANCHOR.fullmatch(text):
+        return text
+    from app.ledger.audit import GENESIS, AuditRow, seal
+
+    path, last = Path(text), None
+    try:
+        lines = path.read_text("utf-8").splitlines()
+        for line in lines:
+            row = AuditRow(**json.loads(line))
+            before = last.hash if last else row.previous_hash if row.sequence > 1 else GENESIS
+            follows = last is None or row.sequence == last.sequence + 1
+            if not follows or row.previous_hash != before or row.hash != seal(row):
+                raise Failure(
+                    Ends.FAILED_CHECK,
+                    f"{path} is broken at row {row.sequence}",
+                    why="that row, or the one before it, is not what was exported",
+                )
+            last = row
+    except (OSError, ValueError, TypeError) as e:
+        raise Failure(
+            Ends.USAGE,
+            f"{text} is no anchor",
+            why=str(e),
+            advice="give SEQUENCE:HASH as audit verify prints it, or a file of audit export",
+        ) from e
+    if last is None:
+        raise Failure(Ends.USAGE, f"{text} has no rows", advice="export the log first")
+    return f"{last.sequence}:{last.hash}"

@@ -33,6 +33,13 @@ class Change(NamedTuple):
     after: object
 
 
+class Anchor(NamedTuple):
+    """An audit row's place and hash, once seen: from there back nothing may have changed."""
+
+    sequence: int
+    hash: str
+
+
 class Taking(NamedTuple):
     """One checked request on its way to disk."""
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from app import codec
-from app.domain.records import Actor, Change
+from app.domain.records import Actor, Anchor, Change
 from app.domain.values import legible
 from app.ledger import approvals
 from app.ledger.dialect import of
@@ -52,13 +52,6 @@ class AuditRow(NamedTuple):
     reason: str
     request_id: str
     previous_hash: str
-    hash: str
-
-
-class Anchor(NamedTuple):
-    """A row's place and hash, as it was once seen: from there back nothing may have changed."""
-
-    sequence: int
     hash: str
 
 

@@ -11,6 +11,7 @@ from app import crash
 from app.domain.order import Order
 from app.domain.records import (
     Actor,
+    Anchor,
     Backlog,
     BrokerControl,
     Change,
@@ -22,7 +23,6 @@ from app.domain.records import (
     Vitals,
 )
 from app.ledger import audit, bells, control, ending, showing, verdicts
-from app.ledger.audit import Anchor
 from app.ledger.edge import Edge
 from app.ledger.vitals import vitals
 

@@ -12,6 +12,7 @@ from app.domain.order import Order
 from app.domain.proposal import Proposal, ProposalState
 from app.domain.records import (
     Actor,
+    Anchor,
     Backlog,
     BrokerControl,
     Change,
@@ -99,8 +100,11 @@ class ControlStore(Protocol):
 
     async def audit(self, after: int, limit: int) -> list[dict[str, object]]: ...
 
-    async def audit_broken_at(self) -> int | None:
-        """Return the sequence of the first row that breaks the chain, or None."""
+    async def audit_broken_at(self, anchor: Anchor | None = None) -> int | None:
+        """Return the sequence of the first row that breaks the chain, or None.
+
+        Against an anchor that was kept elsewhere a cut tail and a chain sealed anew show as well.
+        """
 
     async def note(self, change: Change, by: Actor) -> int:
         """Write an audit row for an action that changed no row of its own (a denied one)."""

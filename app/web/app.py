@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from app.web.alert_hooks import alert_hook_specs
 from app.web.anomalies import anomaly_specs
 from app.web.anomaly_rules import rule_specs
+from app.web.audits import audit_specs
 from app.web.batch import batch_specs
 from app.web.bells import bell_specs
 from app.web.broker_sessions import broker_session_specs
@@ -102,6 +103,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *plan_specs(house),
         *bell_specs(house),
         *overview_specs(house),
+        *audit_specs(house),
         *console_specs(house),
         *watched,
     )

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from app.domain.errors import Code, Refused
 from app.domain.records import SessionOverride
 from app.domain.reverting import Spell, bells_ended, spelled
@@ -156,6 +158,10 @@ def bell_specs(house: House) -> Sequence[Spec[Any, Any]]:
             (PATH, "get_session_override", bells.get),
         )
     ]
+    changes: tuple[tuple[str, str, Any, type[BaseModel]], ...] = (
+        ("PUT", "override_session", bells.override, BellsMoved),
+        ("DELETE", "lift_session_override", bells.lift, Reasoned),
+    )
     changed = [
         Spec(
             method=method,
@@ -175,10 +181,7 @@ def bell_specs(house: House) -> Sequence[Spec[Any, Any]]:
             if_match="required",
             audited=True,
         )
-        for method, name, handler, model in (
-            ("PUT", "override_session", bells.override, BellsMoved),
-            ("DELETE", "lift_session_override", bells.lift, Reasoned),
-        )
+        for method, name, handler, model in changes
     ]
     undo = undo_spec(f"{PATH}/undo", "undo_session_override", TUNE, bells.undo)
     return (*shown, *changed, undo)

@@ -1,15 +1,14 @@
-"""The house at one glance, its audit log, its attempts and its account view, for operators."""
+"""The house at one glance, its attempts and its account view, for operators."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app import codec
 from app.domain.errors import Code
 from app.domain.records import Change
 from app.domain.values import rfc3339
 from app.web.house import House
 from app.web.keys import authorize, not_there
-from app.web.operator_schemas import AuditAsked, Reasoned
+from app.web.operator_schemas import Reasoned
 from app.web.shapes import control_shape, halt_shape, instant, lane_shape, session_shape
 from app.web.spec import Call, Reply, Spec, json_of, ok
 
@@ -64,23 +63,6 @@ class Overview:
         ]
         return ok({"data": shapes})
 
-    async def audit(self, call: Call[None, AuditAsked]) -> Reply:
-        """List who did what, when and why, oldest first."""
-        asked = call.query
-        rows = await self._house.control.audit(asked.after, asked.limit)
-        more = len(rows) == asked.limit
-        told = {
-            "data": [_audit_shape(row) for row in rows],
-            "has_more": more,
-            "next_after": rows[-1]["sequence"] if more else None,
-        }
-        return ok(told)
-
-    async def verify_audit(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
-        """Check the chain of hashes from the first row to the last."""
-        broken_at = await self._house.control.audit_broken_at()
-        return ok({"intact": broken_at is None, "first_broken": broken_at})
-
     async def rebuild_view(self, call: Call[Reasoned, None]) -> Reply:
         """Build the account view again from the ledger."""
         documents = await self._house.rebuild_view()
@@ -94,16 +76,6 @@ class Overview:
         return ok({"equal": not differences, "differences": differences})
 
 
-def _audit_shape(row: dict[str, object]) -> dict[str, object]:
-    at = row["at"]
-    assert isinstance(at, int), "the store stamps its audit rows"
-    return row | {
-        "at": rfc3339(at),
-        "before": codec.decode(str(row["before"])),
-        "after": codec.decode(str(row["after"])),
-    }
-
-
 def overview_specs(house: House) -> Sequence[Spec[Any, Any]]:
     overview = Overview(house)
     seen = [
@@ -111,30 +83,19 @@ def overview_specs(house: House) -> Sequence[Spec[Any, Any]]:
             method="GET",
             path=f"/admin/v1/{path}",
             name=name,
-            scope=scope,
+            scope=SEE,
             handler=handler,
             answers={200: None},
             refuses=(Code.NOT_FOUND,) if "{" in path else (),
         )
-        for path, name, scope, handler in (
-            ("overview", "get_overview", SEE, overview.overview),
-            ("orders/{order_id}/attempts", "list_attempts", SEE, overview.attempts),
-            ("audit/verify", "verify_audit", "audit:read", overview.verify_audit),
-            ("view/verify", "verify_view", SEE, overview.verify_view),
+        for path, name, handler in (
+            ("overview", "get_overview", overview.overview),
+            ("orders/{order_id}/attempts", "list_attempts", overview.attempts),
+            ("view/verify", "verify_view", overview.verify_view),
         )
     ]
     return (
         *seen,
-        Spec(
-            method="GET",
-            path="/admin/v1/audit",
-            name="list_audit",
-            scope="audit:read",
-            handler=overview.audit,
-            asks=AuditAsked,
-            answers={200: None},
-            refuses=(Code.VALIDATION_FAILED,),
-        ),
         Spec(
             method="POST",
             path="/admin/v1/view/rebuild",

@@ -144,6 +144,7 @@ class Gateway:
             "/admin/v1/audit/verify": {
                 "intact": self.audit_broken_at is None,
                 "first_broken": self.audit_broken_at,
+                "head": "3:" + "0" * 64,
             },
             "/admin/v1/view/verify": {
                 "equal": not self.differences,

@@ -2,10 +2,13 @@
 
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from app.clock import SystemClock
+from app.ledger.audit import GENESIS, AuditRow, seal
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import APPROVER, KEY, OPERATOR, hang_up, problem
 
@@ -277,6 +280,30 @@ def test_the_audit_log_is_exported_whole(terminal: Terminal) -> None:
     result = terminal.run("audit", "export")
 
     assert [json.loads(line)["sequence"] for line in result.stdout.splitlines()] == [1, 2, 3]
+
+
+def test_an_anchor_is_handed_on_and_an_export_is_checked_before_it_is_one(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    rows, previous = [], GENESIS
+    for n in (1, 2):
+        row = AuditRow(n, n, "mina", "halt", "halt/all:*", "null", "{}", "wild", "r", previous, "")
+        row = row._replace(hash=seal(row))
+        rows.append(row)
+        previous = row.hash
+    export = tmp_path / "audit.ndjson"
+    export.write_text("".join(f"{json.dumps(row._asdict())}\n" for row in rows), "utf-8")
+    told = f"2:{previous}"
+    for anchor in (told, str(export)):
+        assert terminal.run("audit", "verify", "--anchor", anchor).exit_code == 0
+        assert unquote(terminal.gateway.requests[-1][1]).endswith(f"?anchor={told}")
+    asked = len(terminal.gateway.requests)
+    forged = rows[0]._replace(reason="calm")
+    export.write_text(json.dumps(forged._asdict()), "utf-8")
+
+    assert terminal.run("audit", "verify", "--anchor", str(export)).exit_code == 1
+    assert terminal.run("audit", "verify", "--anchor", "12:nothing").exit_code == 2
+    assert len(terminal.gateway.requests) == asked
 
 
 @pytest.mark.parametrize(("broken_at", "exit_code"), [(None, 0), (7, 1)])

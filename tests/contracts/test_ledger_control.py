@@ -87,8 +87,8 @@ def test_a_bell_is_moved_with_its_version(shop: Shop) -> None:
 
 def test_bells_and_policies_that_were_set_for_a_time_go_back(shop: Shop) -> None:
     session = SESSION.trading_session_id
-    spell = {"expires_at": NOW + 1_000, "reverts_to": '{"opens_at":null,"closes_at":null}'}
-    moved = SessionOverride(session, 0, 1, 2, "", "", **spell)
+    back = '{"opens_at":null,"closes_at":null}'
+    moved = SessionOverride(session, 0, 1, 2, "", "", NOW + 1_000, back)
     shop.run(shop.store.override_session(moved, 0, KIM))
     policy = RoutePolicy("XNAS", cooldown_s=90, expires_at=NOW + 1_000, reverts_to="{}")
     wanted = policy._replace(reverts_to='{"cooldown_s":60}', candidates=("north",))

@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from app.domain.records import Actor, Change
+from app.domain.records import Actor, Anchor, Change
 from app.domain.values import legible
 from app.ledger import audit
-from app.ledger.audit import GENESIS, Anchor, AuditRow
+from app.ledger.audit import GENESIS, AuditRow
 from tests.ledger.books import ME, Books
 
 ROWS: Final = 6

@@ -1,0 +1,102 @@
+"""The audit log as operators read it, check it and carry it away.
+
+A chain without its last rows is still a chain, and one that was sealed anew is as well: only a row
+that somebody keeps elsewhere shows it. So every check tells the head of the chain, in a form that
+the next check takes as its anchor; an export is rows as they were sealed, one a line, so that
+whoever has the file needs nothing of ours to check it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app import codec
+from app.domain.errors import Code
+from app.domain.records import Anchor
+from app.domain.values import rfc3339
+from app.web.house import House
+from app.web.operator_schemas import AuditAsked, ChainAsked, ExportAsked
+from app.web.spec import Call, Reply, Spec, encode, ok
+from app.web.trail import Trail
+
+READ: Final = "audit:read"
+LINES: Final = b"application/x-ndjson"
+
+
+class Audits:
+    """Who did what, when and why."""
+
+    def __init__(self, house: House) -> None:
+        self._control = house.control
+
+    async def listed(self, call: Call[None, AuditAsked]) -> Reply:
+        """List who did what, when and why, oldest first."""
+        asked = call.query
+        rows = await self._control.audit(asked.after, asked.limit)
+        more = len(rows) == asked.limit
+        told = {
+            "data": rows if asked.sealed else [_shape(row) for row in rows],
+            "has_more": more,
+            "next_after": rows[-1]["sequence"] if more else None,
+        }
+        return ok(told)
+
+    async def export(self, call: Call[None, ExportAsked]) -> Reply:
+        """Give the rows as they were sealed, one JSON object a line, oldest first.
+
+        No line: there is none after this sequence. Keep the last one elsewhere: its sequence and
+        hash are an anchor.
+        """
+        rows = await self._control.audit(call.query.after, call.query.limit)
+        return Reply(200, b"".join(encode(row) + b"\n" for row in rows), content_type=LINES)
+
+    async def verify(self, call: Call[None, ChainAsked]) -> Reply:
+        """Check the chain of hashes from the first row to the last, and against an anchor."""
+        anchor = _anchor(call.query.anchor)
+        broken_at = await self._control.audit_broken_at(anchor)
+        end = await Trail(self._control).end()  # a fresh look: what was there may be cut off
+        last = await self._control.audit(end - 1, 1) if end else []
+        told = {
+            "intact": broken_at is None,
+            "first_broken": broken_at,
+            "anchor": call.query.anchor,
+            "head": f"{last[0]['sequence']}:{last[0]['hash']}" if last else None,
+        }
+        return ok(told)
+
+
+def _anchor(text: str | None) -> Anchor | None:
+    if text is None:
+        return None
+    sequence, _, digest = text.partition(":")
+    return Anchor(int(sequence), digest)
+
+
+def _shape(row: dict[str, object]) -> dict[str, object]:
+    at = row["at"]
+    assert isinstance(at, int), "the store stamps its audit rows"
+    return row | {
+        "at": rfc3339(at),
+        "before": codec.decode(str(row["before"])),
+        "after": codec.decode(str(row["after"])),
+    }
+
+
+def audit_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    audits = Audits(house)
+    return [
+        Spec(
+            method="GET",
+            path=f"/admin/v1/audit{path}",
+            name=name,
+            scope=READ,
+            handler=handler,
+            asks=asks,
+            answers={200: None},
+            refuses=(Code.VALIDATION_FAILED,),
+        )
+        for path, name, handler, asks in (
+            ("", "list_audit", audits.listed, AuditAsked),
+            ("/verify", "verify_audit", audits.verify, ChainAsked),
+            ("/export", "export_audit", audits.export, ExportAsked),
+        )
+    ]
