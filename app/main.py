@@ -59,6 +59,7 @@ def furnish(gateway: Gateway) -> House:
         orders=gateway.ledger,
         sweeps=gateway.ledger,
         holds=gateway.ledger,
+        tickets=gateway.ledger,
         control=gateway.ledger,
         proposals=gateway.ledger,
         trouble=gateway.anomalies,

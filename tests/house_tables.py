@@ -193,6 +193,7 @@ CONTRACTS = {
     "RuleStore": "tests/contracts/test_anomaly_store.py",
     "Rulebook": "one room's own door, handed to web: its room's tests hold it",
     "SweepStore": "tests/contracts/test_sweeps.py",
+    "TicketStore": "tests/contracts/test_tickets.py",
     "TopicBroker": "tests/dispatch/test_inbound.py",
     "Witness": "its room's tests hold the one that counts; the other one does nothing",
 }

@@ -182,6 +182,14 @@ proposals = declared(
 )
 Index("proposals_by_time", proposals.c.proposed_at)
 
+stream_tickets = declared(
+    "stream_tickets",  # each opens one stream, once
+    text("digest", key=True),
+    text("key_id"),
+    text("account_id"),
+    integer("expires_at"),
+)
+
 session_overrides = declared(
     "session_overrides",
     text("trading_session_id", key=True),

@@ -24,6 +24,7 @@ from app.ledger.order_store import OrderLedger
 from app.ledger.proposals import ProposalLedger
 from app.ledger.replace_store import ReplaceLedger
 from app.ledger.sweep_store import SweepLedger
+from app.ledger.tickets import TicketLedger
 from app.ports.accounts import Span
 from app.sql import Work
 
@@ -46,6 +47,7 @@ class Ledger(
     HoldLedger,
     ProposalLedger,
     SweepLedger,
+    TicketLedger,
 ):
     """The record."""
 

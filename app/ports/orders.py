@@ -5,7 +5,7 @@ The trap it avoids: two answers to one request, where one of them is an order.
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.domain.errors import Busy, Refused
 from app.domain.holding import HeldOrder
@@ -147,3 +147,21 @@ class HoldStore(Protocol):
         self, scope: SweepScope, place: tuple[int, int, int], session_of: SessionOf
     ) -> Dealt:
         """Let the next orders of a sweep that has begun go."""
+
+
+class Ticket(NamedTuple):
+    """What opens one account's stream once: a browser's EventSource can send no key."""
+
+    digest: str  # of the ticket itself, which is kept nowhere
+    key_id: str  # whose key it was issued for; it opens nothing after that
+    account_id: str
+    expires_at: int
+
+
+class TicketStore(Protocol):
+    """Keeps tickets until they are shown, once, or are too old."""
+
+    async def issue(self, ticket: Ticket) -> None: ...
+
+    async def redeem(self, digest: str) -> Ticket | None:
+        """Return the ticket, and forget it; None if it is unknown, spent or too old."""

@@ -39,6 +39,7 @@ from app.web.safety import safety_specs
 from app.web.schemas import Problem
 from app.web.stream import stream_specs
 from app.web.sweeps import sweep_specs
+from app.web.tickets import ticket_specs
 
 ABOUT = (
     "A 201 means that the order is on disk. Ask again with the same client_order_id when no"
@@ -89,6 +90,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *sweep_specs(house),
         *hold_specs(house),
         *stream_specs(house),
+        *ticket_specs(house),
         *hook_specs(house),
         *alert_hook_specs(house),
         *dial_specs(house),

@@ -24,6 +24,7 @@ from app.web.problems import Invalid, invalid
 from app.web.quota_toll import CANCELS, ORDERS, READS, Toll, priced, tolled
 from app.web.replays import Replays
 from app.web.spec import Call, Reply, Spec, takes_key
+from app.web.tickets import ticketed
 
 REQUEST_ID: Final = "openbell.request_id"  # the porch puts it into the scope
 LEAVING: Final = "openbell.leaving"  # the headers of a door that is going, for the porch
@@ -57,7 +58,8 @@ class Door(APIRoute):
         spec = self.spec
         call: Call[Any, Any] = Call(request, NOBODY, request_id, None, None, None)
         if spec.scope is not None:
-            call.who = caller(request, self._house.keyring)
+            shown = await ticketed(request, self._house) if spec.tickets else None
+            call.who = shown or caller(request, self._house.keyring)
         try:
             await self._admit(call)
             return await self._done(call)

@@ -14,7 +14,7 @@ from app.ports.bus import Bus
 from app.ports.control import ControlStore, ProposalStore, Quotas
 from app.ports.dispatch import Floor
 from app.ports.failover import FailoverStore, Helm, Rehearsals
-from app.ports.orders import Desk, HoldStore, OrderStore, SweepStore
+from app.ports.orders import Desk, HoldStore, OrderStore, SweepStore, TicketStore
 from app.ports.sessions import SessionStore
 from app.ports.trouble import AlertStore, AnomalyStore, Rulebook, RuleStore
 from app.reference import Reference
@@ -47,6 +47,7 @@ class House:
     orders: OrderStore
     sweeps: SweepStore
     holds: HoldStore
+    tickets: TicketStore
     control: ControlStore
     proposals: ProposalStore
     trouble: TroubleStore

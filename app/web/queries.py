@@ -44,6 +44,12 @@ class StreamAsked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     account_id: Name
+    ticket: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Instead of a key: it opens one stream."
+    )
+    last_event_id: str | None = Field(
+        None, max_length=64, description="As the header, for who can send none."
+    )
 
 
 class ListAsked(BaseModel):

@@ -151,6 +151,7 @@ class Spec(Generic[B, Q]):
     takes_orders: bool = False  # closed while draining
     replays: bool = False  # takes an Idempotency-Key; whatever is audited and a POST does
     retires: Retirement | None = None
+    tickets: bool = False  # a one-time ticket in the query opens it as well as a key
     cancels: bool = False  # whoever cannot cancel is trapped in the market
 
     def __post_init__(self) -> None:

@@ -37,6 +37,15 @@ PROPOSALS = """
         PRIMARY KEY (proposal_id)
     )
 """
+TICKETS = """
+    CREATE TABLE stream_tickets (
+        digest TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        account_id TEXT NOT NULL,
+        expires_at {integer} NOT NULL,
+        PRIMARY KEY (digest)
+    )
+"""
 # What was held before anybody kept a list of it. It reads every order once.
 HELD_BEFORE = """
     INSERT INTO held_orders (accept_sequence, trade_date, order_id, trading_session_id,
@@ -55,6 +64,7 @@ def upgrade() -> None:
     op.execute(HELD.format(**types) + (QUEUE if on_server else " STRICT"))
     op.execute("CREATE INDEX held_by_session ON held_orders (trading_session_id, accept_sequence)")
     op.execute(HELD_BEFORE)
+    op.execute(TICKETS.format(**types) + ("" if on_server else " WITHOUT ROWID, STRICT"))
     op.execute(PROPOSALS.format(**types) + ("" if on_server else " WITHOUT ROWID, STRICT"))
     op.execute("CREATE INDEX proposals_by_time ON proposals (proposed_at)")
     for table in ("session_overrides", "anomaly_rules"):

@@ -20,7 +20,7 @@ from app.ledger.store import Ledger
 from app.ports.control import ControlStore, ProposalStore
 from app.ports.dispatch import DispatchStore, ReplaceStore
 from app.ports.failover import DrillStore, FailoverStore
-from app.ports.orders import HoldStore, OrderStore, SweepStore
+from app.ports.orders import HoldStore, OrderStore, SweepStore, TicketStore
 from app.postgres import PostgresDatabase
 from app.sql import Database as SqlDatabase
 from app.sqlite import Database
@@ -38,6 +38,7 @@ class Record(
     ReplaceStore,
     SweepStore,
     HoldStore,
+    TicketStore,
     ControlStore,
     ProposalStore,
     FailoverStore,

@@ -182,6 +182,7 @@ def a_gateway(
         orders=ledger,
         sweeps=ledger,
         holds=ledger,
+        tickets=ledger,
         control=ledger,
         proposals=ledger,
         trouble=AnomalyLedger(database, clock, lambda: reference.calendar),

@@ -22,6 +22,7 @@ ACCOUNTS: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "list_account_orders": ("/v1/accounts/A-1/orders", {}),
     "get_list": ("/v1/lists/l-1?account_id=A-1", {}),
     "stream_orders": ("/v1/stream?account_id=A-1", {}),
+    "create_stream_ticket": ("/v1/stream/tickets", {"account_id": "A-1"}),
     "mass_cancel": ("/v1/orders/mass-cancel", {"account_id": "A-1", "request_id": "r-1"}),
     "mass_cancel_as_operator": (
         "/admin/v1/orders/mass-cancel",
