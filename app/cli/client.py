@@ -29,6 +29,7 @@ WAIT_MAX_S: Final = 10.0
 # A gateway that asks for more than this is better asked again later by whoever runs us.
 RETRY_AFTER_MAX_S: Final = 60.0
 PAGE: Final = 1_000
+OK: Final = 200
 # What is asked with these changes nothing, so it is never in doubt.
 ASKING: Final = ("GET", "HEAD")
 
@@ -95,6 +96,28 @@ class Client:
                 advice="check --url, OPENBELL_URL and openbell context list",
             )
         return Reply(status, document, got)
+
+    def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[bytes]:
+        """Yield the lines of an answer that goes on, until the gateway or the reader ends it."""
+        sent = {
+            "Authorization": f"Bearer {self._key}",
+            "Accept": "text/event-stream, application/problem+json",
+            **headers,
+        }
+        try:
+            self._connection.request("GET", self._prefix + path, None, sent)
+            reply = self._connection.getresponse()
+            if reply.status != OK:
+                problem = _decoded(reply.read())
+                got = {name.lower(): value for name, value in reply.getheaders()}
+                found = problem if isinstance(problem, dict) else {}
+                raise Problem(self._url, reply.status, found, got, changes=False)
+            while line := reply.readline():
+                yield line.rstrip(b"\r\n")
+        except (OSError, HTTPException) as e:
+            self._fail(e, "GET", maybe_sent=True)
+        finally:
+            self._connection.close()
 
     def _exchange(
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]

@@ -11,7 +11,9 @@ import typer
 
 from app.cli.client import segment
 from app.cli.command import Call, verb
+from app.cli.order_bulk import declare_bulk
 from app.cli.order_file import Row, encoded
+from app.cli.order_watch import declare_watch
 from app.cli.output import Ends, Failure, Output, print_out, say
 from app.cli.session import next_session
 
@@ -229,3 +231,37 @@ def cancel(call: Call, *, order_id: OrderId) -> None:
     if reply.status == 202:  # noqa: PLR2004 - accepted: the broker decides
         say("the broker is asked: the order may have left, and may still be filled")
     call.show(reply.document)
+
+
+@verb(
+    app,
+    "amend",
+    role="client",
+    examples=(
+        "order amend 01KAPK5R00W7D3Q8ZC1VYBX4N9 --quantity 5",
+        "order amend 01KAPK5R00W7D3Q8ZC1VYBX4N9 --limit-price 184.90 --json",
+    ),
+)
+def amend(
+    call: Call,
+    *,
+    order_id: OrderId,
+    quantity: Annotated[
+        str | None, typer.Option(help="Quantity (38): the whole of it, what traded included.")
+    ] = None,
+    limit_price: Annotated[str | None, typer.Option(help="Price of a limit order (44).")] = None,
+) -> None:
+    """Change an order at once if it has not left, else ask its broker to."""
+    terms = {"quantity": quantity, "limit_price": limit_price}
+    given = {name: value for name, value in terms.items() if value is not None}
+    if not given:
+        raise Failure(Ends.USAGE, "expected --quantity or --limit-price")
+    path = f"/v1/orders/{segment(order_id)}"
+    reply = call.client.change("PATCH", path, given, seen=path)
+    if reply.status == 202:  # noqa: PLR2004 - accepted: the broker decides
+        say("the broker is asked: the old terms stand until it accepts the new ones")
+    call.show(reply.document)
+
+
+declare_bulk(app)
+declare_watch(app)

@@ -45,6 +45,7 @@ class Gateway:
         self.after: list[Callable[[web.Request], web.Response | None]] = []
         self.busy_items: list[set[str]] = []  # ids that get 503 in the batch, batch by batch
         self.hang_up_on = ""  # this path gets no answer
+        self.streams: list[list[bytes]] = []  # what each reader of the stream hears
         self.version = 17
         self.changed_by_another_after_the_read = False
         self.going_on: list[list[dict[str, Any]]] = []  # what each look at anomalies finds
@@ -65,6 +66,8 @@ class Gateway:
             f"Bearer {key}" for key in (KEY, OPERATOR, APPROVER)
         }:
             return problem(401, "unauthenticated", "the key is unknown")
+        if request.path == "/v1/stream":
+            return await self._stream(request)
         if request.path == self.hang_up_on:
             hang_up(request)
         key = (request.method, request.path.removesuffix("/"))
@@ -74,6 +77,14 @@ class Gateway:
             ("GET", "/v1/sessions"): self._sessions,
         }.get(key, self._other)
         return handler(request, body)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Say what the next reader hears, and cut the line."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for event in self.streams.pop(0) if self.streams else ():
+            await response.write(event)
+        return response
 
     def _create(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         self.posted.append(body)
