@@ -15,12 +15,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.anomaly_rule import rule_app
 from app.cli.client import segment
 from app.cli.command import Call, Reason, seconds_of, verb
 from app.cli.complete import open_anomalies
 from app.cli.output import Ends, Failure, print_out, say
 
 app = typer.Typer(no_args_is_help=True, help="Anomalies: what goes on, who has seen it; raise one.")
+
+app.add_typer(rule_app, name="rule")
 
 ANOMALIES: Final = "/admin/v1/anomalies"
 TOPIC: Final = "openbell.anomalies.v1"
@@ -69,6 +72,12 @@ def list_(
     """List anomalies, the newest first; those that go on, the oldest first."""
     found = call.get(ANOMALIES, state=state and state.value, limit=limit)["data"]
     call.show(found, *COLUMNS)
+
+
+@verb(app, "get", role="operator", examples=(f"anomaly get {AN_ID}", f"anomaly get {AN_ID} --json"))
+def get(call: Call, *, anomaly_id: AnomalyId) -> None:
+    """Show one: what was observed, against which threshold, and what to do."""
+    call.show(call.get(f"{ANOMALIES}/{segment(anomaly_id)}"))
 
 
 @verb(

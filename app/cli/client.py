@@ -149,11 +149,13 @@ class Client:
         """Return the document at `path`."""
         return self.call("GET", with_query(path, query)).document
 
-    def pages(self, path: str, rows_max: int, **query: object) -> Iterator[dict[str, Any]]:
+    def pages(
+        self, path: str, rows_max: int, page_max: int = PAGE, **query: object
+    ) -> Iterator[dict[str, Any]]:
         """Yield the rows of a listing, page after page."""
         cursor = None
         while rows_max > 0:
-            limit = min(rows_max, PAGE)
+            limit = min(rows_max, page_max)
             page = self.get(path, limit=limit, cursor=cursor, **query)
             yield from page["data"][:limit]
             rows_max -= len(page["data"])

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.drill_doors import declare_doors
 from app.domain.drill import DrillFault
 
 app = typer.Typer(no_args_is_help=True, help="Drills: rehearse a broker's death, and measure it.")
@@ -20,6 +21,9 @@ app = typer.Typer(no_args_is_help=True, help="Drills: rehearse a broker's death,
 SECONDS_MAX: Final = 15.0
 RATE: Final = 100
 ALERT_SECONDS_MAX: Final = 5.0
+
+
+declare_doors(app)
 
 
 @app.callback()

@@ -67,6 +67,17 @@ def list_(call: Call, *, market: Market = None) -> None:
     call.show(call.get("/v1/sessions", market=market)["data"], *COLUMNS)
 
 
+@verb(
+    app,
+    "get",
+    role="client",
+    examples=("session get XNYS-2026-11-23-REG", "session get XNYS-2026-11-23-REG --json"),
+)
+def get(call: Call, *, session_id: SessionId) -> None:
+    """Show one session: its bells, and whether it is open."""
+    call.show(call.get(f"/v1/sessions/{segment(_named(call.client, session_id))}"))
+
+
 @verb(app, "next", role="client", examples=("session next", "session next --market XNYS --json"))
 def next_(call: Call, *, market: Market = None) -> None:
     """Show each market's next session."""
@@ -133,7 +144,12 @@ def _following(client: Client, market: str | None) -> list[dict[str, Any]]:
     return sorted((s for s in sessions if s["opens_at"] > now), key=lambda s: str(s["opens_at"]))
 
 
-def _path(client: Client, session_id: str, what: str) -> str:
+def _named(client: Client, session_id: str) -> str:
+    """Return the session's id; `next:XNYS` is asked for."""
     if session_id.startswith(NEXT):
-        session_id = next_session(client, session_id.removeprefix(NEXT))
-    return f"/admin/v1/sessions/{segment(session_id)}/{what}"
+        return next_session(client, session_id.removeprefix(NEXT))
+    return session_id
+
+
+def _path(client: Client, session_id: str, what: str) -> str:
+    return f"/admin/v1/sessions/{segment(_named(client, session_id))}/{what}"
