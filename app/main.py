@@ -23,10 +23,11 @@ from app.settings import Settings
 from app.web.app import create_app
 from app.web.console.paces import Paces
 from app.web.feed import Feed
-from app.web.house import Health, House
+from app.web.house import Endpoints, Health, House
 from app.web.keys import Keyring
 from app.web.quota import open_quotas
 from app.web.stream import framed
+from app.webhooks.opening import roots_of, rules_of
 from app.wiring import Gateway, open_gateway
 
 # Roles to which nobody speaks: they have probes and metrics, and no other door.
@@ -65,6 +66,7 @@ def furnish(gateway: Gateway) -> House:
         trouble=gateway.anomalies,
         courses=gateway.ledger,
         helm=FailoverHelm(gateway.grounds),
+        webhooks=_endpoints(gateway),
         feed=Feed(gateway.ledger, gateway.clock, framed(gateway.reference)),
         drills=gateway.drills,
         rulebook=RulesAsShipped(gateway.clock, watching.watch if watching else None),
@@ -88,6 +90,16 @@ def furnish(gateway: Gateway) -> House:
         environment=settings.environment,
         quotas=open_quotas(settings.quotas, settings.redis_url, gateway.clock),
         hooks={str(source): lock for source, lock in settings.hooks.items()},
+    )
+
+
+def _endpoints(gateway: Gateway) -> Endpoints:
+    told, settings = gateway.webhooks, gateway.settings
+    return Endpoints(
+        gateway.endpoints,
+        rules_of(settings.webhooks),
+        roots_of(settings.keys),
+        None if told is None else lambda: told.counts,
     )
 
 

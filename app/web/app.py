@@ -40,6 +40,7 @@ from app.web.schemas import Problem
 from app.web.stream import stream_specs
 from app.web.sweeps import sweep_specs
 from app.web.tickets import ticket_specs
+from app.web.webhook_specs import webhook_specs
 
 ABOUT = (
     "A 201 means that the order is on disk. Ask again with the same client_order_id when no"
@@ -91,6 +92,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *hold_specs(house),
         *stream_specs(house),
         *ticket_specs(house),
+        *webhook_specs(house, toll),
         *hook_specs(house),
         *alert_hook_specs(house),
         *dial_specs(house),

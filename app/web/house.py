@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
 from app.domain.records import AlarmCounts, DaysKept
+from app.domain.webhooks import WebhookCounts
 from app.ports.accounts import AccountBook
 from app.ports.brokers import Broker
 from app.ports.bus import Bus
@@ -17,15 +18,27 @@ from app.ports.failover import FailoverStore, Helm, Rehearsals
 from app.ports.orders import Desk, HoldStore, OrderStore, SweepStore, TicketStore
 from app.ports.sessions import SessionStore
 from app.ports.trouble import AlertStore, AnomalyStore, Rulebook, RuleStore
+from app.ports.webhooks import WebhookStore
 from app.reference import Reference
 from app.settings import HookSettings
 from app.web.console.paces import Paces
 from app.web.feed import Feed
 from app.web.keys import Keyring
+from app.webhooks.guard import Rules
+from app.webhooks.signing import Roots
 
 
 class TroubleStore(AnomalyStore, RuleStore, AlertStore, Protocol):
     """Anomalies, the rules that find them, and what others alarm about."""
+
+
+class Endpoints(NamedTuple):
+    """Where customers' systems are told of their orders, and what signs there."""
+
+    store: WebhookStore
+    rules: Rules
+    roots: Roots
+    counts: Callable[[], WebhookCounts] | None = None  # nobody is told by this process
 
 
 @dataclass(slots=True)
@@ -70,6 +83,7 @@ class House:
     days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
     alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
     quotas: Quotas | None = None  # nobody is counted
+    webhooks: Endpoints | None = None  # no customer's system is told
     feed: Feed | None = None  # nobody may follow an account
     paces: Paces | None = None  # the console notes them only while somebody looks
     environment: str = ""  # what this house is called on the console

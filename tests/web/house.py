@@ -32,15 +32,18 @@ from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.session_store import SessionLedger
 from app.ledger.store import Ledger
+from app.ledger.webhook_store import WebhookLedger
 from app.reference import Reference
 from app.settings import HookSettings
 from app.sqlite import Database
 from app.web.app import create_app
 from app.web.feed import Feed
-from app.web.house import Health, House
+from app.web.house import Endpoints, Health, House
 from app.web.keyfile import SCOPES, Grant, create_key
 from app.web.keys import Keyring
 from app.web.stream import framed
+from app.webhooks.guard import Rules
+from app.webhooks.signing import Roots
 from tests.web.stand_ins import (
     DirectDesk,
     ShortBus,
@@ -177,6 +180,9 @@ def a_gateway(
         stands_by=False,
     )
     house = House(
+        webhooks=Endpoints(
+            WebhookLedger(database, clock), Rules(), Roots(key_file.with_suffix(".pepper"))
+        ),
         feed=Feed(ledger, clock, framed(lambda: reference), held_max),
         desk=desk,
         orders=ledger,

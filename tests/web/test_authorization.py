@@ -45,6 +45,20 @@ ORDERS: Final = {
     *("list_attempts", "probe_doubt", "resolve_doubt"),
     *("hold_order", "release_order", "cancel_order_as_operator"),
 }
+# Doors that take an endpoint's id, each with a body that is sound.
+ENDPOINTS: Final[dict[str, dict[str, object]]] = {
+    "get_webhook": {},
+    "change_webhook": {"enabled": False},
+    "delete_webhook": {},
+    "rotate_webhook_secret": {"overlap_s": 0},
+    "test_webhook": {},
+    "list_webhook_deliveries": {},
+    "get_webhook_delivery": {},
+    "replay_webhook_delivery": {},
+    "replay_webhook": {"since": "2026-03-02T14:00:00Z"},
+}
+# Its body names accounts, and not one.
+ACCOUNT_LISTS: Final = {"create_webhook", "change_webhook"}
 # Writes under a version, each with a body that is sound: only the version is old.
 VERSIONED: Final[dict[str, dict[str, object]]] = {
     "set_broker_breaker": {"mode": "auto"},
@@ -129,6 +143,8 @@ def test_the_tables_name_every_door_that_takes_an_id_or_changes_something(
     }
     assert takes_account == set(ACCOUNTS)
     assert takes_order == ORDERS
+    assert {name for name, asked in found.items() if "endpoint_id" in asked} == set(ENDPOINTS)
+    assert {name for name, asked in found.items() if "accounts" in asked} == ACCOUNT_LISTS
     assert {name for name, asked in found.items() if "orders" in asked} == BATCHES
     assert versioned == set(VERSIONED) | ELSEWHERE
     assert all(doors(gateway)[name].door.spec.audited for name in changes)
@@ -148,6 +164,29 @@ def test_a_foreign_account_is_not_there_wherever_its_id_stands(gateway: Gateway,
     assert (reply.status_code, reply.json()["code"]) == (404, "not-found")
     assert gateway.events() == before
     assert run(gateway.ledger.list_status("A-1", "l-1")) == {"reserved": 1}
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("accounts", [("A-2",), ("A-3",)])
+def test_an_endpoint_that_hears_of_a_foreign_account_is_not_there(
+    gateway: Gateway, name: str, accounts: tuple[str, ...]
+) -> None:
+    body = {"url": "https://customer.com/", "accounts": ["A-1", "A-2"]}
+    mine = gateway.client.post("/v1/webhooks", json=body, headers=gateway.key()).json()
+    place = f"/v1/webhooks/{mine['endpoint_id']}"
+    test = gateway.client.post(f"{place}/test", headers=gateway.key()).json()
+    door = doors(gateway)[name].door
+    path = door.path.format(endpoint_id=mine["endpoint_id"], delivery_id=test["delivery_id"])
+    foreign = gateway.key("lee", CLIENT_SCOPES, accounts) | {"If-Match": '"v1"'}
+
+    reply = gateway.client.request(
+        door.spec.method, path, json=ENDPOINTS[name] or None, headers=foreign
+    )
+
+    assert (reply.status_code, reply.json()["code"]) == (404, "not-found")
+    assert gateway.client.get(place, headers=gateway.key()).headers["etag"] == '"v1"'
+    listed = gateway.client.get("/v1/webhooks", headers=foreign).json()
+    assert listed == {"data": []}
 
 
 def test_a_foreign_item_of_a_batch_is_not_there_and_the_others_are_taken(gateway: Gateway) -> None:
