@@ -12,7 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.domain.records import AlarmCounts, Backlog, DaysKept, LaneStatus
+from app.domain.webhooks import WebhookBacklog, WebhookCounts
 from app.web.house import House
+from app.web.webhook_gauges import of_backlog, of_counts
 
 CIRCUIT_STATES: Final = ("closed", "open", "half_open")
 
@@ -27,6 +29,7 @@ class Gauges(Collector):
         self._quota_degraded = False
         self._days: DaysKept | None = None
         self._alarms: AlarmCounts | None = None
+        self._webhooks: tuple[WebhookBacklog, WebhookCounts | None] | None = None
         registry.register(self)
 
     async def read(self, house: House) -> None:
@@ -37,6 +40,10 @@ class Gauges(Collector):
         self._halts = {scope: scopes.count(scope) for scope in set(scopes)}
         self._days = house.days_kept() if house.days_kept is not None else None
         self._alarms = house.alarms() if house.alarms is not None else None
+        told = house.webhooks
+        if told is not None:
+            counts = None if told.counts is None else told.counts()
+            self._webhooks = await told.store.backlog(), counts
         self._quota_degraded = house.quotas is not None and house.quotas.degraded
 
     def collect(self) -> Iterable[Metric]:
@@ -51,6 +58,10 @@ class Gauges(Collector):
             yield from self._of_days(self._days)
         if self._alarms is not None:
             yield from self._of_alarms(self._alarms)
+        if self._webhooks is not None:
+            backlog, told = self._webhooks
+            yield from of_backlog(backlog)
+            yield from () if told is None else of_counts(told)
 
     def _of_alarms(self, counts: AlarmCounts) -> Iterable[Metric]:
         messages = CounterMetricFamily(

@@ -150,6 +150,11 @@ async def noted(instants: list[int], clock: SteadyClock) -> None:
     instants.append(clock.now())
 
 
+def endpoints(database: Database, clock: SteadyClock, key_file: Path) -> Endpoints:
+    roots = Roots(key_file.with_suffix(".pepper"))
+    return Endpoints(WebhookLedger(database, clock), Rules(), roots)
+
+
 def a_gateway(
     folder: Path,
     *,
@@ -180,9 +185,7 @@ def a_gateway(
         stands_by=False,
     )
     house = House(
-        webhooks=Endpoints(
-            WebhookLedger(database, clock), Rules(), Roots(key_file.with_suffix(".pepper"))
-        ),
+        webhooks=endpoints(database, clock, key_file),
         feed=Feed(ledger, clock, framed(lambda: reference), held_max),
         desk=desk,
         orders=ledger,

@@ -345,6 +345,16 @@ def test_an_account_has_so_many_endpoints(gateway: Gateway) -> None:
     assert (one_more.status_code, one_more.json()["code"]) == (422, "validation-failed")
 
 
+def test_whoever_scrapes_sees_what_waits_and_no_customer(gateway: Gateway) -> None:
+    endpoint = made(gateway)
+    ask(gateway, "POST", of(endpoint, "/test"), None)
+    text = gateway.client.get("/metrics").text
+
+    assert "openbell_webhooks_waiting 1.0" in text
+    assert 'openbell_webhook_endpoints{state="disabled"} 0.0' in text
+    assert endpoint["endpoint_id"] not in text
+
+
 def test_what_answers_disabled_shows_why(gateway: Gateway) -> None:
     endpoint = made(gateway)
     ask(gateway, "POST", of(endpoint, "/test"), None)
