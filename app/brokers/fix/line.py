@@ -67,6 +67,7 @@ class Line:
         self._host: Host | None = None
         self._state, self._since = WAITING, clock.now()
         self._why: str | None = "starting"
+        self._alarm: str | None = None  # of a connection that is over, and nobody has seen it
         self.refusal: str | None = None  # what the broker said to our last logon, if it refused
         self.logons = 0
         self.standing: Standing | None = None
@@ -117,7 +118,13 @@ class Line:
         return await connection.ping(f"ping-{self._clock.random_bits(64):016x}")
 
     async def log_out(self, reason: str) -> None:
-        """End this connection politely; the next one is made as after any loss."""
+        """End this connection politely; the next one is made as after any loss.
+
+        Whoever asks for that has seen what was to be seen.
+        """
+        self._alarm = None
+        if self._connection is not None:
+            self._connection.alarm = None
         if self._connection is not None and self._connection.logged_on:
             await self._connection.log_out(reason)
 
@@ -136,7 +143,7 @@ class Line:
             next_in=at.next_in,
             last_out_at=None if connection is None else connection.writing.last_at,
             last_in_at=None if connection is None else connection.last_in_at,
-            alarm=None if connection is None else connection.alarm,
+            alarm=self._alarm if connection is None else connection.alarm or self._alarm,
         )
 
     # --- life ---------------------------------------------------------------------------
@@ -202,6 +209,7 @@ class Line:
             why = await connection.run()
         finally:
             self._connection = None
+            self._alarm = connection.alarm or self._alarm
         with suppress(OSError):
             await streams[1].wait_closed()
         self.refusal = connection.refused
@@ -209,7 +217,7 @@ class Line:
 
     def _stands(self) -> None:
         self._tries = 0
-        self.refusal = None
+        self.refusal = self._alarm = None
         self.logons += 1
         self._is(LOGGED_ON, None)
 

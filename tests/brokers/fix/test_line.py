@@ -390,6 +390,33 @@ def test_a_ping_is_a_round_trip_over_the_session() -> None:
     play(story)
 
 
+def test_an_alarm_outlives_its_connection_until_a_logon_stands_or_a_person_has_seen_it() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line()
+
+        async def asks_again() -> None:
+            stage.counterpart.peer.send("2", [(7, 1), (16, 1)])
+            await eventually(lambda: line.status().alarm is not None)
+
+        async with running(line, stage.standing):
+            await asks_again()
+            await stage.counterpart.hang_up()
+            await eventually(lambda: not line.is_up)
+            assert "asked again for 1 to 1" in (line.status().alarm or "")
+            stage.book.logon_words = "come back later"
+            await stage.counterpart.listen()
+            await eventually(lambda: line.refusal)
+            assert "come back later" in (line.status().alarm or "")
+            stage.book.logon_words = None
+            await eventually(lambda: line.is_up)
+            assert line.status().alarm is None
+            await asks_again()
+            await line.log_out("seen")
+            assert line.status().alarm is None
+
+    play(story)
+
+
 def test_a_numbering_that_a_person_ended_goes_on_at_one() -> None:
     async def story(stage: Stage) -> None:
         line = stage.line()
