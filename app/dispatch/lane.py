@@ -8,7 +8,7 @@ that looks harmless here: a retry, a time-out that "fails" an order, a permit ta
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from app import crash
@@ -30,6 +30,10 @@ from app.ports.dispatch import DispatchStore, Recheck
 SECOND_NS: Final = 1_000_000_000
 IDLE_S: Final = 0.05
 STANDING_BY: Final = "another process owns this broker"
+
+
+async def _nothing() -> None:
+    """Be what a lane without a session does before it leaves."""
 
 
 class _Claim(NamedTuple):
@@ -69,6 +73,7 @@ class Lane:
         self._claims: dict[str, _Claim] = {}  # of the orders that nobody has answered for yet
         self._wake = asyncio.Event()
         self._stopping = False
+        self.before_leaving: Callable[[], Awaitable[None]] = _nothing  # under our lease still
         board.on_refresh(self._retune)
 
     # --- control ------------------------------------------------------------------------
@@ -131,6 +136,7 @@ class Lane:
             self._answers.end()
             await settling
             pacing.cancel()
+            await self.before_leaving()
             self.ownership.leave()
         await self.ownership.drop()
 

@@ -1,9 +1,11 @@
 """Gives each broker that lives on a session what it stands on: record, bus, and its lane's lease.
 
 The session is where the lane is: one process owns both, under one epoch. The trap is a session
-that outlives its lane, for its reports would be taken by a process that sends nothing.
+that outlives its lane, for its reports would be taken by a process that sends nothing, and whoever
+gets the lease next would log on beside it. So a lane that closes ends its session first.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, cast
@@ -36,11 +38,40 @@ def sessions_of(
 ) -> list[Callable[[], Awaitable[None]]]:
     """Return the loop of each session whose lane may be ours."""
     alive = live(brokers)
-    return [
-        partial(alive[lane.broker_id].run, _standing(lane, replaces[lane.broker_id], store, bus))
-        for lane in lanes
-        if lane.broker_id in alive
-    ]
+    held = []
+    for lane in lanes:
+        if lane.broker_id in alive:
+            standing = _standing(lane, replaces[lane.broker_id], store, bus)
+            held.append(Held(alive[lane.broker_id], standing))
+            lane.before_leaving = held[-1].end
+    return [each.run for each in held]
+
+
+class Held:
+    """One broker's session, held until the lane wants to leave."""
+
+    def __init__(self, broker: LiveBroker, standing: Standing) -> None:
+        self._broker = broker
+        self._standing = standing
+        self._over = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+
+    async def run(self) -> None:
+        """Hold it; return when it has been ended."""
+        self._ended.clear()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                holding = tasks.create_task(self._broker.run(self._standing))
+                await self._over.wait()
+                holding.cancel()
+        finally:
+            self._ended.set()
+
+    async def end(self) -> None:
+        """Log out, and return when that is done."""
+        self._over.set()
+        await self._ended.wait()
 
 
 def _standing(lane: Lane, replaces: Replaces, store: SessionStore, bus: Bus) -> Standing:

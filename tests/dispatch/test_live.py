@@ -1,11 +1,17 @@
 """What a session could not read is among the dead letters, byte for byte, with its cause."""
 
+import asyncio
+from typing import cast
+
 from app import letters
 from app.bus.log import LogBus
-from app.dispatch.live import park
+from app.dispatch.live import Held, park
 from app.dispatch.reports import TOPIC
+from app.domain.broker_session import SessionStatus
+from app.ports.brokers import Standing
 from app.ports.sessions import Unread
 from app.sqlite import Database
+from tests.dispatch.rig import ScriptedBroker
 from tests.virtual import Virtual
 
 RAW = b"8=FIX.4.4\x0135=8\x01150=F\x0131=.5\x0158=\xe9\x01"
@@ -28,3 +34,39 @@ def test_what_a_session_could_not_read_is_a_dead_letter(virtual: Virtual) -> Non
     assert first.whole
     assert second.event.key == "s-1-8"
     database.close()
+
+
+class Sleeper(ScriptedBroker):
+    """A session that takes a second to say goodbye."""
+
+    said = ""
+
+    async def run(self, _standing: Standing) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)
+            self.said = "goodbye"
+
+    def session(self) -> SessionStatus | None:
+        return None
+
+    async def log_out(self, _reason: str) -> None: ...
+
+
+def test_a_session_ends_when_its_lane_leaves_and_one_that_never_began_holds_nobody(
+    virtual: Virtual,
+) -> None:
+    broker = Sleeper()
+    held = Held(broker, cast("Standing", None))
+    virtual.run(asyncio.wait_for(held.end(), 1))
+
+    async def whole() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            another = Held(broker, cast("Standing", None))
+            tasks.create_task(another.run())
+            await asyncio.sleep(1)
+            await another.end()
+            assert broker.said == "goodbye"
+
+    virtual.run(whole())
