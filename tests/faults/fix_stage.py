@@ -7,7 +7,9 @@ its audit tells each message of an order as it came, and each fill as it was mad
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from app.cli.simulated import Simulated
@@ -31,10 +33,10 @@ TERMS: Final = {
 class Acceptor:
     """The counterpart's process, as a stage sees a broker."""
 
-    def __init__(self, directory: Path, rate: int, contract: int) -> None:
+    def __init__(self, directory: Path, rate: int, contract: int, able: Mapping[str, Any]) -> None:
         self.audit = directory / "acceptor.jsonl"
         self.audit.touch()
-        self._rate, self._contract = rate, contract
+        self._rate, self._able = rate, {"orders_per_second_max": contract, **able}
         module = ("-m", "tests.brokers.fix.counterpart")
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, *module, "--audit", str(self.audit), "--fills"],
@@ -52,7 +54,7 @@ class Acceptor:
     def settings(self) -> dict[str, Any]:
         """Return the broker as the gateway's settings name it."""
         own = {"hosts": f"127.0.0.1:{self.port}", "sender": TARGET, "target": SENDER}
-        options = own | TERMS | {"orders_per_second_max": self._contract}
+        options = own | TERMS | self._able
         return {"adapter": "fix", "orders_per_second": self._rate, "options": options}
 
     def stop(self) -> None:
@@ -76,9 +78,16 @@ class Acceptor:
 class FixStage(StormStage):
     """A gateway, and one broker that speaks FIX."""
 
-    def __init__(self, directory: Path, *, rate: int, contract: int = 2_000) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        rate: int,
+        contract: int = 2_000,
+        able: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         super().__init__(directory, rates={})
-        self.acceptor = Acceptor(directory, rate, contract)
+        self.acceptor = Acceptor(directory, rate, contract, able)
         self.brokers = {BROKER: cast("Simulated", self.acceptor)}
 
     def ask_broker(self, name: str, path: str, body: Any = None) -> Any:
