@@ -236,11 +236,10 @@ class FixBroker:
         """Return what a message says, and of which orders if it comes too late to be an answer."""
         all_said = heard(self.name, self._dialect, message)
         for said in tuple(all_said):
-            left = self._exchanges.late.refused(said, self._line.numbering)
-            if left is not None:
+            for left in self._exchanges.late.refused(said, self._line.numbering):
                 log.warning("broker %s: a late refusal of %s", self.name, left.keys)
                 all_said += late.words(self.name, self._dialect, said, dict(message.fields), left)
-                self._lists.go_alone(left.keys if left.is_list else ())
+                self._lists.go_alone(left.keys if left.list_id else ())
         return all_said
 
     def _read(self, said: Said, message: Message) -> Said | None:

@@ -69,7 +69,7 @@ class Exchange:
 
     def _refused(self, said: Said) -> Any:
         """Return what a refusal of the message itself proves: of a list, that it was not read."""
-        if len(self.post.legs) <= 1 or not isinstance(said.submitted, Rejected):
+        if not self.post.legs or not isinstance(said.submitted, Rejected):
             return said.submitted
         self.goes_alone = True
         return as_of_list(said.submitted)
@@ -173,7 +173,7 @@ class Exchanges:
         if post.number is None or exchange.kind not in {SUBMITTED, REPLACED}:
             return
         if answer.cancelled() or isinstance(answer.result(), Unknown):
-            left = Left(post.type, len(post.legs) > 1, [exchange.name])
+            left = Left(post.type, post.checked[0] if post.legs else None, [exchange.name])
             self.late.note(Place(post.numbering, post.number), left)
 
     def _named(self, said: Said) -> list[Exchange]:

@@ -9,7 +9,7 @@ The trap is "rejected" for what was not judged. A list that is refused as a whol
 its orders that it is bad: nobody looked at them, and a look-up then takes that for proof.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from app.brokers.fix import tags
@@ -33,7 +33,7 @@ class Left(NamedTuple):
     """What left there, and whom of it nobody has answered for."""
 
     type: str
-    is_list: bool
+    list_id: str | None
     keys: list[str]
 
 
@@ -42,20 +42,25 @@ class Late:
 
     def __init__(self) -> None:
         self._left: dict[Place, Left] = {}
+        self._lists: dict[str, list[Left]] = {}  # the same, by the list that they are parts of
 
     def note(self, place: Place, left: Left) -> None:
         standing = self._left.setdefault(place, left)
         if standing is not left:
             standing.keys.extend(left.keys)
+        elif left.list_id is not None:
+            self._lists.setdefault(left.list_id, []).append(left)
         if len(self._left) > KEPT_MAX:
-            del self._left[next(iter(self._left))]
+            oldest = self._left.pop(next(iter(self._left)))
+            self._lists.pop(oldest.list_id or "", None)
 
-    def refused(self, said: Said, numbering: int) -> Left | None:
+    def refused(self, said: Said, numbering: int) -> Sequence[Left]:
         """Return what this refuses, if it says so beyond doubt."""
         if said.number is None:
-            return None
+            whole = said.list_id is not None and said.key is None
+            return self._lists.get(said.list_id or "", ()) if whole else ()
         left = self._left.get(Place(numbering, said.number))
-        return left if left is not None and left.type == said.refused_type else None
+        return [left] if left is not None and left.type == said.refused_type else ()
 
 
 def words(
@@ -63,7 +68,8 @@ def words(
 ) -> list[Said]:
     """Return a late refusal of one message as what it says of each order in it."""
     is_replace = left.type == tags.REPLACE
-    answer = as_of_list(said.submitted) if left.is_list else said.submitted
+    is_unread = left.list_id is not None and said.number is not None
+    answer = as_of_list(said.submitted) if is_unread else said.submitted
     kind = ExecutionType.REPLACE_REJECTED if is_replace else ExecutionType.REJECTED
     heard = []
     for key in left.keys:

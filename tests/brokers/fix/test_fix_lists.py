@@ -197,6 +197,38 @@ def test_a_refusal_that_comes_late_is_a_report_of_each() -> None:
     play(story, book=Book(lists=["swallow"]), **LISTS)
 
 
+def test_a_list_that_is_refused_late_and_whole_is_a_report_of_each_part_of_it() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        batch, others = some(5), some(2)
+        await asyncio.gather(broker.submit(batch), broker.submit(others))
+        market = stage.counterpart.peer.market
+        market.list_status("another list", [])
+        market.list_status(keys(batch)[0], [])
+        await eventually(lambda: len(stage.published) == 5)
+        assert [report.broker_order_key for report in stage.published] == keys(batch)
+        assert {report.execution_type for report in stage.published} == {ExecutionType.REJECTED}
+        # Said twice, it has the same name twice.
+        market.list_status(keys(batch)[0], [])
+        await eventually(lambda: len(stage.published) == 10)
+        assert len({report.execution_id for report in stage.published}) == 5
+
+    play(story, book=Book(lists=["swallow"] * 4), **LISTS, list_message_max=2)
+
+
+def test_a_part_of_one_order_is_a_list_still() -> None:
+    async def story(broker: FixBroker, stage: Stage) -> None:
+        batch = some(3)
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(broker.submit(batch))
+            await eventually(lambda: len(stage.book.audit) == 3)
+            number = stage.book.audit[2].number
+            stage.counterpart.peer.send("3", [(45, number), (371, 893), (372, "E"), (373, 0)])
+        assert sending.result()[:2] == [UNKNOWN, UNKNOWN]
+        assert isinstance(sending.result()[2], NotSent)
+
+    play(story, book=Book(lists=["swallow"] * 2), **LISTS, list_message_max=2)
+
+
 def test_a_list_that_could_not_be_read_judges_none_and_its_orders_go_alone() -> None:
     async def story(broker: FixBroker, stage: Stage) -> None:
         batch = some(3)
