@@ -182,8 +182,8 @@ class FixBroker:
         return await self._asking.find_all()
 
     async def ping(self) -> bool:
-        """Return whether a TestRequest comes back on a session that is logged on."""
-        return await self._line.ping()
+        """Return whether a TestRequest comes back in time on a session that is logged on."""
+        return await self._line.ping(self._find_s)
 
     def read_callback(self, _headers: Mapping[str, str], _body: bytes) -> list[ExecutionReport]:
         """Refuse: reports come over the session, so nobody may push any."""

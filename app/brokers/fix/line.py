@@ -110,12 +110,16 @@ class Line:
             if waiting.get(post.number) is post:
                 del waiting[post.number]
 
-    async def ping(self) -> bool:
-        """Return whether a round trip over the session succeeds."""
+    async def ping(self, within_s: float) -> bool:
+        """Return whether a round trip over the session succeeds in this time."""
         connection = self._connection
         if connection is None:
             return False
-        return await connection.ping(f"ping-{self._clock.random_bits(64):016x}")
+        try:
+            async with asyncio.timeout(within_s):
+                return await connection.ping(f"ping-{self._clock.random_bits(64):016x}")
+        except TimeoutError:
+            return False
 
     async def log_out(self, reason: str) -> None:
         """End this connection politely; the next one is made as after any loss.

@@ -380,12 +380,12 @@ def test_tls_always_verifies_the_broker_and_its_name() -> None:
 def test_a_ping_is_a_round_trip_over_the_session() -> None:
     async def story(stage: Stage) -> None:
         line = stage.line()
-        assert not await line.ping()
+        assert not await line.ping(5.0)
         async with running(line, stage.standing):
-            assert await line.ping()
+            assert await line.ping(5.0)
             stage.counterpart.peer.silent = True
             asyncio.get_running_loop().call_later(0.05, stage.counterpart.peer.close)
-            assert not await line.ping()
+            assert not await line.ping(5.0)
 
     play(story)
 
