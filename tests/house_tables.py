@@ -48,7 +48,7 @@ HOMES: dict[str, set[str]] = {
     "pyarrow": {"app/accounts/history/"},
     "pymongo": {"app/accounts/", "app/cli/bench_raw.py"},
     # pytest finds the plug-in by its entry point; nothing of ours imports either.
-    "pytest": {f"app/brokers/conformance/pytest_{part}.py" for part in ("plugin", "items")},
+    "pytest": {"app/brokers/conformance/pytest_plugin.py", "app/cli/pytest_items.py"},
     "redis": {"app/quotes/", "app/web/"},
     "rich": {"app/cli/"},
     "simplefix": {"app/brokers/", "app/cli/bench_fix.py"},

@@ -5,7 +5,7 @@ With it, orders carry the terms that were given here, and whatever was placed is
 end; what may still stand is named, and fails the check.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,7 +15,7 @@ import typer
 from app.cli.command import Form, JsonShort, chosen
 from app.cli.output import Ends, Failure, Output, Screen, print_out, say, table, tell
 
-_SHAPES: Final = {"pass": "●", "fail": "■", "not applicable": "·"}
+_SHAPES: Final = {"pass": "●", "fail": "■", "not applicable": "·", "not judged": "○"}
 
 
 def check_broker(  # noqa: PLR0913 - the command's own options
@@ -68,20 +68,23 @@ class _Wanted:
 
 
 def _played(name: str, wanted: _Wanted) -> dict[str, Any]:
-    from app.brokers.conformance.case import NotApplicable
+    from app.brokers.conformance.case import NotJudged
     from app.brokers.conformance.catalogue import CASES
     from app.brokers.conformance.run import play
     from app.brokers.conformance.terms import Unplayable, subject_of, terms_of
     from app.brokers.registry import BadAdapter, UnknownAdapter
+    from app.cli.check_ledger import CheckLedger
     from app.clock import SystemClock
 
     cases = [one for one in CASES if not wanted.only or one.case_id in wanted.only]
     try:
         if not cases:
             raise Unplayable(f"no case {wanted.only[0]}; there are {CASES[0][0]} to {CASES[-1][0]}")
-        terms = terms_of(wanted.terms, live=wanted.live, money=wanted.money)
-        return play(subject_of(name), terms, SystemClock(), cases).shown()
-    except (Unplayable, UnknownAdapter, BadAdapter, NotApplicable) as e:
+        terms, file = terms_of(wanted.terms, live=wanted.live, money=wanted.money)
+        subject, clock = subject_of(name), SystemClock()
+        with CheckLedger(clock, file) as ledger:
+            return play(subject, replace(terms, hold=ledger.hold), clock, cases).shown()
+    except (Unplayable, UnknownAdapter, BadAdapter, NotJudged) as e:
         tell(Failure(Ends.USAGE, str(e), advice="openbell check-broker --help"))
         raise typer.Exit(Ends.USAGE) from e
 
@@ -92,7 +95,7 @@ def _print(found: dict[str, Any]) -> None:
     counts = found["counts"]
     say(
         f"{counts['pass']} passed, {counts['fail']} failed,"
-        f" {counts['not applicable']} not applicable"
+        f" {counts['not applicable']} not applicable, {counts['not judged']} not judged"
     )
     left = found["left_at_the_broker"]
     say(f"{found['orders_placed']} orders placed, {len(left)} of them may still stand there")

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotApplicable, case
+from app.brokers.conformance.case import Failed, Need, NotJudged, case
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import Fault
 from app.domain.messages import Accepted, Rejected
@@ -110,9 +110,9 @@ async def key(kit: Kit) -> str:
 def _said(kit: Kit, order_key: str) -> list[bytes]:
     """Return what a client said on the connections that carry this key."""
     if kit.line.is_sealed:
-        raise NotApplicable("TLS: what leaves cannot be read")
+        raise NotJudged("TLS: what leaves cannot be read")
     if not kit.line.requests:
-        raise NotApplicable("the order did not leave")
+        raise NotJudged("the order did not leave")
     said = [bytes(p.heard) for p in kit.line.passages if order_key.encode() in p.heard]
     if not said:
         raise Failed(f"the key {order_key} on the wire", "other bytes")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotApplicable, case
+from app.brokers.conformance.case import Failed, Need, NotApplicable, NotJudged, case
 from app.brokers.conformance.kit import Kit
 from app.brokers.conformance.line import Fault
 from app.domain.messages import Accepted, Answer, Found, NotSent, Rejected
@@ -81,7 +81,7 @@ async def largest(kit: Kit) -> str:
     broker = await kit.broker()
     size = several(broker, broker.capabilities.batch_max)
     if size > kit.terms.orders_max:
-        raise NotApplicable(f"batch_max is {size}, more than --orders-max {kit.terms.orders_max}")
+        raise NotJudged(f"batch_max is {size}, more than --orders-max {kit.terms.orders_max}")
     answers = await kit.submit(broker, *(kit.order() for _ in range(size)))
     in_number(answers, size)
     refused = [answer for answer in answers if not isinstance(answer, Accepted)]

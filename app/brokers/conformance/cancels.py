@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotApplicable, case
+from app.brokers.conformance.case import Failed, Need, NotJudged, case
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import Fault
 from app.domain.messages import Accepted, Answer, Found, NotSent, Rejected, Unknown
@@ -55,7 +55,7 @@ async def in_time(kit: Kit) -> str:
 async def too_late(kit: Kit) -> str:
     _, first, again = await _canceled(kit)
     if not isinstance(first, Accepted):
-        raise NotApplicable(f"the first cancel was not accepted: {first} (see B-701)")
+        raise NotJudged(f"the first cancel was not accepted: {first} (see B-701)")
     if isinstance(again, Accepted) or (isinstance(again, Rejected) and again.code in GONE):
         return str(again)
     raise Failed(f"Accepted, or Rejected with one of {sorted(GONE)}", again)

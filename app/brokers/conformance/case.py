@@ -1,8 +1,10 @@
-"""What a case is, and the three ways in which it can end.
+"""What a case is, and the four ways in which it can end.
 
 A case gets a `Kit` and returns in words what it saw. `Failed` says what was expected and what
-was seen; `NotApplicable` says why there is nothing to judge. The trap is a case that judges more
-than its title says: then one bug turns five cases red and none of them names it.
+was seen; `NotApplicable` says that this broker has no such thing, and `NotJudged` that it has, and
+why it could not be seen here. The trap is a case that judges more than its title says: then one
+bug turns five cases red and none of them names it. The other one is a case that saw nothing and
+passes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -29,6 +31,7 @@ class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105 - it opens nothing
     FAIL = "fail"
     NOT_APPLICABLE = "not applicable"
+    NOT_JUDGED = "not judged"
 
 
 class Failed(Exception):
@@ -41,7 +44,11 @@ class Failed(Exception):
 
 
 class NotApplicable(Exception):
-    """There is nothing to judge here; the message says why."""
+    """The broker has no such thing, as it declares; the message says which."""
+
+
+class NotJudged(Exception):
+    """What the law is about did not come to pass here; the message says why."""
 
 
 class Case(NamedTuple):

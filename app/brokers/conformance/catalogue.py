@@ -11,6 +11,8 @@ from app.brokers.conformance import (
     limits,
     lookups,
     replaces,
+    reports,
+    sessions,
     silence,
     words,
 )
@@ -27,5 +29,7 @@ CASES: Final[tuple[Case, ...]] = (
     *cancels.CASES,
     *replaces.CASES,
     *endings.CASES,
+    *sessions.CASES,
+    *reports.CASES,
 )
 assert [one.case_id for one in CASES] == sorted({one.case_id for one in CASES}), "each number once"

@@ -55,6 +55,7 @@ async def closing(kit: Kit) -> str:
     await kit.seen(broker.find([kit.key()]))
     if kit.terms.live:  # an order's connection is one that adapters like to keep
         await kit.attempted(broker, kit.order())
+    await kit.let_go()
     for _ in range(2):
         await kit.seen(broker.close())
     for _ in range(LOOKS):

@@ -7,17 +7,16 @@ case: here an exception or a wait without end is what was seen, and is told as s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final, TypeVar, cast
 
-from app.brokers.conformance.case import Failed, NotApplicable
+from app.brokers.conformance.case import Failed, NotApplicable, NotJudged
+from app.brokers.conformance.held import ANSWERED, UP, Ears, Held, running, until
+from app.brokers.conformance.journal import Run, ShiftedClock
 from app.brokers.conformance.line import LINE, Fault, Line
-from app.brokers.conformance.listener import Listener, Pushed
-from app.brokers.registry import build, factory
-from app.clock import Clock
+from app.brokers.conformance.listener import Pushed
+from app.brokers.registry import build
 from app.domain.messages import (
     Absent,
     Accepted,
@@ -25,77 +24,16 @@ from app.domain.messages import (
     Cancellation,
     Found,
     Lookup,
+    Rejected,
     Submission,
 )
-from app.domain.values import OrderType, Side, TimeInForce, broker_order_key, ulid
-from app.ports.brokers import Broker
+from app.domain.values import OrderType, TimeInForce, broker_order_key, ulid
+from app.ports.brokers import Broker, LiveBroker
 
 T = TypeVar("T")
 ASK_EVERY_S: Final = 0.05
-HOLD = Callable[[Broker], AbstractAsyncContextManager[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the cases may do, and with which order."""
-
-    live: bool = False
-    money: bool = False
-    account_id: str = "CHECK"
-    symbol: str = "TEST"
-    market: str = "XNAS"
-    currency: str = "USD"
-    side: Side = Side.BUY
-    quantity: Decimal = Decimal(1)
-    limit_price: Decimal = Decimal(1)
-    orders_max: int = 50  # of one case
-    patience_s: float = 30.0  # above every adapter's own time-out
-    secret_option: str = "secret"  # noqa: S105 - its name
-    callbacks: str | None = None  # host:port that the broker pushes to
-    hold: HOLD | None = None  # runs an adapter that lives on a session of its own
-
-
-class Subject(NamedTuple):
-    """An adapter as settings name it."""
-
-    name: str
-    adapter: str
-    options: Mapping[str, object]
-
-
-class ShiftedClock:
-    """The run's clock, and for one case a clock that is far ahead."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.ahead_ms = 0
-
-    def now(self) -> int:
-        return self._clock.now() + self.ahead_ms
-
-    def monotonic_ns(self) -> int:
-        return self._clock.monotonic_ns()
-
-    def random_bits(self, bits: int) -> int:
-        return self._clock.random_bits(bits)
-
-
-@dataclass
-class Run:
-    """What the cases of one run share."""
-
-    subject: Subject
-    terms: Terms
-    clock: Clock
-    listener: Listener | None = None
-    placed: list[Submission] = field(default_factory=list)
-    placed_at: float = 0.0  # the last one, by the loop's clock
-    pushed: Pushed | None = None  # a genuine callback of an order of ours
-    pushing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    make: Callable[..., object] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.make = factory(self.subject.adapter)
+# A session that is up says so soon; one that is not yet is judged as it stands.
+UP_S: Final = 10.0
 
 
 class Kit:
@@ -106,11 +44,17 @@ class Kit:
         self.terms = run.terms
         self.clock = ShiftedClock(run.clock)
         self.line = Line()
+        self.ears = Ears()
+        self.held: Held | None = None
+        self.died: str | None = None  # how a session ended that should have lived on
+        self._held = AsyncExitStack()
         self._opened = AsyncExitStack()
 
     async def close(self) -> None:
         """Let go of every adapter and of the line."""
         LINE.set(None)
+        self.ears.open.set()
+        await self.let_go()
         await self._opened.aclose()
         await self.line.close()
 
@@ -125,41 +69,105 @@ class Kit:
     async def broker(self, **changes: object) -> Broker:
         """Build the adapter, with these options changed, and run it if it has to be run."""
         broker = self.bare(**changes)
-        self._opened.push_async_callback(self._let_go, broker)
-        if self.terms.hold is not None:
-            await self._opened.enter_async_context(self.terms.hold(broker))
-        elif hasattr(broker, "run"):
-            raise NotApplicable("it lives on a session that only a gateway runs")
+        self._opened.push_async_callback(self._put_away, broker)
+        if hasattr(broker, "run"):
+            await self._hold(cast("LiveBroker", broker), owns=True)
         return broker
+
+    async def session(self, *, owns: bool = True) -> Held:
+        """Build an adapter that lives on a session, on a line that is whole; it is logged on."""
+        if not hasattr(self.bare(), "run"):
+            raise NotApplicable("it has no session: its orders and reports go by requests")
+        if not owns:
+            await self._new_line()
+            broker = cast("LiveBroker", self.bare())
+            self._opened.push_async_callback(self._put_away, broker)
+            return await self._hold(broker, owns=False)
+        await self.on_the_line()
+        assert self.held is not None
+        await self.up()
+        return self.held
+
+    async def again(self) -> Held:
+        """Build it once more, as a new process does, on the record of the one before."""
+        await self.broker()
+        assert self.held is not None
+        return self.held
+
+    async def down(self, since: int) -> None:
+        """Wait until the adapter has seen that its connection of then is lost."""
+        held = self.held
+        if held is not None and not await until(
+            lambda: held.state != UP or held.since != since, self.terms.patience_s
+        ):
+            raise Failed("a session that is lost to be told as lost", held.state)
+
+    async def up(self) -> None:
+        """Let the line be whole, and wait until the session stands on it again."""
+        self.line.arm(Fault.NONE)
+        held = self.held
+        assert held is not None
+        if not await until(lambda: held.state == UP, self.terms.patience_s):
+            raise NotJudged(f"its session does not come up: {held.why}")
+
+    async def let_go(self) -> None:
+        """End the session as a gateway does that stops."""
+        if self.held is not None and self.held.died is not None:
+            self.died = self.held.why
+        self.held = None
+        opened, self._held = self._held, AsyncExitStack()
+        await opened.aclose()
+
+    async def _hold(self, broker: LiveBroker, *, owns: bool) -> Held:
+        if self.terms.hold is None:
+            raise NotJudged("it lives on a session, and nobody gave it a ground (hold)")
+        await self.let_go()
+        ground = await self._held.enter_async_context(self.terms.hold(broker, self.run.orders))
+        held = self.held = Held(broker, ground, self.ears, owns=owns)
+        await self._held.enter_async_context(running(held))
+        if owns:
+            await until(
+                lambda: held.state in ANSWERED or held.died is not None,
+                min(UP_S, self.terms.patience_s),
+            )
+        return held
 
     async def on_the_line(self) -> Broker:
         """Build the adapter on a line that is whole, and see that its connections pass there."""
-        await self.line.close()
-        self.line = Line()
-        await self.line.open()
-        LINE.set(self.line)
+        await self._new_line()
         broker = await self.broker()
         await self.seen(broker.ping())
         if not self.line.tried:
-            raise NotApplicable("its connections do not pass asyncio: the line cannot break them")
+            raise NotJudged("its connections do not pass asyncio: the line cannot break them")
         return broker
 
     async def broken(self, fault: Fault, says: bytes = b"") -> Broker:
         """Build the adapter on a line on which this goes wrong from now on."""
         broker = await self.on_the_line()
+        since = 0 if self.held is None else self.held.since
         self.line.arm(fault, says)
+        if fault.cuts:
+            await self.down(since)
         return broker
 
     async def spoken(self, says: bytes) -> Broker:
         """Build the adapter on a line where this is the answer to whatever it asks."""
-        broker = await self.broken(Fault.SPOKEN, says)
+        broker = await self.on_the_line()
         if self.line.is_sealed:
-            raise NotApplicable("TLS: nobody but the broker can answer")
+            raise NotJudged("TLS: nobody but the broker can answer")
         if not any(passage.is_http for passage in self.line.passages):
             raise NotApplicable("not HTTP: nobody but the broker can answer")
+        self.line.arm(Fault.SPOKEN, says)
         return broker
 
-    async def _let_go(self, broker: Broker) -> None:
+    async def _new_line(self) -> None:
+        await self.let_go()
+        await self.line.close()
+        self.line = Line()
+        await self.line.open()
+        LINE.set(self.line)
+
+    async def _put_away(self, broker: Broker) -> None:
         with suppress(Exception):
             async with asyncio.timeout(self.terms.patience_s):
                 await broker.close()
@@ -185,25 +193,30 @@ class Kit:
             terms.currency,
             TimeInForce.DAY,
         )
-        return order._replace(**changes)
+        order = order._replace(**changes)
+        self.run.orders[order.broker_order_key] = order
+        return order
 
     async def submit(self, broker: Broker, *batch: Submission) -> list[Answer]:
         """Send a batch, if it may be sent."""
         if not self.line.fault.keeps:
             if not self.terms.live:
-                raise NotApplicable("it places orders: --live")
+                raise NotJudged("it places orders: --live")
             self.run.placed += batch
         try:
-            return await self.seen(broker.submit(batch))
+            answers = await self.seen(broker.submit(batch))
         finally:
             self.run.placed_at = asyncio.get_running_loop().time()
+        refused = zip(batch, answers, strict=False)
+        self.run.gone |= {o.broker_order_key for o, a in refused if isinstance(a, Rejected)}
+        return answers
 
     async def accepted(self, broker: Broker) -> tuple[Submission, str]:
         """Place one order; return it and the broker's id of it."""
         order = self.order()
         answers = await self.submit(broker, order)
         if not answers or not isinstance(answers[0], Accepted):
-            raise NotApplicable(f"no order was accepted: {answers} (see B-103)")
+            raise NotJudged(f"no order was accepted: {answers} (see B-103)")
         return order, answers[0].broker_order_id
 
     async def shown(self, broker: Broker, key: str) -> Lookup:
@@ -262,7 +275,7 @@ class Kit:
                 named = order.broker_order_key.encode(), known.encode()
                 run.pushed = await run.listener.heard(named, self.terms.patience_s)
             if run.pushed is None:
-                raise NotApplicable(f"nothing was pushed to {self.terms.callbacks}")
+                raise NotJudged(f"nothing was pushed to {self.terms.callbacks}")
             return run.pushed
 
 

@@ -50,7 +50,13 @@ class Fault(Enum):
         """Whether nothing that a client says reaches the broker."""
         return not self.value[1]
 
+    @property
+    def cuts(self) -> bool:
+        """Whether connections that stand are cut when it begins."""
+        return self in CUTTING
 
+
+CUTTING: Final = frozenset({Fault.NAMELESS, Fault.REFUSED, Fault.UNMADE})
 LOSING: Final = frozenset({Fault.LOST, Fault.HALVED, Fault.STALLED})
 
 
@@ -60,6 +66,7 @@ class Passage:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.talk = Talk()
         self.heard = bytearray()
+        self.told = bytearray()  # what the broker said on it, whether it came through or not
         self.spoke = False  # since the fault began
         self.answered = False  # since then
         self._writer = writer
@@ -93,6 +100,7 @@ class Line:
         self._targets: dict[int, asyncio.Future[Any]] = {}  # by the client's own port
         self._servers: dict[int, asyncio.Server] = {}
         self._open: set[asyncio.StreamWriter] = set()
+        self._is_closed = False
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._busy = 0
@@ -105,6 +113,7 @@ class Line:
 
     async def close(self) -> None:
         """Cut what still stands, and wait until nobody works here."""
+        self._is_closed = True
         for server in self._servers.values():
             server.close()
         for writer in self._open:
@@ -120,12 +129,16 @@ class Line:
         self.fault, self.says = fault, says
         for passage in self.passages:
             passage.spoke = passage.answered = False
-            if fault in {Fault.REFUSED, Fault.UNMADE, Fault.NAMELESS}:
+            if fault.cuts:
                 passage.cut()
 
     def carriers(self, key: str) -> int:
         """Return how many connections carried this key."""
         return sum(key.encode() in passage.heard for passage in self.passages)
+
+    def mentions(self, key: str) -> int:
+        """Return how often this key left, on whichever connection."""
+        return sum(passage.heard.count(key.encode()) for passage in self.passages)
 
     @property
     def requests(self) -> int:
@@ -161,6 +174,9 @@ class Line:
         return found
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closed:  # it was accepted before, and its client is gone
+            writer.transport.abort()
+            return
         LINE.set(None)  # the way from here to the broker is not to lead back to us
         self._busy += 1
         self._quiet.clear()
@@ -240,6 +256,8 @@ class Line:
     ) -> None:
         """Carry what the broker answers, as far as the fault lets it."""
         while data := await broker.read(CHUNK):
+            if len(passage.told) < HEARD_BYTES_MAX:
+                passage.told += data
             struck = self.fault in LOSING and passage.spoke
             passage.answered = struck
             if struck and self.fault is Fault.LOST:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from app.brokers.conformance.case import NotApplicable
+from app.brokers.conformance.case import NotJudged
 
 ASK_EVERY_S: Final = 0.02
 KEPT_MAX: Final = 1_000
@@ -43,7 +43,7 @@ class Listener:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as e:
             await self.close()
-            raise NotApplicable(f"nobody can listen at {self._host}:{self._port}: {e}") from e
+            raise NotJudged(f"nobody can listen at {self._host}:{self._port}: {e}") from e
 
     async def close(self) -> None:
         if self._runner is not None:

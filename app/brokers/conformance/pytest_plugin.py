@@ -11,7 +11,8 @@ from typing import Final
 
 import pytest
 
-ITEMS: Final = "app.brokers.conformance.pytest_items"
+# By name, as pytest loads every plug-in: the items open a ledger, so they live with the doors.
+ITEMS: Final = "app.cli.pytest_items"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

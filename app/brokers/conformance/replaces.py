@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotApplicable, case
+from app.brokers.conformance.case import Failed, Need, NotApplicable, NotJudged, case
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import Fault
 from app.domain.messages import (
@@ -91,9 +91,12 @@ async def silent(kit: Kit) -> str:
     broker = able(await kit.broken(Fault.CUT))
     wanted = doubled(kit, kit.order(), "1")
     answer = only(await kit.seen(broker.replace([wanted])))
+    carried = kit.line.carriers(wanted.broker_order_key)
+    if isinstance(answer, NotSent) and not carried and not kit.line.is_sealed:
+        raise NotJudged(f"the request did not leave: {answer.cause}")
     if not isinstance(answer, Unknown):
         raise Failed("Unknown", answer)
-    if (carried := kit.line.carriers(wanted.broker_order_key)) > 1:
+    if carried > 1:
         raise Failed("one request", f"{carried} requests")
     return str(answer)
 

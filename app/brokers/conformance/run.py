@@ -11,10 +11,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final, NamedTuple
 
-from app.brokers.conformance.case import Case, Failed, Need, NotApplicable, Outcome, Verdict
-from app.brokers.conformance.kit import Kit, Run, Subject, Terms, only
+from app.brokers.conformance.case import (
+    Case,
+    Failed,
+    Need,
+    NotApplicable,
+    NotJudged,
+    Outcome,
+    Verdict,
+)
+from app.brokers.conformance.journal import Run
+from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import KitLoop
 from app.brokers.conformance.listener import Listener
+from app.brokers.conformance.subject import Subject, Terms
 from app.clock import Clock
 from app.domain.capabilities import Capabilities
 from app.domain.messages import Absent, Found, Submission
@@ -101,12 +111,18 @@ async def judge(case: Case, run: Run) -> Outcome:
     """Play one case to its verdict."""
     for need in sorted(case.needs):
         if not _is_met(need, run):
-            return Outcome(case, Verdict.NOT_APPLICABLE, WITHOUT[need])
+            return Outcome(case, Verdict.NOT_JUDGED, WITHOUT[need])
     kit = Kit(run)
     try:
-        return Outcome(case, Verdict.PASS, await case.play(kit))
+        seen = await case.play(kit)
+        await kit.let_go()
+        if kit.died is not None:
+            raise Failed("a session that lives until it is cancelled", kit.died)
+        return Outcome(case, Verdict.PASS, seen)
     except NotApplicable as e:
         return Outcome(case, Verdict.NOT_APPLICABLE, str(e))
+    except NotJudged as e:
+        return Outcome(case, Verdict.NOT_JUDGED, str(e))
     except Failed as e:
         return Outcome(case, Verdict.FAIL, e.seen, e.expected)
     except Exception as e:  # noqa: BLE001 - the next case is worth playing whatever broke this one
@@ -141,6 +157,8 @@ async def _ended(kit: Kit, broker: Broker, order: Submission, *, last: bool = Fa
             return last
         if isinstance(found, Found) and found.status in TERMINAL:
             return True
+        if key in kit.run.gone and not isinstance(found, Found):
+            return last  # on a session nobody may deny what was refused, or kept by our line
         known = found.broker_order_id if isinstance(found, Found) else None
         await kit.cancel(broker, order, known)
         return await kit.becomes(broker, key, *TERMINAL) is not None

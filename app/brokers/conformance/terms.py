@@ -8,9 +8,10 @@ is refused.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any, Final
 
-from app.brokers.conformance.kit import Subject, Terms
+from app.brokers.conformance.subject import Subject, Terms
 from app.domain.values import Side
 from app.settings import read_settings
 
@@ -29,6 +30,7 @@ TERMS: Final[Mapping[str, Callable[[str], object]]] = {
     "patience_s": float,  # above the adapter's own time-outs
     "secret_option": str,  # which of the adapter's options holds its secret
     "callbacks": str,  # HOST:PORT that the broker pushes to
+    "ledger": Path,  # whose session numbers go on from run to run; without it a fresh one
 }
 
 
@@ -47,8 +49,8 @@ def subject_of(name: str) -> Subject:
     return Subject(name, brokers[name].adapter, brokers[name].options)
 
 
-def terms_of(words: Sequence[str], *, live: bool, money: bool) -> Terms:
-    """Return the terms that are given as `name=value`."""
+def terms_of(words: Sequence[str], *, live: bool, money: bool) -> tuple[Terms, Path | None]:
+    """Return the terms that are given as `name=value`, and the ledger's file if one is named."""
     given = dict(word.partition("=")[::2] for word in words)
     unknown = sorted(set(given) - set(TERMS))
     if unknown:
@@ -60,4 +62,5 @@ def terms_of(words: Sequence[str], *, live: bool, money: bool) -> Terms:
         read: dict[str, Any] = {name: TERMS[name](value) for name, value in given.items()}
     except (ValueError, InvalidOperation) as e:
         raise Unplayable(f"terms: {e}") from e
-    return replace(Terms(live=live, money=money), **read)
+    file: Path | None = read.pop("ledger", None)
+    return replace(Terms(live=live, money=money), **read), file

@@ -132,10 +132,19 @@ class Market:
         if word == "swallow":  # it took the number and lost the order
             return True
         key, order = text(message, 11), _as_booked(message, len(book.orders) + 1)
-        if not self._refused(word, message, order):
+        if (reason := self._impossible(key, order)) is not None:
+            about = order | {"37": "NONE", "39": "8"}
+            self.report(key, about, "8", [(103, reason), (58, "impossible")])
+        elif not self._refused(word, message, order):
             book.orders[key] = order
             self._answer(word, key, order)
         return not word.endswith("_drop")
+
+    def _impossible(self, key: str, order: dict[str, str]) -> int | None:
+        """Return why no broker would take this order: its id is not new, or it asks for nothing."""
+        if key in self.book.orders:
+            return 6
+        return None if float(order["38"]) > 0 else 13
 
     def _refused(self, word: str, message: simplefix.FixMessage, order: dict[str, str]) -> bool:
         about = [(45, text(message, 34)), (372, "D")]
@@ -158,7 +167,7 @@ class Market:
             self.report(key, order | {"39": "A"}, "A", [])
         if word in {"new", "new_drop"}:
             self.report(key, order, "0", [])
-        if word in {"fill", "fill_drop"} or self.book.fills:
+        if word in {"fill", "fill_drop"} or self.book.fills or not order["44"]:
             self.fill(key)
 
     def fill(self, key: str) -> None:
@@ -184,7 +193,7 @@ class Market:
         order = self.book.orders.get(key)
         if word in {"swallow", "drop"}:
             return word == "swallow"
-        if order is None or word in {"late", "passed", "throttle"}:
+        if order is None or order["39"] in "24" or word in {"late", "passed", "throttle"}:
             self._refuse_replace(word, own, key)
         elif word == "refuse":
             self.report(own, order | {"39": "8"}, "8", [(41, key), (103, 3), (58, "too large")])

@@ -28,9 +28,10 @@ from tests.servers.acceptors.book import (
 )
 
 FILLS: Final = ("none", "full", "partial")
+MARKET: Final = "1"  # 40: no price stands between it and its fill
 CANCEL_OF, REPLACE_OF = "1", "2"  # 434, what was refused
 TOO_LATE, UNKNOWN_TO_CANCEL = "0", "1"  # 102
-UNKNOWN, DUPLICATE = "5", "6"  # 103; 1 would be an unknown symbol
+UNKNOWN, DUPLICATE, WRONG_QUANTITY = "5", "6", "13"  # 103; 1 would be an unknown symbol
 
 
 class Message(NamedTuple):
@@ -89,6 +90,9 @@ class Desk:
                 yield _executed(self.book.executed(order, CANCELED))
 
     def _place(self, of: Fields) -> Iterable[Message]:
+        if Decimal(of[38]) <= 0:
+            yield _nothing(of, WRONG_QUANTITY)
+            return
         held = self.book.held(of[11])
         lost, self.lose = self.lose > 0, max(0, self.lose - 1)
         self.book.arrived(of, booked=held is None and not lost)
@@ -100,7 +104,8 @@ class Desk:
         order = self.book.booked(of)
         yield _executed(self.book.executed(order, NEW))
         half = (order.quantity / 2).to_integral_value()
-        if quantity := {"full": order.quantity, "partial": half}.get(self.fills):
+        fills = "full" if of[40] == MARKET else self.fills
+        if quantity := {"full": order.quantity, "partial": half}.get(fills):
             yield _executed(self.book.trade(order, quantity, Decimal(order.price)))
 
     def _cancel(self, of: Fields) -> Iterable[Message]:

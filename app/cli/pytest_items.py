@@ -1,11 +1,13 @@
 """Each case as a test of pytest: passed, failed, or skipped with the reason.
 
 `pytest_plugin` brings this file in when somebody asks for a broker. The trap is a second way to
-judge: an item plays its case as the command line does, with a sweep of its own.
+judge: an item plays its case as the command line does, with a sweep of its own. A session's numbers
+go on from item to item, so they all stand on one ledger.
 """
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,10 +15,11 @@ import pytest
 
 from app.brokers.conformance.case import Case, Verdict
 from app.brokers.conformance.catalogue import CASES
-from app.brokers.conformance.kit import Subject, Terms
 from app.brokers.conformance.line import KitLoop
 from app.brokers.conformance.run import Report, check
+from app.brokers.conformance.subject import Subject, Terms
 from app.brokers.conformance.terms import Unplayable, subject_of, terms_of
+from app.cli.check_ledger import CheckLedger
 from app.clock import SystemClock
 
 HERE: Final = Path(__file__)
@@ -52,8 +55,8 @@ class CaseItem(pytest.Item):
             raise Broken(f"expected: {outcome.expected}\n      seen: {outcome.detail}")
         if report.left:
             raise Broken(f"left at the broker: {report.left}")
-        if outcome.verdict is Verdict.NOT_APPLICABLE:
-            pytest.skip(outcome.detail)
+        if outcome.verdict is not Verdict.PASS:
+            pytest.skip(f"{outcome.verdict}: {outcome.detail}")
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
         if not isinstance(excinfo.value, Broken):
@@ -73,9 +76,12 @@ class Cases(pytest.File):
         try:
             subject = subject_of(option("--broker"))
             live, money = option("--broker-live"), option("--broker-money")
-            terms = terms_of(option("--broker-term"), live=live, money=money)
+            terms, file = terms_of(option("--broker-term"), live=live, money=money)
         except Unplayable as e:
             raise pytest.UsageError(str(e)) from e
+        ledger = CheckLedger(SystemClock(), file)
+        self.config.add_cleanup(ledger.close)
+        terms = replace(terms, hold=ledger.hold)
         for one in CASES:
             played = Played(one, subject, terms)
             yield CaseItem.from_parent(self, name=one.case_id, played=played)
