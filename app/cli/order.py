@@ -75,7 +75,7 @@ def batch(
     examples=(
         (
             "order create --account A-1 --client-order-id a-1 --symbol AAPL --market XNAS"
-            " --side buy --quantity 10 --limit-price 185.50 --session next"
+            " --side buy --quantity 10 --limit-price 268.50 --session next"
         ),
         (
             "order create --account A-1 --client-order-id a-2 --symbol 005930 --market XKRX"

@@ -148,7 +148,7 @@ def _home(route: Route, candidates: tuple[str, ...], known: list[Failover]) -> s
         return candidates[0]
     last = next((f for f in known if f.fenced_at is not None), None)
     if last is None:
-        raise Refused(Code.VALIDATION_FAILED, f"route {route.route_id} has no other home")
+        raise Refused(Code.PRECHECKS_FAILED, f"route {route.route_id} has no other home")
     return last.from_broker
 
 

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic.config import JsonDict
 
 from app.domain.errors import Busy, Code, Refused
 from app.settings import HookSettings
 from app.web.alert_payloads import Nonsense, alerts_of
+from app.web.anomaly_told import HeardTold
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.spec import BATCH_BYTES_MAX, Call, Reader, Reply, Spec, ok
@@ -24,10 +26,32 @@ RETRY_AFTER_S: Final = 5.0
 AGE_S_MAX: Final = 300
 
 
-class _AnyShape(BaseModel):
+# All that is asked of a payload: an alert is in it. What else it has is read as far as it goes.
+SHAPES: Final[JsonDict] = {
+    "properties": {
+        "alerts": {"type": "array", "items": {"type": "object"}},
+        "name": {"type": "string", "minLength": 1},
+    },
+    "anyOf": [{"required": ["alerts"]}, {"required": ["name"]}],
+}
+EXAMPLE: Final[JsonDict] = {
+    "status": "firing",
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "BrokerSlow", "openbell_subject": "broker/north"},
+            "annotations": {"summary": "north answers late"},
+            "startsAt": "2026-11-23T14:30:00Z",
+            "fingerprint": "c0ffee00c0ffee00",
+        }
+    ],
+}
+
+
+class AlertsSent(BaseModel):
     """An alert, or several, as its system or its template words them."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={**SHAPES, "examples": [EXAMPLE]})
 
 
 class AlertHooks:
@@ -110,8 +134,8 @@ def alert_hook_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name=name,
             scope=None,  # a token or a signature of their own
             handler=handler,
-            reads=Reader(_AnyShape, lambda raw, _content_type: raw),
-            answers={200: None},
+            reads=Reader(AlertsSent, lambda raw, _content_type: raw),
+            answers={200: HeardTold},
             refuses=(
                 Code.MALFORMED_REQUEST,
                 Code.UNAUTHENTICATED,

@@ -22,6 +22,7 @@ from app.domain.anomaly import (
 )
 from app.domain.errors import Code
 from app.domain.records import Change
+from app.web.anomaly_told import AnomaliesTold, AnomalyTold
 from app.web.cursors import cursor_at, place_of
 from app.web.house import House
 from app.web.keys import not_there
@@ -160,7 +161,7 @@ def _shown(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
             scope=SEE,
             handler=anomalies.list,
             asks=AnomaliesAsked,
-            answers={200: None},
+            answers={200: AnomaliesTold},
             refuses=(Code.VALIDATION_FAILED,),
         ),
         Spec(
@@ -169,7 +170,7 @@ def _shown(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
             name="get_anomaly",
             scope=SEE,
             handler=anomalies.get,
-            answers={200: None},
+            answers={200: AnomalyTold},
             refuses=(Code.NOT_FOUND,),
         ),
     )
@@ -183,7 +184,7 @@ def _marked(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
         scope=TUNE,
         handler=anomalies.raise_,
         reads=json_of(AnomalyRaised),
-        answers={201: None},
+        answers={201: AnomalyTold},
         refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
         audited=True,
     )
@@ -194,7 +195,7 @@ def _marked(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
         scope=TUNE,
         handler=anomalies.silence,
         reads=json_of(Silenced),
-        answers={200: None},
+        answers={200: AnomalyTold},
         refuses=MARKED,
         audited=True,
     )
@@ -207,7 +208,7 @@ def _marked(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=handler,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: AnomalyTold},
             refuses=MARKED,
             audited=True,
         )

@@ -12,11 +12,13 @@ from app.domain.errors import Code, Refused
 from app.domain.reverting import FOR_GOOD, Spell, spelled
 from app.domain.values import rfc3339
 from app.ports.trouble import Rulebook, RuleKept
+from app.web.anomaly_told import RuleChangedTold, RulesTold, RuleTold, RuleTriedTold
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.operator_schemas import Preview, Reasoned, RuleChange, RuleTried, Undo
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+from app.web.told import WouldTold
 from app.web.undoing import Undoing, undo_spec, would
 
 SEE: Final = "admin:read"
@@ -171,7 +173,7 @@ def rule_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name="list_anomaly_rules",
             scope=SEE,
             handler=rules.list,
-            answers={200: None},
+            answers={200: RulesTold},
         ),
         Spec(
             method="GET",
@@ -179,7 +181,8 @@ def rule_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name="get_anomaly_rule",
             scope=SEE,
             handler=rules.get,
-            answers={200: None},
+            answers={200: RuleTold},
+            shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
         Spec(
@@ -190,7 +193,8 @@ def rule_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=rules.put,
             reads=json_of(RuleChange),
             asks=Preview,
-            answers={200: None},
+            answers={200: RuleChangedTold | WouldTold},
+            shows=("ETag",),
             refuses=(
                 Code.MALFORMED_REQUEST,
                 Code.NOT_FOUND,
@@ -201,7 +205,7 @@ def rule_specs(house: House) -> Sequence[Spec[Any, Any]]:
             if_match="required",
             audited=True,
         ),
-        undo_spec(f"{ONE}/undo", "undo_anomaly_rule_change", TUNE, rules.undo),
+        undo_spec(f"{ONE}/undo", "undo_anomaly_rule_change", TUNE, rules.undo, RuleChangedTold),
         Spec(
             method="POST",
             path=f"{ONE}/test",
@@ -209,7 +213,7 @@ def rule_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=rules.test,
             reads=json_of(RuleTried),
-            answers={200: None},
+            answers={200: RuleTriedTold},
             refuses=(Code.MALFORMED_REQUEST, Code.NOT_FOUND, Code.VALIDATION_FAILED),
             audited=True,
         ),

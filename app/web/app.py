@@ -18,7 +18,8 @@ from app.web.broker_sessions import broker_session_specs
 from app.web.console.doors import console_specs
 from app.web.course_specs import course_specs
 from app.web.dials import dial_specs
-from app.web.door import Door
+from app.web.document import EXAMPLE_MARKET, finished, for_today
+from app.web.door import Door, hung
 from app.web.drills import drill_specs
 from app.web.holds import hold_specs
 from app.web.hooks import hook_specs
@@ -36,7 +37,6 @@ from app.web.rates import rate_specs
 from app.web.reads import read_specs
 from app.web.replays import Replays
 from app.web.safety import safety_specs
-from app.web.schemas import Problem
 from app.web.stream import stream_specs
 from app.web.sweeps import sweep_specs
 from app.web.tickets import ticket_specs
@@ -68,12 +68,12 @@ class Gateway(FastAPI):
         return Porch(self.router, self._house.clock)
 
     def openapi(self) -> dict[str, Any]:
-        """Return the document, with what the doors only refer to."""
-        document = super().openapi()
-        components = document.setdefault("components", {})
-        components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
-        components["securitySchemes"] = {"api_key": {"type": "http", "scheme": "bearer"}}
-        return document
+        """Return the document, with what the doors only refer to and a session to come."""
+        if self.openapi_schema is None:
+            specs = [route.spec for route in self.router.routes if isinstance(route, Door)]
+            self.openapi_schema = finished(super().openapi(), specs)
+        following = self._house.reference().calendar.next(EXAMPLE_MARKET, self._house.clock.now())
+        return for_today(self.openapi_schema, following and following.trading_session_id)
 
 
 def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
@@ -113,5 +113,5 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
     )
     specs = (*specs, *proposal_specs(house, specs))
     replays = Replays(house.clock)
-    app.router.routes.extend(Door(spec, house, toll, replays) for spec in specs)
+    app.router.routes.extend(hung([Door(spec, house, toll, replays) for spec in specs]))
     return app

@@ -14,6 +14,7 @@ from app.domain.errors import Code
 from app.domain.records import Anchor
 from app.domain.values import rfc3339
 from app.web.house import House
+from app.web.house_told import AuditTold, AuditVerifiedTold
 from app.web.operator_schemas import AuditAsked, ChainAsked, ExportAsked
 from app.web.spec import Call, Reply, Spec, encode, ok
 from app.web.trail import Trail
@@ -91,12 +92,12 @@ def audit_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=READ,
             handler=handler,
             asks=asks,
-            answers={200: None},
+            answers={200: told},
             refuses=(Code.VALIDATION_FAILED,),
         )
-        for path, name, handler, asks in (
-            ("", "list_audit", audits.listed, AuditAsked),
-            ("/verify", "verify_audit", audits.verify, ChainAsked),
-            ("/export", "export_audit", audits.export, ExportAsked),
+        for path, name, handler, asks, told in (
+            ("", "list_audit", audits.listed, AuditAsked, AuditTold),
+            ("/verify", "verify_audit", audits.verify, ChainAsked, AuditVerifiedTold),
+            ("/export", "export_audit", audits.export, ExportAsked, None),
         )
     ]

@@ -8,22 +8,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import BaseModel
-
 from app.domain.errors import Code, Refused
 from app.domain.records import SessionOverride
 from app.domain.reverting import Spell, bells_ended, spelled
 from app.web.house import House
+from app.web.house_told import OverrideChangedTold, OverridesTold, OverrideTold
 from app.web.operator_schemas import BellsMoved, Preview, Reasoned, Undo
 from app.web.problems import invalid_at
+from app.web.schemas import Asked
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+from app.web.told import WouldTold
 from app.web.undoing import Undoing, undo_spec, would
 
 SEE: Final = "admin:read"
 TUNE: Final = "admin:tune"
 SESSION: Final = "trading_session_id"
-PATH: Final = "/admin/v1/sessions/{trading_session_id}/override"
+SESSIONS: Final = "/admin/v1/sessions"
+PATH: Final = f"{SESSIONS}/{{trading_session_id}}/override"
 
 
 class Bells:
@@ -151,14 +153,15 @@ def bell_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name=name,
             scope=SEE,
             handler=handler,
-            answers={200: None},
+            answers={200: told},
+            shows=("ETag",) if path == PATH else (),
         )
-        for path, name, handler in (
-            ("/admin/v1/sessions/overrides", "list_session_overrides", bells.overrides),
-            (PATH, "get_session_override", bells.get),
+        for path, name, handler, told in (
+            (f"{SESSIONS}/overrides", "list_session_overrides", bells.overrides, OverridesTold),
+            (PATH, "get_session_override", bells.get, OverrideTold),
         )
     ]
-    changes: tuple[tuple[str, str, Any, type[BaseModel]], ...] = (
+    doors: Sequence[tuple[str, str, Any, type[Asked]]] = (
         ("PUT", "override_session", bells.override, BellsMoved),
         ("DELETE", "lift_session_override", bells.lift, Reasoned),
     )
@@ -171,7 +174,8 @@ def bell_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=handler,
             reads=json_of(model),
             asks=Preview,
-            answers={200: None},
+            answers={200: OverrideChangedTold | WouldTold},
+            shows=("ETag",),
             refuses=(
                 Code.MALFORMED_REQUEST,
                 Code.STALE_VERSION,
@@ -181,7 +185,7 @@ def bell_specs(house: House) -> Sequence[Spec[Any, Any]]:
             if_match="required",
             audited=True,
         )
-        for method, name, handler, model in changes
+        for method, name, handler, model in doors
     ]
-    undo = undo_spec(f"{PATH}/undo", "undo_session_override", TUNE, bells.undo)
+    undo = undo_spec(f"{PATH}/undo", "undo_session_override", TUNE, bells.undo, OverrideChangedTold)
     return (*shown, *changed, undo)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from app.domain.broker_session import SessionStatus
 from app.domain.errors import Code, Refused
 from app.domain.records import Change
+from app.web.broker_told import BrokerSessionEndedTold, BrokerSessionResetTold, BrokerSessionTold
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.operator_schemas import Reasoned
@@ -81,7 +82,8 @@ def broker_session_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name="get_broker_session",
             scope=SEE,
             handler=sessions.shown,
-            answers={200: None},
+            answers={200: BrokerSessionTold},
+            shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
         Spec(
@@ -91,7 +93,8 @@ def broker_session_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=sessions.reset,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: BrokerSessionResetTold},
+            shows=("ETag",),
             refuses=(*refuses, Code.STALE_VERSION, Code.IF_MATCH_REQUIRED),
             if_match="required",
             audited=True,
@@ -103,7 +106,7 @@ def broker_session_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=TUNE,
             handler=sessions.log_out,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: BrokerSessionEndedTold},
             refuses=refuses,
             audited=True,
         ),

@@ -4,6 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from app.domain.errors import Code
+from app.web.course_told import (
+    FailoversTold,
+    FailoverTold,
+    RouteChangedTold,
+    RoutesTold,
+    RouteTold,
+    SwitchPreviewTold,
+)
 from app.web.courses import MOVE, SEE, Courses
 from app.web.house import House
 from app.web.operator_schemas import (
@@ -16,6 +24,7 @@ from app.web.operator_schemas import (
     RouteLocked,
 )
 from app.web.spec import Spec, json_of
+from app.web.told import WouldTold
 from app.web.undoing import undo_spec
 
 ROUTES: Final = "/admin/v1/routes"
@@ -52,7 +61,7 @@ def course_specs(house: House) -> Sequence[Spec[Any, Any]]:
     return (
         *_shown(courses),
         *_allowed(courses),
-        undo_spec(f"{ROUTE}/undo", "undo_route_change", MOVE, courses.undo),
+        undo_spec(f"{ROUTE}/undo", "undo_route_change", MOVE, courses.undo, RouteChangedTold),
         *_moved(courses),
         *_said(courses),
     )
@@ -67,20 +76,15 @@ def _shown(courses: Courses) -> Sequence[Spec[Any, Any]]:
             scope=SEE,
             handler=handler,
             asks=asks,
-            answers={200: None},
-            refuses=refuses,
+            answers={200: told},
+            refuses=(Code.NOT_FOUND,) if path.endswith("}") else (),
+            shows=("ETag",) if path == ROUTE else (),
         )
-        for path, name, handler, asks, refuses in (
-            (ROUTES, "list_routes", courses.routes, None, ()),
-            (ROUTE, "get_route", courses.route, None, (Code.NOT_FOUND,)),
-            (
-                FAILOVERS,
-                "list_failovers",
-                courses.failovers,
-                FailoversAsked,
-                (Code.VALIDATION_FAILED,),
-            ),
-            (FAILOVER, "get_failover", courses.failover, None, (Code.NOT_FOUND,)),
+        for path, name, handler, asks, told in (
+            (ROUTES, "list_routes", courses.routes, None, RoutesTold),
+            (ROUTE, "get_route", courses.route, None, RouteTold),
+            (FAILOVERS, "list_failovers", courses.failovers, FailoversAsked, FailoversTold),
+            (FAILOVER, "get_failover", courses.failover, None, FailoverTold),
         )
     ]
 
@@ -95,7 +99,8 @@ def _allowed(courses: Courses) -> Sequence[Spec[Any, Any]]:
             handler=handler,
             reads=json_of(model),
             asks=Preview,
-            answers={200: None},
+            answers={200: RouteChangedTold | WouldTold},
+            shows=("ETag",),
             refuses=CHANGED,
             if_match="required",
             audited=True,
@@ -118,7 +123,8 @@ def _moved(courses: Courses) -> Sequence[Spec[Any, Any]]:
             handler=handler,
             reads=json_of(model),
             asks=Preview,
-            answers={200: None, 202: None},
+            answers={200: SwitchPreviewTold, 202: FailoverTold},
+            shows=("Location",),
             refuses=MOVED,
             audited=True,
         )
@@ -138,7 +144,7 @@ def _said(courses: Courses) -> Sequence[Spec[Any, Any]]:
             scope=MOVE,
             handler=handler,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: FailoverTold},
             refuses=SAID,
             audited=True,
         )

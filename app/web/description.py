@@ -1,7 +1,8 @@
 """What FastAPI is told of a door, so that OpenAPI says what the door does.
 
 A door's handler takes a `Call`, which says nothing to FastAPI; so each door shows it a
-signature made from its `Spec`: the parts of the path, the query, If-Match, the body.
+signature made from its `Spec`: the parts of the path, the query, its headers, the body. What a
+door may refuse stands in `refusals.py`.
 """
 
 import re
@@ -10,13 +11,47 @@ from inspect import Parameter, Signature
 from typing import Annotated, Any, Final
 
 from fastapi import Body, Header, Path, Query, Request
+from starlette.responses import JSONResponse, Response
 
 from app.domain.errors import Code
+from app.web.refusals import problems
 from app.web.spec import Spec, takes_key
 
 _PART: Final = re.compile(r"{(\w+)}")
-_PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_ANY_KEY: Final = (Code.UNAUTHENTICATED, Code.SCOPE_MISSING)
+# What the parts of paths are, for people; one without words here is said by its name.
+_PARTS: Final = {
+    "order_id": "Tag 37, ours.",
+    "account_id": "Tag 1.",
+    "client_order_id": "Tag 11.",
+    "list_id": "Tag 66.",
+    "trading_session_id": "Tag 336, such as XNYS-2026-03-03-REG.",
+    "broker_id": "The broker, by the name that settings give it.",
+    "route_id": "The route: a market's MIC, such as XNYS.",
+}
+ONE_VERSION: Final = r'^"v[0-9]{1,18}"$'
+ANY_VERSION: Final = r'^("v[0-9]{1,18}"|\*)$'
+# A token, or a quoted string, of printable ASCII: as `replays.py` reads it.
+REPLAY_KEY: Final = r'^("[ !#-\[\]-~]{1,255}"|[!#-\[\]-~]{1,255})$'
+# A browser that has none sends nothing, or an empty one.
+PLACE: Final = r"^([0-9]{13}(-[0-9A-Z]{26}-[0-9]{6})?)?$"
+
+
+# One event, its fields by the names that they have on the wire.
+_EVENT: Final = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "examples": ["order.updated"]},
+        "id": {"type": "string", "description": "Send the last one as Last-Event-ID."},
+        "data": {"type": "string", "description": "One JSON document."},
+        "retry": {"type": "integer", "description": "Milliseconds to wait before the next try."},
+    },
+}
+
+
+class EventStream(Response):
+    """What a stream answers with."""
+
+    media_type = "text/event-stream"
 
 
 def described(spec: Spec[Any, Any]) -> Callable[..., Any]:
@@ -33,24 +68,49 @@ def described(spec: Spec[Any, Any]) -> Callable[..., Any]:
 
 def _parameters(spec: Spec[Any, Any]) -> list[Parameter]:
     found = [_parameter("request", Request)]
-    found += [_parameter(part, Annotated[str, Path()]) for part in _PART.findall(spec.path)]
+    for part in _PART.findall(spec.path):
+        words = _PARTS.get(part, f"Its {part}.")
+        found.append(_parameter(part, Annotated[str, Path(description=words)]))
     if spec.asks is not None:
         found.append(_parameter("query", Annotated[spec.asks, Query()]))
-    if spec.if_match == "required":
-        seen = Header(alias="If-Match", description="The ETag that you saw.")
-        found.append(_parameter("if_match", Annotated[str, seen]))
-    elif spec.if_match:
-        seen = Header(alias="If-Match", description="The ETag that you saw.")
-        found.append(_parameter("if_match", Annotated[str | None, seen], None))
-    if spec.confirms:
-        named = Header(alias="X-Confirm", description="For a large step: the name of what changes.")
-        found.append(_parameter("x_confirm", Annotated[str | None, named], None))
-    if takes_key(spec):
-        same = Header(alias="Idempotency-Key", description="Sent again, the first answer is.")
-        found.append(_parameter("idempotency_key", Annotated[str | None, same], None))
+    found += _headers(spec)
     if spec.reads is not None:
         found.append(_parameter("body", Annotated[spec.reads.model, Body()]))
     return found
+
+
+def _headers(spec: Spec[Any, Any]) -> list[Parameter]:
+    found = []
+    if spec.if_match:
+        required = spec.if_match == "required"
+        found.append(
+            _header(
+                "If-Match",
+                "The ETag that you saw.",
+                ONE_VERSION if required else ANY_VERSION,
+                required=required,
+            )
+        )
+    if spec.confirms:
+        words = "For a large step: the name of what changes."
+        found.append(_header("X-Confirm", words))
+    if takes_key(spec):
+        words = "A repeated request with the same key gets the first answer again."
+        found.append(_header("Idempotency-Key", words, REPLAY_KEY))
+    if spec.approved:
+        words = "The second person's API key."
+        found.append(_header("X-Approver-Key", words, r"^[!-~]{1,200}$"))
+    if spec.streams:
+        found.append(_header("Last-Event-ID", "The last id that you have.", PLACE))
+    return found
+
+
+def _header(
+    name: str, words: str, pattern: str | None = None, *, required: bool = False
+) -> Parameter:
+    kind = Annotated[str, Header(alias=name, description=words, pattern=pattern)]
+    default: object = Parameter.empty if required else None
+    return _parameter(name.lower().replace("-", "_"), kind, default)
 
 
 def _parameter(name: str, kind: object, default: object = Parameter.empty) -> Parameter:
@@ -62,17 +122,16 @@ def operation(spec: Spec[Any, Any]) -> dict[str, Any]:
     answers: dict[int | str, dict[str, Any]] = {}
     for status, model in spec.answers.items():
         answers[status] = {"model": model} if model else {}
-    for code in (*(_ANY_KEY if spec.scope else ()), *spec.refuses, *_of_keys(spec)):
-        known = answers.setdefault(code.status, {"content": _PROBLEM, "description": ""})
-        words = known.get("description", "")
-        known["description"] = f"{words} · {code.code}".removeprefix(" · ")
-    lock = [{"api_key": [spec.scope]}] if spec.scope else []
-    extra: dict[str, Any] = {"security": lock}
+    if spec.streams:
+        answers[200] = {"content": {EventStream.media_type: {"schema": _EVENT}}}
+    answers |= problems(spec)
+    extra: dict[str, Any] = {"security": _lock(spec)}
     return {
         "methods": [spec.method],
         "operation_id": spec.name,
         "status_code": next(iter(spec.answers)),
         "responses": answers,
+        "response_class": EventStream if spec.streams else JSONResponse,
         "summary": spec.name.replace("_", " ").capitalize(),
         "tags": [_tag(spec.path)],
         "deprecated": True if spec.retires else None,
@@ -81,11 +140,10 @@ def operation(spec: Spec[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _of_keys(spec: Spec[Any, Any]) -> tuple[Code, ...]:
-    if not takes_key(spec):
-        return ()
-    found = (Code.REQUEST_IN_PROGRESS, Code.IDEMPOTENCY_KEY_REUSED)
-    return tuple(code for code in found if code not in spec.refuses)
+def _lock(spec: Spec[Any, Any]) -> list[dict[str, list[str]]]:
+    if spec.scope:
+        return [{"api_key": [spec.scope]}]
+    return [{"callback": []}] if Code.UNAUTHENTICATED in spec.refuses else []
 
 
 def _tag(path: str) -> str:

@@ -12,6 +12,7 @@ from app.domain.errors import Code, Refused
 from app.domain.records import BrokerControl, LaneStatus
 from app.domain.tuning import tuning_of
 from app.domain.values import rfc3339
+from app.web.broker_told import BrokersTold, BrokerTold, DialTold
 from app.web.control import NOTHING, changed, undone
 from app.web.house import House
 from app.web.keys import not_there
@@ -24,6 +25,7 @@ from app.web.operator_schemas import (
 )
 from app.web.shapes import control_shape, instant, lane_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+from app.web.told import WouldTold
 from app.web.undoing import Undoing, undo_spec, would
 from app.web.waiting import waiting_by_broker
 
@@ -197,7 +199,7 @@ def _shown(dials: Dials) -> Sequence[Spec[Any, Any]]:
             name="list_brokers",
             scope=SEE,
             handler=dials.brokers,
-            answers={200: None},
+            answers={200: BrokersTold},
         ),
         Spec(
             method="GET",
@@ -205,7 +207,8 @@ def _shown(dials: Dials) -> Sequence[Spec[Any, Any]]:
             name="get_broker",
             scope=SEE,
             handler=dials.broker,
-            answers={200: None},
+            answers={200: BrokerTold},
+            shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
     )
@@ -221,7 +224,8 @@ def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
             handler=dials.breaker,
             reads=json_of(BreakerChange),
             asks=Preview,
-            answers={200: None},
+            answers={200: DialTold | WouldTold},
+            shows=("ETag",),
             refuses=CHANGED,
             if_match="required",
             audited=True,
@@ -234,10 +238,11 @@ def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
             handler=dials.dispatch,
             reads=json_of(DispatchChange),
             asks=Preview,
-            answers={200: None},
+            answers={200: DialTold | WouldTold},
+            shows=("ETag",),
             refuses=CHANGED,
             if_match="required",
             audited=True,
         ),
-        undo_spec(f"{BROKER}/undo", "undo_broker_change", TUNE, dials.undo),
+        undo_spec(f"{BROKER}/undo", "undo_broker_change", TUNE, dials.undo, DialTold),
     )

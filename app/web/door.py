@@ -6,11 +6,12 @@ costs more than an order does. The trap of doing both by hand is that they drift
 `Spec` feeds both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
@@ -46,7 +47,14 @@ class Door(APIRoute):
         self._replays = replays or Replays(house.clock)
         self._tolled = tolled(spec)
         self._leaving = spec.retires.headers() if spec.retires else ()
+        self.allowed = spec.method  # with those of its neighbours at the same path
         self.app = self._serve
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a verb by naming those that the path knows, not this door alone."""
+        if scope["method"] != self.spec.method:
+            raise HTTPException(405, headers={"Allow": self.allowed})
+        await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._leaving:
@@ -112,6 +120,26 @@ class Door(APIRoute):
             {"code": refused.code.code, "detail": refused.detail},
         )
         await self._house.control.note(change, call.actor(getattr(call.body, "reason", "")))
+
+
+def hung(doors: Sequence[Door]) -> list[Door]:
+    """Return the doors in the order in which they are tried, each knowing its neighbours.
+
+    A path that is written out (`/v1/orders/batch`) stands before one that would take its last
+    part for an id; otherwise the order stays, because the hot doors come first.
+    """
+    verbs: dict[str, list[str]] = {}
+    for door in doors:
+        verbs.setdefault(door.path, []).append(door.spec.method)
+    for door in doors:
+        door.allowed = ", ".join(verbs[door.path])
+    patterns = [door for door in doors if "{" in door.path]
+    first = {
+        id(door)
+        for door in doors
+        if "{" not in door.path and any(p.path_regex.match(door.path) for p in patterns)
+    }
+    return sorted(doors, key=lambda door: id(door) not in first)
 
 
 def query_of(model: type[BaseModel], given: Mapping[str, object]) -> BaseModel:

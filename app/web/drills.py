@@ -12,6 +12,7 @@ from typing import Any, Final
 from app.domain.drill import Drill, DrillFault, report
 from app.domain.errors import Code, Refused
 from app.ports.failover import Rehearsals
+from app.web.course_told import DrillsTold, DrillTold
 from app.web.courses import HOUR_MS, MOVE, SEE
 from app.web.house import House
 from app.web.operator_schemas import DrillsAsked, DrillWanted, Reasoned
@@ -90,7 +91,8 @@ def drill_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=MOVE,
             handler=doors.start,
             reads=json_of(DrillWanted),
-            answers={202: None},
+            answers={202: DrillTold},
+            shows=("Location",),
             refuses=STARTED,
             audited=True,
         ),
@@ -101,7 +103,7 @@ def drill_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=SEE,
             handler=doors.drills,
             asks=DrillsAsked,
-            answers={200: None},
+            answers={200: DrillsTold},
             refuses=(Code.DRILL_REFUSED, Code.VALIDATION_FAILED),
         ),
         Spec(
@@ -110,7 +112,7 @@ def drill_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name="get_drill",
             scope=SEE,
             handler=doors.drill,
-            answers={200: None},
+            answers={200: DrillTold},
             refuses=(Code.DRILL_REFUSED, Code.NOT_FOUND),
         ),
         Spec(
@@ -120,7 +122,7 @@ def drill_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=MOVE,
             handler=doors.end,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: DrillTold},
             refuses=(
                 Code.MALFORMED_REQUEST,
                 Code.NOT_FOUND,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.domain.holding import HeldOrder
 from app.domain.values import rfc3339
 from app.web.operator_schemas import Reason
-from app.web.queries import BOOK_PAGE_MAX
+from app.web.queries import BOOK_PAGE_MAX, Cursor
 from app.web.schemas import Name
 from app.web.sweep_shapes import RequestId, ScopeAsked
 
@@ -18,10 +18,10 @@ class ManyAsked(ScopeAsked):
     everything: bool = Field(False, description="Names nothing, and means it.")
     request_id: RequestId
     expected_count: int | None = Field(
-        None, ge=0, description="As the dry run said; 412 if there is more by now."
+        None, ge=0, description="As the dry run said; 412 if there is more by now.", examples=[9]
     )
-    selection_id: str | None = Field(
-        None, max_length=64, description="Of the dry run: what was placed since is left alone."
+    selection_id: Cursor | None = Field(
+        None, description="Of the dry run: what was placed since is left alone."
     )
     reason: Reason
 
@@ -32,7 +32,7 @@ class HeldAsked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     account_id: Name | None = None
-    cursor: str | None = Field(None, max_length=200, description="A next_cursor, as it was given.")
+    cursor: Cursor | None = None
     limit: int = Field(100, ge=1, le=BOOK_PAGE_MAX)
 
 

@@ -16,8 +16,16 @@ from app.domain.records import Actor, Change
 from app.domain.session import TradingSession
 from app.domain.sweep import Begun, Dealt, Deed, SweepScope
 from app.web.cursors import cursor_at, place_of
+from app.web.deed_told import (
+    CancelPreviewTold,
+    HeldPageTold,
+    HoldPreviewTold,
+    ManyDealtTold,
+    OrderDealtTold,
+)
 from app.web.hold_shapes import HeldAsked, ManyAsked, held_shape
 from app.web.house import House
+from app.web.house_told import SweepPreviewTold
 from app.web.keys import authorize, not_there
 from app.web.operator_schemas import Preview, Reasoned
 from app.web.problems import invalid_at
@@ -186,6 +194,10 @@ MANY: Final = (
 )
 
 
+HELD: Final = {200: OrderDealtTold | HoldPreviewTold}
+ENDED: Final = {200: OrderDealtTold | CancelPreviewTold, 202: OrderDealtTold}
+
+
 def hold_specs(house: House) -> Sequence[Spec[Any, Any]]:
     holds = Holds(house)
     return (*_listed(holds), *_of_many(holds), *_of_one(holds))
@@ -200,7 +212,7 @@ def _listed(holds: Holds) -> Sequence[Spec[Any, Any]]:
             scope=SEE,
             handler=holds.listed,
             asks=HeldAsked,
-            answers={200: None},
+            answers={200: HeldPageTold},
             refuses=(Code.NOT_FOUND, Code.VALIDATION_FAILED),
         ),
     )
@@ -216,7 +228,7 @@ def _of_many(holds: Holds) -> Sequence[Spec[Any, Any]]:
             handler=handler,
             reads=json_of(ManyAsked),
             asks=Preview,
-            answers={200: None, 202: None},
+            answers={200: ManyDealtTold | SweepPreviewTold, 202: ManyDealtTold},
             refuses=MANY,
             audited=True,
         )
@@ -234,14 +246,15 @@ def _of_one(holds: Holds) -> Sequence[Spec[Any, Any]]:
             handler=handler,
             reads=json_of(Reasoned),
             asks=Preview,
-            answers=dict.fromkeys(answers),
+            answers=answers,
+            shows=("ETag",),
             refuses=(*ONE, refuses),
             if_match="required",
             audited=True,
         )
         for verb, name, handler, answers, refuses in (
-            ("hold", "hold_order", holds.hold, (200,), Code.NOT_HOLDABLE),
-            ("release", "release_order", holds.release, (200,), Code.NOT_RELEASABLE),
-            ("cancel", "cancel_order_as_operator", holds.cancel, (200, 202), Code.ORDER_TERMINAL),
+            ("hold", "hold_order", holds.hold, HELD, Code.NOT_HOLDABLE),
+            ("release", "release_order", holds.release, HELD, Code.NOT_RELEASABLE),
+            ("cancel", "cancel_order_as_operator", holds.cancel, ENDED, Code.ORDER_TERMINAL),
         )
     ]

@@ -13,12 +13,13 @@ from app.dispatch.reports import event_of
 from app.domain.errors import Busy, Code, Refused
 from app.ports.brokers import BadCallback
 from app.ports.bus import Event
+from app.web.anomaly_told import TakenTold
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.spec import BATCH_BYTES_MAX, Call, Reader, Reply, Spec, ok
 
 
-class _AnyShape(BaseModel):
+class ReportsSent(BaseModel):
     """What the broker sends, signed as its adapter wants it."""
 
     model_config = ConfigDict(extra="allow")
@@ -61,8 +62,8 @@ def hook_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name="take_broker_reports",
             scope=None,  # the adapter verifies the broker's own signature
             handler=Hooks(house).reports,
-            reads=Reader(_AnyShape, lambda raw, _content_type: raw),
-            answers={200: None},
+            reads=Reader(ReportsSent, lambda raw, _content_type: raw),
+            answers={200: TakenTold},
             refuses=(Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.BODY_TOO_LARGE, Code.OVERLOADED),
             body_bytes_max=BATCH_BYTES_MAX,
         ),

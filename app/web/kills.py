@@ -12,7 +12,9 @@ from app.domain.errors import Code, Refused
 from app.domain.records import Change
 from app.domain.sweep import Deed, SweepScope
 from app.domain.values import CancelOrigin
+from app.web.deed_told import KilledTold
 from app.web.house import House
+from app.web.house_told import SweepPreviewTold
 from app.web.operator_schemas import KillAsked, Preview
 from app.web.rate import CONFIRM
 from app.web.safety import target_of
@@ -77,7 +79,7 @@ def kill_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=kills.kill,
             reads=json_of(KillAsked),
             asks=Preview,
-            answers={200: None, 202: None},
+            answers={200: KilledTold | SweepPreviewTold, 202: KilledTold},
             refuses=(
                 Code.MALFORMED_REQUEST,
                 Code.NOT_FOUND,

@@ -1,17 +1,26 @@
 """What operators send. Each change carries its reason: the audit log keeps it for ever."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 
 from app.domain.anomaly import AnomalyState
-from app.web.queries import BrokerName
+from app.web.queries import DATE, TIME, BrokerName, Cursor
 from app.web.schemas import Asked, Name, Number, Words
 
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=5, max_length=500)]
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=5, max_length=500),
+    Field(description="Why: it is kept for ever.", examples=["the desk asked, OPS-12"]),
+]
 # A day: what is meant to last longer is not an override.
 Ttl = Annotated[int, Field(ge=1, le=86_400, description="Seconds until it reverts by itself.")]
-Instant = Annotated[str, Field(description="RFC 3339, such as 2026-11-23T14:30:00.000Z.")]
+Instant = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{DATE}T{TIME}(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"),
+    Field(description="RFC 3339, with its zone.", examples=["2026-11-23T14:30:00.000Z"]),
+]
 
 
 class Reasoned(Asked):
@@ -26,7 +35,9 @@ Rate = Annotated[int, Field(ge=1, description="Messages a second, cluster-wide."
 class RateChange(Asked):
     """A merge patch: what is absent stays, what is null goes back to what it is by itself."""
 
-    tps: Rate | None = Field(None, description="The number; null is the schedule's again.")
+    tps: Rate | None = Field(
+        None, description="The number; null is the schedule's again.", examples=[300]
+    )
     mode: Literal["manual", "advise", "adaptive"] | None = Field(
         None, description="Whether the gateway turns the rate below the number."
     )
@@ -84,8 +95,8 @@ Scope = Literal["all", "route", "broker", "account", "symbol"]
 class HaltChange(Asked):
     """What to stop, or to start again; `id` names it, unless it is all."""
 
-    scope: Scope
-    id: Target | None = None
+    scope: Scope = Field(examples=["broker"])
+    id: Target | None = Field(None, examples=["south"])
     reason: Reason
 
 
@@ -104,9 +115,12 @@ class KillAsked(Asked):
 class PolicyChange(Asked):
     """A merge patch: what is absent stays as it is."""
 
-    automation: Literal["off", "advise", "auto"] | None = None
+    automation: Literal["off", "advise", "auto"] | None = Field(None, examples=["advise"])
     candidates: list[BrokerName] | None = Field(
-        None, max_length=16, description="Who may take the route's orders; the first is its home."
+        None,
+        max_length=16,
+        description="Who may take the route's orders; the first is its home.",
+        examples=[["south", "north"]],
     )
     confirm_s: int | None = Field(None, ge=2, le=300, description="Bad for so long.")
     cooldown_s: int | None = Field(None, ge=10, le=86_400, description="Between two switches.")
@@ -131,7 +145,7 @@ Epoch = Annotated[int, Field(ge=1, description="The route's epoch, as you saw it
 class FailoverWanted(Asked):
     """Where to, and whether in spite of everything."""
 
-    to: BrokerName
+    to: BrokerName = Field(examples=["north"])
     kind: Literal["planned", "forced"] = "planned"
     expected_epoch: Epoch
     reason: Reason
@@ -147,7 +161,9 @@ class FailbackWanted(Asked):
 class DrillWanted(Asked):
     """Whose broker to make ill, how, and for how long."""
 
-    route: BrokerName = Field(description="Its active broker is the one; it must be simulated.")
+    route: BrokerName = Field(
+        description="Its active broker is the one; it must be simulated.", examples=["XNAS"]
+    )
     fault: Literal["dies", "refuses", "hangs", "swallows", "errs"] = "dies"
     fraction: float = Field(1.0, gt=0, le=1, description="The share of requests that meet it.")
     duration_s: int = Field(30, ge=5, le=600, description="Then the broker is well by itself.")
@@ -158,7 +174,10 @@ class DrillWanted(Asked):
 class Resolution(Asked):
     """A person's word on a doubt, and what it rests on."""
 
-    attempt_id: Name = Field(description="The broker_order_key of the attempt in doubt.")
+    attempt_id: Name = Field(
+        description="The broker_order_key of the attempt in doubt.",
+        examples=["01KJRZ3VH0S3H6Q1M2N4P5R6T7-01"],
+    )
     verdict: Literal["not_received", "accepted", "rejected", "canceled", "filled"]
     price: Number | None = Field(None, description="For filled: tag 6.")
     broker_order_id: Words | None = Field(None, min_length=1, description="Tag 198.")
@@ -178,7 +197,7 @@ class BellsMoved(Asked):
 SubjectName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}/[A-Za-z0-9._:-]{1,64}$"),
-    Field(description="Whom it is about, such as broker/b1 or route/XNYS."),
+    Field(description="Whom it is about, such as route/XNYS.", examples=["broker/north"]),
 ]
 
 
@@ -200,10 +219,16 @@ class Silenced(Asked):
     reason: Reason
 
 
+RULE: Final[JsonDict] = {
+    "rule_id": "broker.error_rate",
+    "warning": {"raise_at": 0.3, "window_s": 10, "for_s": 0},
+}
+
+
 class RuleChange(Asked):
     """A whole rule, as `GET` shows it."""
 
-    document: dict[str, Any]
+    document: dict[str, Any] = Field(examples=[RULE])
     ttl_s: Ttl | None = None
     reason: Reason
 
@@ -234,7 +259,7 @@ class AnomaliesAsked(_Query):
     """Which anomalies, and from where on."""
 
     state: AnomalyState | None = None
-    cursor: str | None = None
+    cursor: Cursor | None = None
     limit: int = Field(100, ge=1, le=1_000)
 
 

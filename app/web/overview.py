@@ -7,12 +7,19 @@ from app.domain.errors import Code
 from app.domain.records import Change
 from app.domain.values import rfc3339
 from app.web.house import House
+from app.web.house_told import (
+    AttemptsTold,
+    OverviewTold,
+    RebuiltTold,
+    ViewVerifiedTold,
+)
 from app.web.keys import authorize, not_there
 from app.web.operator_schemas import Reasoned
 from app.web.shapes import control_shape, halt_shape, instant, lane_shape, session_shape
 from app.web.spec import Call, Reply, Spec, json_of, ok
 
 SEE: Final = "admin:read"
+AUDIT: Final = "audit:read"
 
 
 class Overview:
@@ -85,13 +92,13 @@ def overview_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name=name,
             scope=SEE,
             handler=handler,
-            answers={200: None},
+            answers={200: told},
             refuses=(Code.NOT_FOUND,) if "{" in path else (),
         )
-        for path, name, handler in (
-            ("overview", "get_overview", overview.overview),
-            ("orders/{order_id}/attempts", "list_attempts", overview.attempts),
-            ("view/verify", "verify_view", overview.verify_view),
+        for path, name, handler, told in (
+            ("overview", "get_overview", overview.overview, OverviewTold),
+            ("orders/{order_id}/attempts", "list_attempts", overview.attempts, AttemptsTold),
+            ("view/verify", "verify_view", overview.verify_view, ViewVerifiedTold),
         )
     ]
     return (
@@ -103,7 +110,7 @@ def overview_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope="admin:tune",
             handler=overview.rebuild_view,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: RebuiltTold},
             refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
             audited=True,
         ),

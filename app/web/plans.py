@@ -17,6 +17,7 @@ from app.domain.records import Backlog, BrokerControl, Route
 from app.domain.session import TradingSession
 from app.domain.values import Status, rfc3339
 from app.web.house import House
+from app.web.house_told import PlanTold
 from app.web.keys import not_there
 from app.web.shapes import session_shape
 from app.web.spec import Call, Reply, Spec, ok
@@ -117,7 +118,7 @@ def plan_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name="get_session_plan",
             scope="admin:read",
             handler=plans.plan,
-            answers={200: None},
+            answers={200: PlanTold},
             refuses=(Code.NOT_FOUND,),
         ),
     )

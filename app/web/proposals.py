@@ -18,6 +18,7 @@ from starlette.requests import Request
 from app.domain.errors import Code, Refused
 from app.domain.proposal import Approval, Proposal, ProposalState
 from app.domain.values import rfc3339
+from app.web.deed_told import ProposalsTold, ProposalTold
 from app.web.door import query_of, version_of
 from app.web.house import House
 from app.web.keys import EVERY_ACCOUNT, Principal, authorize, not_there
@@ -47,10 +48,18 @@ NAME_MAX: Final = 64
 class Proposed(Asked):
     """A whole call, for another person to approve."""
 
-    operation: str = Field(max_length=NAME_MAX, description="The operationId of the call.")
+    operation: str = Field(
+        max_length=NAME_MAX,
+        description="The operationId of the call.",
+        examples=["release_orders"],
+    )
     parts: dict[str, str] = Field(default_factory=dict, description="Of its path, by name.")
     query: dict[str, str] = Field(default_factory=dict)
-    body: dict[str, Any] = Field(default_factory=dict, description="Without its reason.")
+    body: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Without its reason.",
+        examples=[{"everything": True, "request_id": "let-go-1", "expected_count": 9}],
+    )
     if_match: str | None = Field(None, max_length=NAME_MAX, description="The ETag that you saw.")
     confirm: str | None = Field(None, max_length=NAME_MAX, description="Its X-Confirm.")
     ttl_s: int = Field(HOUR_S, ge=60, le=24 * HOUR_S, description="Then it expires.")
@@ -237,7 +246,8 @@ def proposal_specs(house: House, specs: Sequence[Spec[Any, Any]]) -> Sequence[Sp
             scope=SEE,
             handler=doors.propose,
             reads=json_of(Proposed),
-            answers={201: None},
+            answers={201: ProposalTold},
+            shows=("ETag", "Location"),
             refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED, Code.IF_MATCH_REQUIRED),
             audited=True,
         ),
@@ -248,7 +258,7 @@ def proposal_specs(house: House, specs: Sequence[Spec[Any, Any]]) -> Sequence[Sp
             scope=SEE,
             handler=doors.listed,
             asks=ProposalsAsked,
-            answers={200: None},
+            answers={200: ProposalsTold},
             refuses=(Code.VALIDATION_FAILED,),
         ),
         Spec(
@@ -257,7 +267,8 @@ def proposal_specs(house: House, specs: Sequence[Spec[Any, Any]]) -> Sequence[Sp
             name="get_proposal",
             scope=SEE,
             handler=doors.get,
-            answers={200: None},
+            answers={200: ProposalTold},
+            shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
         *(
@@ -274,8 +285,8 @@ def proposal_specs(house: House, specs: Sequence[Spec[Any, Any]]) -> Sequence[Sp
                 audited=True,
             )
             for verb, handler, answers in (
-                ("approve", doors.approve, {200: None, 202: None}),
-                ("decline", doors.decline, {200: None}),
+                ("approve", doors.approve, {200: dict[str, Any], 202: dict[str, Any]}),
+                ("decline", doors.decline, {200: ProposalTold}),
             )
         ),
     )

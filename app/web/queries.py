@@ -8,10 +8,19 @@ from app.domain.values import Status
 from app.web.schemas import Market, Name, Symbol
 
 BrokerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+# Whether the month has that many days is asked of the calendar.
+DATE: Final = "[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+TIME: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
+# Of 18 bytes, as `cursors.py` writes them.
+Cursor = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_-]{24}$"),
+    Field(description="A next_cursor, as it was given."),
+]
 # A name such as 2026-03-02T14:30:00Z; nothing that Python alone would read as an instant.
 Instant = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,6})?Z$"),
+    StringConstraints(pattern=rf"^{DATE}T{TIME}Z$"),
     Field(examples=["2026-03-02T14:30:00.000Z"]),
 ]
 PAGE_MAX: Final = 1_000
@@ -33,8 +42,8 @@ class OrdersAsked(BaseModel):
     updated_after: Instant | None = None
     created_from: Instant | None = Field(None, alias="created.gte")
     created_before: Instant | None = Field(None, alias="created.lt")
-    trade_date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-    cursor: str | None = Field(None, max_length=200, description="A next_cursor, as it was given.")
+    trade_date: Annotated[str, StringConstraints(pattern=rf"^{DATE}$")] | None = None
+    cursor: Cursor | None = None
     limit: int = Field(100, ge=1, le=PAGE_MAX)
 
 
@@ -66,7 +75,7 @@ class BookAsked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: Status | None = None
-    cursor: str | None = Field(None, max_length=200)
+    cursor: Cursor | None = None
     limit: int = Field(100, ge=1, le=BOOK_PAGE_MAX)
 
 

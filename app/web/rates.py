@@ -13,6 +13,7 @@ from app.domain.profile import in_force, markets_of, next_turn
 from app.domain.records import BrokerControl
 from app.domain.tuning import facts_of, tuning_of, with_facts
 from app.domain.values import rfc3339
+from app.web.broker_told import DialTold, RatePreviewTold, ScheduleTold
 from app.web.dials import BROKER, CHANGED, SEE, TUNE, Dials
 from app.web.house import House
 from app.web.operator_schemas import Preview, RateChange, Reasoned, ScheduleChange
@@ -25,6 +26,7 @@ from app.web.rate import (
     warnings_of,
 )
 from app.web.spec import Call, Reader, Reply, Spec, etag, json_of, ok
+from app.web.told import WouldTold
 from app.web.waiting import duration
 
 
@@ -112,7 +114,8 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=rates.rate,
             reads=Reader(RateChange, read_rate),
             asks=Preview,
-            answers={200: None},
+            answers={200: DialTold | RatePreviewTold},
+            shows=("ETag",),
             refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS, Code.CONFIRM_REQUIRED),
             if_match="required",
             confirms=True,
@@ -124,7 +127,8 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name="get_broker_schedule",
             scope=SEE,
             handler=rates.schedule,
-            answers={200: None},
+            answers={200: ScheduleTold},
+            shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
         Spec(
@@ -135,7 +139,8 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=rates.set_schedule,
             reads=json_of(ScheduleChange),
             asks=Preview,
-            answers={200: None},
+            answers={200: DialTold | WouldTold},
+            shows=("ETag",),
             refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS, Code.SCHEDULE_INVALID),
             if_match="required",
             audited=True,
@@ -148,7 +153,8 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=rates.end_schedule,
             reads=json_of(Reasoned),
             asks=Preview,
-            answers={200: None},
+            answers={200: DialTold | WouldTold},
+            shows=("ETag",),
             refuses=CHANGED,
             if_match="required",
             audited=True,

@@ -22,6 +22,7 @@ from app.web.keys import authorize, not_there
 from app.web.problems import invalid_at
 from app.web.shapes import event_shape, execution_shape, order_shape, session_shape
 from app.web.spec import Call, Reply, Spec, etag, ok
+from app.web.told import SessionsTold, SessionTold
 
 READ: Final = "orders:read"
 SESSIONS_AHEAD: Final = 5
@@ -133,7 +134,7 @@ class Reads:
         markets = self._house.reference().calendar.markets
         wanted = call.query.market
         if wanted is not None and wanted not in markets:
-            raise invalid_at("market", f"expected one of {', '.join(markets)}")
+            raise invalid_at("market", f"expected one of {', '.join(markets)}", Code.UNKNOWN_MARKET)
         now = self._house.clock.now()
         found = [
             session_shape(session, now)
@@ -199,7 +200,7 @@ _PATHS: Final = (
         schemas.OrderTold,
     ),
     ("/v1/accounts/{account_id}/summary", "get_account_summary", schemas.SummaryTold),
-    ("/v1/sessions/{trading_session_id}", "get_session", schemas.SessionTold),
+    ("/v1/sessions/{trading_session_id}", "get_session", SessionTold),
 )
 
 
@@ -221,6 +222,7 @@ def read_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=READ,
             handler=handler,
             answers={200: told},
+            shows=("ETag",) if told is schemas.OrderTold else (),
             refuses=(Code.NOT_FOUND,),
         )
         for (path, name, told), handler in zip(_PATHS, handlers, strict=True)
@@ -257,7 +259,7 @@ def _listings(reads: Reads) -> Sequence[Spec[Any, Any]]:
             scope=READ,
             handler=reads.account_orders,
             asks=queries.BookAsked,
-            answers={200: schemas.PageTold},
+            answers={200: schemas.BookPageTold},
             refuses=(Code.NOT_FOUND, Code.VALIDATION_FAILED),
         ),
         Spec(
@@ -267,7 +269,7 @@ def _listings(reads: Reads) -> Sequence[Spec[Any, Any]]:
             scope=READ,
             handler=reads.sessions,
             asks=queries.SessionsAsked,
-            answers={200: schemas.SessionsTold},
-            refuses=(Code.VALIDATION_FAILED,),
+            answers={200: SessionsTold},
+            refuses=(Code.UNKNOWN_MARKET,),
         ),
     )

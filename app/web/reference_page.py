@@ -49,7 +49,8 @@ def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[
     return (
         f'<h2 id="{name}"><code>{method.upper()} {escape(path)}</code>{going}</h2>'
         f"<p>{escape(operation.get('description') or '')}</p>"
-        f"{_table('Asked', parameters)}{_table('Sent', _fields(sent))}{_examples(sent)}"
+        f"{_table('Asked', parameters)}{_table('Sent', _fields(sent))}"
+        f"{_example(operation.get('requestBody', {}))}"
         f"<ul>{answers}</ul>"
     )
 
@@ -91,9 +92,10 @@ def _kind(schema: dict[str, Any]) -> str:
     return str(schema.get("format") or schema.get("type") or "any")
 
 
-def _examples(schema: dict[str, Any]) -> str:
-    return "".join(
-        f"<pre>{escape(dumps(example, indent=1))}</pre>" for example in schema.get("examples", ())
+def _example(request: dict[str, Any]) -> str:
+    content = request.get("content", {}).get("application/json", {})
+    return (
+        f"<pre>{escape(dumps(content['example'], indent=1))}</pre>" if "example" in content else ""
     )
 
 

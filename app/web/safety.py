@@ -11,7 +11,9 @@ from typing import Any, Final
 from app.domain.errors import Code, Refused
 from app.domain.records import Change, Doubt
 from app.domain.values import rfc3339
+from app.web.course_told import HaltsTold, HaltTold, ResumedTold
 from app.web.house import House
+from app.web.house_told import DoubtsTold, ProbeTold
 from app.web.keys import Principal, authorize, not_there
 from app.web.operator_schemas import HaltChange, KillAsked, Reasoned, Resolution
 from app.web.problems import invalid_at
@@ -163,7 +165,7 @@ def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             name="list_halts",
             scope=SEE,
             handler=safety.halts,
-            answers={200: None},
+            answers={200: HaltsTold},
         ),
         Spec(
             method="POST",
@@ -172,7 +174,7 @@ def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             scope="admin:halt",
             handler=safety.halt,
             reads=json_of(HaltChange),
-            answers={200: None},
+            answers={200: HaltTold},
             refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
             audited=True,
         ),
@@ -183,7 +185,7 @@ def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             scope="admin:resume",
             handler=safety.resume,
             reads=json_of(HaltChange),
-            answers={200: None},
+            answers={200: ResumedTold},
             refuses=(Code.NOT_FOUND, Code.SECOND_PRINCIPAL_REQUIRED, Code.VALIDATION_FAILED),
             audited=True,
         ),
@@ -199,7 +201,7 @@ def _doubts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             name="list_doubts",
             scope=SEE,
             handler=safety.doubts,
-            answers={200: None},
+            answers={200: DoubtsTold},
         ),
         Spec(
             method="POST",
@@ -208,7 +210,7 @@ def _doubts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             scope=SETTLE,
             handler=safety.probe,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: ProbeTold},
             refuses=(Code.NOT_FOUND, Code.DOUBT_SETTLED, Code.VALIDATION_FAILED),
             audited=True,
         ),
@@ -220,6 +222,8 @@ def _doubts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             handler=safety.resolve,
             reads=json_of(Resolution),
             answers={200: OrderTold},
+            shows=("ETag",),
+            approved=True,
             refuses=(
                 Code.NOT_FOUND,
                 Code.DOUBT_SETTLED,

@@ -14,6 +14,7 @@ from pydantic.config import JsonDict
 from app.domain.order import Order
 from app.domain.request import OrderRequest
 from app.domain.values import OrderType, Side, TimeInForce
+from app.web.told import AccountId, At, Day, OrderId, SessionId, Told
 
 ORDERS_MAX: Final = 1_000
 # Long enough for every amount that any market knows, and no exponent: 1E999999 is 8 bytes.
@@ -36,7 +37,7 @@ EXAMPLE: Final[JsonDict] = {
     "side": "buy",
     "order_type": "limit",
     "quantity": "10",
-    "limit_price": "185.50",
+    "limit_price": "268.50",
     "currency": "USD",
     "trading_session_id": "XNAS-2026-03-03-REG",
 }
@@ -46,12 +47,6 @@ class Asked(BaseModel):
     """A body or a query: what is not known here is refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Told(BaseModel):
-    """A reply, as the documents describe it."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class NewOrder(Asked):
@@ -69,7 +64,7 @@ class NewOrder(Asked):
     order_type: OrderType = Field(description="Tag 40.")
     quantity: Number = Field(description="Tag 38, a decimal string.", examples=["10"])
     limit_price: Number | None = Field(
-        None, description="Tag 44, a decimal string; for limit orders.", examples=["185.50"]
+        None, description="Tag 44, a decimal string; for limit orders.", examples=["268.50"]
     )
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] = Field(
         description="Tag 15, such as USD."
@@ -96,53 +91,65 @@ class NewTerms(Asked):
     """What an order may change to; absent: as it was."""
 
     quantity: Number | None = Field(
-        None, description="Tag 38, the whole of it: what has traded already counts."
+        None,
+        description="Tag 38, the whole of it: what has traded already counts.",
+        examples=["20"],
     )
     limit_price: Number | None = Field(None, description="Tag 44.")
 
 
-class OrderTold(Told):
-    """One order, whole."""
+class OrderInView(Told):
+    """One order as its account's view has it."""
 
-    order_id: str = Field(description="Tag 37, ours.")
-    account_id: str = Field(description="Tag 1.")
-    client_order_id: str = Field(description="Tag 11.")
-    list_id: str | None = Field(description="Tag 66.")
-    symbol: str = Field(description="Tag 55.")
-    market: str = Field(description="Tag 207.")
-    side: str = Field(description="Tag 54.")
-    order_type: str = Field(description="Tag 40.")
-    quantity: str = Field(description="Tag 38.")
-    limit_price: str | None = Field(description="Tag 44.")
-    currency: str = Field(description="Tag 15.")
-    time_in_force: str = Field(description="Tag 59.")
-    trading_session_id: str = Field(description="Tag 336.")
-    effective_time: str | None = Field(description="Tag 168: when its session opens.")
-    trade_date: str = Field(description="Tag 75, the exchange's.")
-    session_date: str
-    text: str | None = Field(description="Tag 58.")
-    status: str = Field(description="Where it stands: an open list of words.")
-    order_status: str = Field(description="Tag 39.")
+    order_id: OrderId
+    account_id: AccountId
+    client_order_id: str = Field(description="Tag 11.", examples=["2026-03-03-0001"])
+    list_id: str | None = Field(description="Tag 66.", examples=[None])
+    symbol: str = Field(description="Tag 55.", examples=["AAPL"])
+    market: str = Field(description="Tag 207.", examples=["XNAS"])
+    side: str = Field(description="Tag 54.", examples=["buy"])
+    order_type: str = Field(description="Tag 40.", examples=["limit"])
+    quantity: str = Field(description="Tag 38.", examples=["10"])
+    limit_price: str | None = Field(description="Tag 44.", examples=["268.50"])
+    currency: str = Field(description="Tag 15.", examples=["USD"])
+    time_in_force: str = Field(description="Tag 59.", examples=["day"])
+    trading_session_id: SessionId
+    trade_date: Day = Field(description="Tag 75, the exchange's.")
+    session_date: Day
+    text: str | None = Field(description="Tag 58.", examples=[None])
+    status: str = Field(
+        description="Where it stands: an open list of words.", examples=["reserved"]
+    )
+    order_status: str = Field(description="Tag 39.", examples=["pending_new"])
     pending_request: str = Field(
-        description="A cancel or a replace that waits for the broker's word, or none."
+        description="A cancel or a replace that waits for the broker's word, or none.",
+        examples=["none"],
     )
     in_doubt: bool = Field(description="Sent, and no answer yet: it may be live at the broker.")
     working_indicator: bool = Field(description="Tag 636: a broker has said that it has it.")
     done_for_day: bool
-    filled_quantity: str = Field(description="Tag 14.")
-    remaining_quantity: str = Field(description="Tag 151.")
-    overfilled_quantity: str = Field(description="What a broker traded beyond the quantity.")
-    filled_value: str
-    average_price: str | None = Field(description="Tag 6.")
-    broker_id: str | None
-    broker_order_id: str | None = Field(description="Tag 198.")
-    reason_code: str | None
-    cancel_origin: str | None
+    filled_quantity: str = Field(description="Tag 14.", examples=["0"])
+    remaining_quantity: str = Field(description="Tag 151.", examples=["10"])
+    overfilled_quantity: str = Field(
+        description="What a broker traded beyond the quantity.", examples=["0"]
+    )
+    filled_value: str = Field(examples=["0"])
+    average_price: str | None = Field(description="Tag 6.", examples=[None])
+    broker_id: str | None = Field(examples=[None])
+    broker_order_id: str | None = Field(description="Tag 198.", examples=[None])
+    reason_code: str | None = Field(examples=[None])
+    cancel_origin: str | None = Field(examples=[None])
     accept_sequence: int
     version: int = Field(description="Its ETag.")
-    accepted_at: str
-    released_at: str | None
-    updated_at: str
+    accepted_at: At
+    released_at: At | None = Field(examples=[None])
+    updated_at: At
+
+
+class OrderTold(OrderInView):
+    """One order, whole."""
+
+    effective_time: At | None = Field(description="Tag 168: when its session opens.")
 
 
 assert set(Order._fields) <= set(OrderTold.model_fields), "an order is told whole"
@@ -199,15 +206,25 @@ class PageTold(Told):
     next_cursor: str | None
 
 
+class BookPageTold(Told):
+    """One page of the view, newest first."""
+
+    data: list[OrderInView]
+    has_more: bool
+    next_cursor: str | None
+
+
 class ListTold(Told):
     """How far a list is."""
 
-    list_id: str = Field(description="Tag 66.")
-    account_id: str = Field(description="Tag 1.")
+    list_id: str = Field(description="Tag 66.", examples=["l-1"])
+    account_id: AccountId
     total_orders: int = Field(description="Tag 68: all that came, whatever became of them.")
     open_orders: int = Field(description="Those that have not ended.")
     by_status: dict[str, int]
-    list_order_status: str = Field(description="Tag 431: executing or all_done.")
+    list_order_status: str = Field(
+        description="Tag 431: executing or all_done.", examples=["executing"]
+    )
 
 
 class ExecutionTold(Told):
@@ -215,14 +232,14 @@ class ExecutionTold(Told):
 
     execution_id: str = Field(description="Tag 17.")
     referenced_execution_id: str | None = Field(description="Tag 19.")
-    order_id: str
-    broker_id: str
+    order_id: OrderId
+    broker_id: str = Field(examples=["north"])
     broker_order_id: str = Field(description="Tag 198.")
-    execution_type: str = Field(description="Tag 150.")
-    last_quantity: str = Field(description="Tag 32.")
-    last_price: str | None = Field(description="Tag 31.")
-    trade_date: str = Field(description="Tag 75.")
-    at: str = Field(description="Tag 60.")
+    execution_type: str = Field(description="Tag 150.", examples=["trade"])
+    last_quantity: str = Field(description="Tag 32.", examples=["10"])
+    last_price: str | None = Field(description="Tag 31.", examples=["268.50"])
+    trade_date: Day = Field(description="Tag 75.")
+    at: At = Field(description="Tag 60.")
     possible_duplicate: bool = Field(description="Tag 43.")
 
 
@@ -236,8 +253,8 @@ class EventTold(Told):
     """One step of an order's life."""
 
     sequence: int
-    type: str
-    at: str
+    type: str = Field(examples=["reserved"])
+    at: At
     actor: str
     cause: str
 
@@ -251,26 +268,9 @@ class EventsTold(Told):
 class SummaryTold(Told):
     """An account in one look."""
 
-    account_id: str
+    account_id: AccountId
     by_status: dict[str, int]
     filled_value: dict[str, str]
-
-
-class SessionTold(Told):
-    """One session; `state` is upcoming, open, over or closed_day."""
-
-    trading_session_id: str = Field(description="Tag 336.")
-    market: str
-    trade_date: str
-    opens_at: str
-    closes_at: str
-    state: str
-
-
-class SessionsTold(Told):
-    """What is open, and what follows."""
-
-    data: list[SessionTold]
 
 
 def request_of(new: NewOrder, list_id: str | None = None) -> OrderRequest:

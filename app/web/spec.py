@@ -153,6 +153,9 @@ class Spec(Generic[B, Q]):
     retires: Retirement | None = None
     tickets: bool = False  # a one-time ticket in the query opens it as well as a key
     cancels: bool = False  # whoever cannot cancel is trapped in the market
+    approved: bool = False  # a second person's key stands in X-Approver-Key
+    streams: bool = False  # the answer is an event stream, and goes on
+    shows: tuple[str, ...] = ()  # headers of its answers: ETag, Location, Idempotent-Replayed
 
     def __post_init__(self) -> None:
         assert self.scope is None or self.scope in SCOPES, self.scope

@@ -211,6 +211,7 @@ def stream_specs(house: House) -> Sequence[Spec[Any, Any]]:
             refuses=(Code.NOT_FOUND, Code.VALIDATION_FAILED, Code.OVERLOADED, Code.DRAINING),
             takes_orders=True,
             tickets=True,
+            streams=True,
         ),
     )
 

@@ -6,13 +6,15 @@ from pydantic import Field
 
 from app.web.operator_schemas import Reason
 from app.web.queries import BrokerName
-from app.web.schemas import Asked, Name, Symbol, Told
+from app.web.schemas import Asked, Name, Symbol
+from app.web.told import Told
 
 RequestId = Annotated[
     str,
     Field(
         pattern=r"^[A-Za-z0-9._:-]{1,64}$",
         description="Tag 11 of the request. Sent again, it touches no order placed since.",
+        examples=["end-of-day-1"],
     ),
 ]
 
@@ -20,7 +22,9 @@ RequestId = Annotated[
 class ScopeAsked(Asked):
     """Which orders: all that every named thing is true of."""
 
-    account_id: Name | None = Field(None, description="Tag 1; absent: each of the key's own.")
+    account_id: Name | None = Field(
+        None, description="Tag 1; absent: each of the key's own.", examples=["A-1"]
+    )
     symbol: Symbol | None = Field(None, description="Tag 55.")
     trading_session_id: Name | None = Field(None, description="Tag 336.")
     list_id: Name | None = Field(None, description="Tag 66.")
@@ -39,10 +43,10 @@ class OperatorSweep(ScopeAsked):
     everything: bool = Field(False, description="Names nothing, and means it.")
     request_id: RequestId
     expected_count: int | None = Field(
-        None, ge=0, description="As the dry run said; 412 if there is more by now."
+        None, ge=0, description="As the dry run said; 412 if there is more by now.", examples=[3]
     )
-    selection_id: str | None = Field(
-        None, max_length=64, description="Of the dry run: what was placed since is left alone."
+    selection_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{24}$")] | None = Field(
+        None, description="Of the dry run: what was placed since is left alone."
     )
     reason: Reason
 

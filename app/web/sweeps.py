@@ -18,6 +18,7 @@ from app.domain.records import Actor, Change
 from app.domain.sweep import Begun, Deed, SweepScope
 from app.domain.values import CancelOrigin
 from app.web.house import House
+from app.web.house_told import OperatorSweptTold, SweepPreviewTold
 from app.web.keys import Principal
 from app.web.operator_schemas import Preview
 from app.web.problems import invalid_at
@@ -145,7 +146,7 @@ def sweep_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=sweeps.operator,
             reads=json_of(OperatorSweep),
             asks=Preview,
-            answers={200: None, 202: None},
+            answers={200: OperatorSweptTold | SweepPreviewTold, 202: OperatorSweptTold},
             refuses=(*refuses, Code.SELECTION_GREW),
             audited=True,
         ),

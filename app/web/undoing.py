@@ -13,6 +13,7 @@ from app.web.house import House
 from app.web.keys import not_there
 from app.web.operator_schemas import Reasoned, Undo
 from app.web.spec import Call, Reply, Spec, json_of
+from app.web.told import Told
 from app.web.trail import Trail
 
 
@@ -53,7 +54,11 @@ def would(before: object, after: object) -> dict[str, Any]:
 
 
 def undo_spec(
-    path: str, name: str, scope: str, handler: Callable[[Call[Reasoned, Undo]], Awaitable[Reply]]
+    path: str,
+    name: str,
+    scope: str,
+    handler: Callable[[Call[Reasoned, Undo]], Awaitable[Reply]],
+    told: type[Told],
 ) -> Spec[Reasoned, Undo]:
     """Describe the door that takes one kind of change back; the audit row is what was seen."""
     return Spec(
@@ -64,7 +69,8 @@ def undo_spec(
         handler=handler,
         reads=json_of(Reasoned),
         asks=Undo,
-        answers={200: None},
+        answers={200: told},
+        shows=("ETag",),
         refuses=(
             Code.MALFORMED_REQUEST,
             Code.NOT_FOUND,

@@ -103,6 +103,16 @@ def test_what_is_not_there_and_what_is_not_done_are_problems(gateway: Gateway) -
     assert verb.headers["content-type"] == "application/problem+json"
 
 
+def test_a_verb_that_is_not_taken_is_told_all_that_are(gateway: Gateway) -> None:
+    orders = gateway.client.put("/v1/orders").headers["allow"]
+    order = gateway.client.put("/v1/orders/o-1").headers["allow"]
+    batch = gateway.client.put("/v1/orders/batch").headers["allow"]
+
+    assert set(orders.split(", ")) == {"GET", "POST"}
+    assert set(order.split(", ")) == {"DELETE", "GET", "PATCH"}
+    assert batch == "POST"
+
+
 def test_a_bug_says_nothing_of_itself(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway.desk, "place", None)
 
