@@ -21,6 +21,8 @@ UV_LOCK = ROOT / ".ci" / "uv-pin.lock"
 # What the image has: the program's own packages, and what builds it from its sources.
 RUNTIME_LOCK = ROOT / ".ci" / "runtime.lock"
 BUILD_LOCK = ROOT / ".ci" / "build-pin.lock"
+# A tool that a test runs in an environment of its own: it wants other versions than we do.
+GENERATOR_LOCK = ROOT / ".ci" / "generator-pin.lock"
 TOOLS = ROOT / ".tools"
 VENV = ROOT / ".venv"
 PYTHON_MIN = (3, 11)
@@ -74,6 +76,8 @@ def lock(uv: str, *more: str) -> None:
     dev = ("pyproject.toml", "--group", "dev", "--group", "test-servers")
     run(uv, "pip", "compile", *dev, *how, *remake, "--output-file", str(LOCK))
     run(uv, "pip", "compile", ".ci/uv-pin.in", *how, *remake, "--output-file", str(UV_LOCK))
+    generator = (".ci/generator-pin.in", *how, *remake, "--no-annotate")
+    run(uv, "pip", "compile", *generator, "--output-file", str(GENERATOR_LOCK))
     # Parts of the first one, never other versions: what was tested is what is shipped.
     part = (*how, *remake, "--no-annotate", "--constraint", str(LOCK))
     run(uv, "pip", "compile", "pyproject.toml", *part, "--output-file", str(RUNTIME_LOCK))
