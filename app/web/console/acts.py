@@ -110,24 +110,29 @@ def rate_acts(control: BrokerControl, contract: int) -> Iterator[Act]:
                 fixed={"tps": tps},
                 key=key,
             )
-    yield Act(
-        label="Set…",
-        title=f"{who}: set the rate",
+    yield rate_act(control, contract, control.tps, "Set…", "set")
+
+
+def rate_act(control: BrokerControl, contract: int, tps: int, label: str, key: str = "") -> Act:
+    """Return the act that sets any rate, with one to begin from."""
+    return Act(
+        label=label,
+        title=f"{control.broker_id}: set the rate",
         says=f"Now {control.tps:,} a second; the contract allows {contract:,}. It acts on the next"
         " message. A step of more than a fifth wants the number twice, one of more than twice the"
-        f" name {who} as well.",
+        f" name {control.broker_id} as well.",
         method="PATCH",
-        path=path,
+        path=f"{_broker(control)}/rate",
         grade="number",
         version=control.version,
         fields=(
-            Field("tps", "Messages a second", "number", str(control.tps)),
+            Field("tps", "Messages a second", "number", str(tps)),
             Field("ttl_s", "Ends by itself after so many seconds", "number", required=False),
         ),
-        typed=who,
+        typed=control.broker_id,
         previews=True,
         now=control.tps,
-        key="set",
+        key=key,
     )
 
 

@@ -85,9 +85,9 @@ def _marks(book: Book, *, audited: bool) -> Iterator[Mark]:
     for failover in book.failovers:
         to = failover.to_broker or "nobody"
         yield Mark(failover.steps[-1].at, critical, f"{failover.from_broker} → {to}")
-    for anomaly in book.anomalies:
-        shape = critical if anomaly.severity is Severity.CRITICAL else warning
-        yield Mark(anomaly.opened_at, shape, f"{anomaly.subject.id} {anomaly.rule_id}")
+    for anomaly in book.anomalies:  # one that wakes nobody stands in the timeline alone
+        if anomaly.severity is Severity.CRITICAL:
+            yield Mark(anomaly.opened_at, warning, f"{anomaly.subject.id} {anomaly.rule_id}")
     for row in tunings(book) if audited else ():
         before, after = row["before"], row["after"]
         if before["tps"] != after["tps"]:

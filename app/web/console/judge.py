@@ -5,11 +5,11 @@ never the only sign. The worst finding is the verdict. What stands here is what 
 knows; an unknown is a warning, because silence is no good news.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from app.domain.anomaly import AnomalyState, Severity
+from app.domain.anomaly import Anomaly, AnomalyState, Severity, Subject
 from app.domain.records import LaneStatus
 from app.domain.values import rfc3339
 from app.web.console.sight import Book, Sight
@@ -22,6 +22,7 @@ DOUBT_OLD_MS: Final = 60_000
 OUTBOX_LONG: Final = 50_000
 # In the lane's own words: why it takes nothing now, although all is well.
 NOTHING_TO_DO: Final = frozenset({"no session is open"})
+BREAKER_OPENED: Final = "breaker.opened"
 BETWEEN_SENDS: Final = frozenset({"at its rate", "too many unanswered"})
 VIEW_BEHIND_LONG: Final = 50_000
 
@@ -65,7 +66,9 @@ def judged(sight: Sight) -> Verdict:
     found: list[Finding] = []
     if sight.book is not None:
         found += [*_book(sight, sight.book), *_overrides(sight, sight.book)]
-    found += [*_house(sight), *_stores(sight), *_calendar(sight), *_lanes(sight)]
+    troubles = _troubles(sight.book) if sight.book is not None else {}
+    found += [*_house(sight), *_stores(sight), *_calendar(sight)]
+    found += [*_lanes(sight, troubles), *_others(sight, troubles)]
     if sight.book is not None:
         found += _pipelines(sight, sight.book)
     found.sort(key=lambda finding: -finding.grade)
@@ -123,16 +126,56 @@ def _calendar(sight: Sight) -> Iterator[Finding]:
         yield Finding(Grade.OK, "Calendar", ends)
 
 
-def _lanes(sight: Sight) -> Iterator[Finding]:
+def _lanes(sight: Sight, troubles: Mapping[Subject, list[Anomaly]]) -> Iterator[Finding]:
+    """Say of each broker in one line what its lane shows and what the rules found of it."""
     if not sight.lanes:
         yield Finding(Grade.WARNING, "Lanes", "none runs in this process", "see the dispatcher")
     for lane in sight.lanes:
+        found = troubles.get(Subject("broker", lane.broker_id), [])
         grade, says = lane_state(lane)
-        fix = {
-            Grade.CRITICAL: "fail over, or wait for its next trial",
-            Grade.WARNING: "look at its card",
-        }.get(grade, "")
-        yield Finding(grade, f"Broker {lane.broker_id}", says, fix)
+        worst = max([grade, *(_grade(one) for one in found)])
+        told = [says] if grade or not found else []
+        # The lane itself says better how its breaker is.
+        told += [_rule(one) for one in found if not (grade and one.rule_id == BREAKER_OPENED)]
+        name = f"Broker {lane.broker_id}"
+        yield Finding(worst, name, ", ".join(told), _helps(sight, lane.broker_id, worst))
+
+
+def _helps(sight: Sight, broker_id: str, grade: Grade) -> str:
+    if grade is not Grade.CRITICAL:
+        return "look at its card" if grade is Grade.WARNING else ""
+    routes = sight.book.routes if sight.book else ()
+    if routes and not any(route.active_broker == broker_id for route in routes):
+        return "no route leads to it any more: settle its doubts"
+    return "fail over, or wait for its next trial"
+
+
+def _others(sight: Sight, troubles: Mapping[Subject, list[Anomaly]]) -> Iterator[Finding]:
+    """Say what the rules found of whatever has no lane here."""
+    lanes = {Subject("broker", lane.broker_id) for lane in sight.lanes}
+    for subject, found in troubles.items():
+        if subject not in lanes:
+            grade = max(_grade(one) for one in found)
+            yield Finding(grade, f"Anomaly {subject}", ", ".join(_rule(one) for one in found))
+
+
+def _grade(anomaly: Anomaly) -> Grade:
+    return Grade.CRITICAL if anomaly.severity is Severity.CRITICAL else Grade.WARNING
+
+
+def _rule(anomaly: Anomaly) -> str:
+    """Return a rule's name as words: `broker.error_rate` of a broker is its error rate."""
+    words = anomaly.rule_id.removeprefix("broker.").replace(".", " ").replace("_", " ")
+    return f"{words} (drill)" if anomaly.drill else words
+
+
+def _troubles(book: Book) -> dict[Subject, list[Anomaly]]:
+    """Return what goes on, by whom it is about: one sick broker is one thing to look at."""
+    found: dict[Subject, list[Anomaly]] = {}
+    for anomaly in book.anomalies:
+        if anomaly.state is AnomalyState.OPEN:
+            found.setdefault(anomaly.subject, []).append(anomaly)
+    return found
 
 
 def lane_state(lane: LaneStatus) -> tuple[Grade, str]:
@@ -175,15 +218,15 @@ def _book(sight: Sight, book: Book) -> Iterator[Finding]:
         yield Finding(grade, "In doubt", says, "probe, then settle by evidence")
     else:
         yield Finding(Grade.OK, "In doubt", "none")
-    for anomaly in book.anomalies:
-        if anomaly.state is AnomalyState.OPEN:
-            grade = Grade.CRITICAL if anomaly.severity is Severity.CRITICAL else Grade.WARNING
-            says = f"{anomaly.subject}: {anomaly.rule_id}"
-            yield Finding(grade, "Anomaly", says + (" (drill)" if anomaly.drill else ""))
     for failover in book.failovers:
+        where = f"{failover.route_id}: {failover.from_broker} → {failover.to_broker or 'nobody'}"
         if not failover.has_ended:
-            says = f"{failover.route_id}: {failover.from_broker} → {failover.to_broker or 'nobody'}"
-            yield Finding(Grade.CRITICAL, "Failover", f"{says}, {failover.state.value}")
+            yield Finding(Grade.CRITICAL, "Failover", f"{where}, {failover.state.value}")
+        elif failover.acknowledged_by is None:
+            moved = f"{failover.moved:,} moved, {failover.pinned:,} stay in doubt"
+            says = f"{where}, {failover.state.value}: {moved}"
+            fix = "press Seen in the timeline: the next one waits for that"
+            yield Finding(Grade.WARNING, "Failover", says, fix)
 
 
 def _overrides(sight: Sight, book: Book) -> Iterator[Finding]:

@@ -203,7 +203,8 @@ class Lookout:
         house = self._house
         calendar = house.reference().calendar
         lanes = tuple(house.floor.lanes())
-        self._paces.note(lanes)
+        if house.paces is None:  # nobody else notes it
+            self._paces.note(lanes)
         return Sight(
             at=now,
             lanes=lanes,

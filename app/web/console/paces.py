@@ -53,14 +53,16 @@ class Paces:
     async def run(self) -> None:
         """Note every second until the house ends."""
         while True:
-            self.note(self._floor.lanes())
+            self._keep(self._floor.lanes())
             await asyncio.sleep(TICK_MS / 1_000)
 
     def note(self, lanes: Iterable[LaneStatus]) -> None:
         """Note this second, if it is not noted yet."""
+        if not self._kept or not 0 <= self._clock.now() - self._kept[-1].at < TICK_MS:
+            self._keep(lanes)
+
+    def _keep(self, lanes: Iterable[LaneStatus]) -> None:
         now = self._clock.now()
-        if self._kept and 0 <= now - self._kept[-1].at < TICK_MS * 9 // 10:
-            return
         known = tuple(lanes)
         sent = {lane.broker_id: lane.sent_last_second for lane in known}
         limit = {lane.broker_id: may_leave(lane) for lane in known}

@@ -16,6 +16,7 @@ from app.web.console.acts import (
     button,
     doubt_acts,
     halt_act,
+    rate_act,
     resume_act,
     seen_act,
 )
@@ -185,16 +186,25 @@ def _pipelines(sight: Sight, verdict: Verdict) -> Safe:
     )
 
 
-def _tuning(sight: Sight, book: Book, viewer: Viewer) -> Safe:  # noqa: ARG001
+def _tuning(sight: Sight, book: Book, viewer: Viewer) -> Safe:
     if not viewer.may(AUDIT):
         return tag("p", "Your key may not read the audit log.")
-    rows = [_tuned(row) for row in tunings(book)]
+    rows = [_tuned(row, _back(row, sight, book, viewer)) for row in tunings(book)]
     if not rows:
         return tag("p", "Nobody has turned anything of late.")
-    return _table(("When", "Broker", "From", "To", "Who", "Why"), rows)
+    return _table(("When", "Broker", "From", "To", "Who", "Why", ""), rows)
 
 
-def _tuned(row: AuditRow) -> Safe:
+def _back(row: AuditRow, sight: Sight, book: Book, viewer: Viewer) -> Safe | None:
+    """Return the way back to the rate before a change, if it is not the one that stands."""
+    control, tps = book.controls.get(row["after"]["broker_id"]), row["before"]["tps"]
+    if control is None or tps == control.tps:
+        return None
+    contract = sight.contracts.get(control.broker_id, control.tps)
+    return button(rate_act(control, contract, tps, f"Back to {tps:,}…"), viewer, TUNE)
+
+
+def _tuned(row: AuditRow, back: Safe | None) -> Safe:
     before, after = row["before"], row["after"]
     return tag(
         "tr",
@@ -204,6 +214,7 @@ def _tuned(row: AuditRow) -> Safe:
         tag("td", _setting(after)),
         tag("td", row["actor"]),
         tag("td", row["reason"]),
+        tag("td", back),
     )
 
 

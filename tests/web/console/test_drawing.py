@@ -1,11 +1,13 @@
 """The console's pages as values: nothing hostile gets out of a text, nothing is left unsaid."""
 
 import asyncio
+import json
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 
+from app.domain.anomaly import Subject
 from app.domain.records import Backlog, Route
 from app.web.console.chart import charted
 from app.web.console.drain import drained
@@ -116,7 +118,10 @@ def test_a_calm_night_says_so() -> None:
         (a_sight(lanes=(a_lane_in_trouble("nova"),)), Grade.CRITICAL, "breaker open: 61 %"),
         (a_sight(book=a_book(doubts=(a_doubt(),))), Grade.CRITICAL, "1 in doubt, the oldest for"),
         (a_sight(book=a_book(doubts=(a_doubt(since=NOW),))), Grade.WARNING, "1 in doubt"),
-        (a_sight(book=a_book(anomalies=(an_anomaly(),))), Grade.CRITICAL, "broker/nova"),
+        (a_sight(book=a_book(anomalies=(an_anomaly(),))), Grade.CRITICAL, "error rate"),
+        (a_sight(book=a_book(anomalies=(an_anomaly(subject=Subject("gateway", "outbox")),))),
+         Grade.CRITICAL, "error rate"),
+        (a_sight(book=a_book(failovers=(a_failover(),))), Grade.WARNING, "XNYS: nova → sol, done"),
         (a_sight(book=a_book(controls={"nova": a_control(dispatch="paused")})), Grade.WARNING,
          "nova paused by settings"),
         (a_sight(lanes=(a_lane("nova", running=False, why_not="no lease"),)), Grade.WARNING,
@@ -201,6 +206,25 @@ def test_a_lane_that_waits_as_it_should_is_no_warning(why: str) -> None:
     assert judged(a_sight(lanes=(lane,))).grade is Grade.OK
 
 
+def test_a_sick_broker_is_one_thing_to_look_at_and_says_what_helps() -> None:
+    found = (an_anomaly(), an_anomaly(anomaly_id="an-2", rule_id="broker.in_doubt"))
+    book = a_book(anomalies=found)
+    led_away = a_book(anomalies=found, routes=(Route("XNYS", "sol", 5),))
+    lanes = (a_lane_in_trouble("nova"),)
+
+    (first, *_), (later, *_) = (
+        judged(a_sight(book=one, lanes=lanes)).findings for one in (book, led_away)
+    )
+
+    assert judged(a_sight(book=book, lanes=lanes)).says == "1 thing needs you"
+    assert (first.name, first.says) == (
+        "Broker nova",
+        "breaker open: 61 % failed, error rate, in doubt",
+    )
+    assert first.fix == "fail over, or wait for its next trial"
+    assert later.fix == "no route leads to it any more: settle its doubts"
+
+
 def test_a_lane_that_sends_nothing_for_want_of_answers_is_one() -> None:
     lane = a_lane("nova", running=False, why_not="too many unanswered", sent_last_second=0)
 
@@ -213,6 +237,18 @@ def test_a_house_says_which_one_it_is_and_a_real_one_says_it_in_red() -> None:
     assert '<span class="environment real">prod-kr</span>' in real
     assert "<title>prod-kr openbell</title>" in real
     assert '<span class="environment">demo</span>' in trial
+
+
+def test_the_tuning_history_leads_back_to_each_rate_that_does_not_stand() -> None:
+    book = a_book(controls={"nova": a_control(tps=800, version=4)}, audit=(a_row(),))
+
+    html = panels(a_sight(book=book), OPERATOR)["tuning"]
+    stands = panels(a_sight(book=a_book(audit=(a_row(),))), OPERATOR)["tuning"]
+
+    (back,) = [json.loads(a["data-act"] or "") for a in Elements(html).of("button")]
+    assert (back["version"], back["fields"][0]["value"], back["now"]) == (4, "500", 800)
+    assert "Back to 500…" in html
+    assert "Back to" not in stands
 
 
 def test_the_drain_says_how_far_and_how_long() -> None:

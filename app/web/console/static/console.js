@@ -154,27 +154,32 @@
   const marked = (u) => {
     const { left, top, height, width } = u.bbox;
     const dot = devicePixelRatio;
-    let free = left; // where the next word may begin: words never lie over each other
     u.ctx.save();
     u.ctx.font = `${11 * dot}px system-ui, sans-serif`;
     u.ctx.textAlign = "left";
+    u.ctx.textBaseline = "alphabetic";
     u.ctx.setLineDash([]);
     u.ctx.lineWidth = dot;
-    for (const [at, shape, says] of marks) {
+    // The gravest has its words first; whatever would lie over them is a line and its shape alone.
+    const taken = [];
+    const free = (begin, end) => taken.every(([b, e]) => end < b || begin > e);
+    const grave = (mark) => "●▲■".indexOf(mark[1]);
+    for (const [at, shape, says] of [...marks].sort((a, b) => grave(b) - grave(a))) {
       const x = u.valToPos(at / 1000, "x", true);
       if (x < left || x > left + width) continue;
-      const role = { "■": "critical", "▲": "warning" }[shape] || "quiet";
-      u.ctx.strokeStyle = u.ctx.fillStyle = colour(role);
+      u.ctx.strokeStyle = u.ctx.fillStyle = colour({ "■": "critical", "▲": "warning" }[shape] || "quiet");
       u.ctx.beginPath();
-      u.ctx.moveTo(x, top + 16 * dot);
+      u.ctx.moveTo(x, top);
       u.ctx.lineTo(x, top + height);
       u.ctx.stroke();
-      const words = `${shape} ${says}`;
-      const wide = u.ctx.measureText(words).width;
-      const begin = Math.min(x, left + width - wide);
-      if (begin < free) { u.ctx.fillText(shape, x - 4 * dot, top + 12 * dot); continue; }
-      u.ctx.fillText(words, begin, top + 12 * dot);
-      free = begin + wide + 8 * dot;
+      for (const words of [`${shape} ${says}`, shape]) {
+        const wide = u.ctx.measureText(words).width;
+        const begin = Math.max(left, Math.min(x - 4 * dot, left + width - wide));
+        if (!free(begin, begin + wide)) continue;
+        u.ctx.fillText(words, begin, top - 5 * dot);
+        taken.push([begin - 6 * dot, begin + wide + 6 * dot]);
+        break;
+      }
     }
     u.ctx.restore();
   };
