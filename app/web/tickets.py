@@ -17,8 +17,9 @@ from app.domain.values import rfc3339
 from app.ports.orders import Ticket
 from app.web.house import House
 from app.web.keys import Principal, authorize
-from app.web.schemas import Asked, Name, Told
+from app.web.schemas import Asked, Name
 from app.web.spec import Call, Reply, Spec, json_of, ok
+from app.web.told import Told
 
 READ: Final = "orders:read"
 # Between the answer and the browser's next request lies a round trip, and no more.

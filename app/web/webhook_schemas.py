@@ -7,7 +7,8 @@ from pydantic.config import JsonDict
 
 from app.domain.webhooks import OVERLAP_S_MAX, DeliveryState
 from app.web.queries import Instant
-from app.web.schemas import Asked, Name, Told, Words
+from app.web.schemas import Asked, Name, Words
+from app.web.told import Told
 
 DELIVERIES_PAGE_MAX = 500
 EXAMPLE: JsonDict = {
