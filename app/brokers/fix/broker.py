@@ -93,7 +93,7 @@ class FixBroker:
         """
         self.name = name
         self._clock = clock
-        self._answer_s = answer_s
+        self._answer_s, self._find_s = answer_s, find_s
         self._too_fast = TooFast(throttle_words)
         identity = Identity(**_taken(options, set(Identity._fields)))
         dialect = _taken(options, set(Dialect._fields))
