@@ -63,6 +63,7 @@ class Gateway(FastAPI):
             telemetry={"tracing": False, "metrics": False, "logs": False},
         )
         self._house = house
+        self._shown: tuple[str | None, dict[str, Any]] = (None, {})
 
     def build_middleware_stack(self) -> ASGIApp:
         return Porch(self.router, self._house.clock)
@@ -73,7 +74,10 @@ class Gateway(FastAPI):
             specs = [route.spec for route in self.router.routes if isinstance(route, Door)]
             self.openapi_schema = finished(super().openapi(), specs)
         following = self._house.reference().calendar.next(EXAMPLE_MARKET, self._house.clock.now())
-        return for_today(self.openapi_schema, following and following.trading_session_id)
+        session_id = following and following.trading_session_id
+        if session_id != self._shown[0]:  # once a session: it takes milliseconds of the loop
+            self._shown = (session_id, for_today(self.openapi_schema, session_id))
+        return self._shown[1] or self.openapi_schema
 
 
 def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
