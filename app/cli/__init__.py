@@ -46,6 +46,7 @@ NOUNS: Final = {
     "events": "Print the events that leave and enter by the bus, as AsyncAPI 3.",
     "openapi": "Print the API of a gateway, as OpenAPI.",
     "config": "Settings: what a gateway would be started with.",
+    "webhook": "Webhooks: endpoints, secrets and deliveries.",
     "slack": "Slack: send a test message.",
     "audit": "The audit log: read it, verify its chain, export it.",
     "key": "API keys: create, list, revoke.",
