@@ -88,6 +88,22 @@ def test_the_api_is_printed_as_the_gateway_has_it(desk: Desk) -> None:
     assert "/v1/orders" in json.loads(desk.says("openapi").stdout)["paths"]
 
 
+def test_an_endpoint_is_made_turned_and_removed(desk: Desk) -> None:
+    made = desk.asks("webhook", "add", "https://hooks.example.com/x", "--type", "order.filled")
+    name = made["endpoint_id"]
+
+    assert made["secret"].startswith("whsec_")
+    assert desk.asks("webhook", "change", name, "--disable")["state"] == "disabled"
+    assert desk.asks("webhook", "change", name, "--enable")["version"] == 3
+    assert desk.asks("webhook", "rotate", name, "--overlap", "0")["secret"] != made["secret"]
+    test = desk.asks("webhook", "test", name)["delivery_id"]
+    assert [row["delivery_id"] for row in desk.asks("webhook", "deliveries", name)] == [test]
+    assert desk.asks("webhook", "delivery", name, test)["type"] == "webhook.test"
+    assert desk.asks("webhook", "replay", name, "--since", "2026-01-01T00:00:00.000Z")["done"]
+    assert desk.asks("webhook", "remove", name)["deleted"]
+    assert desk.asks("webhook", "list") == []
+
+
 # --- settings -----------------------------------------------------------------------------
 
 SECRETS: Final = {
