@@ -9,18 +9,48 @@ whoever has the file needs nothing of ours to check it.
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from app import codec
 from app.domain.errors import Code
 from app.domain.records import Anchor
 from app.domain.values import rfc3339
 from app.web.house import House
 from app.web.house_told import AuditTold, AuditVerifiedTold
-from app.web.operator_schemas import AuditAsked, ChainAsked, ExportAsked
 from app.web.spec import Call, Reply, Spec, encode, ok
 from app.web.trail import Trail
 
 READ: Final = "audit:read"
 LINES: Final = b"application/x-ndjson"
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AuditAsked(_Query):
+    """Rows after this sequence, oldest first."""
+
+    after: int = Field(0, ge=0, le=2**62)
+    limit: int = Field(100, ge=1, le=1_000)
+    sealed: bool = Field(False, description="Each as it was sealed: what its hash is made of.")
+
+
+class ExportAsked(_Query):
+    """Rows after this sequence, oldest first; the last line says where to go on."""
+
+    after: int = Field(0, ge=0, le=2**62)
+    limit: int = Field(1_000, ge=1, le=10_000)
+
+
+class ChainAsked(_Query):
+    """Against which row, seen before and kept elsewhere."""
+
+    anchor: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]{0,17}:[0-9a-f]{64}$",
+        description="A row's sequence and hash, as `12:3f…`: from there back nothing has changed.",
+    )
 
 
 class Audits:

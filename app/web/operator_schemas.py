@@ -274,28 +274,3 @@ class DrillsAsked(_Query):
     """What began since then."""
 
     hours: int = Field(24, ge=1, le=24 * 400)
-
-
-class AuditAsked(_Query):
-    """Rows after this sequence, oldest first."""
-
-    after: int = Field(0, ge=0, le=2**62)
-    limit: int = Field(100, ge=1, le=1_000)
-    sealed: bool = Field(False, description="Each as it was sealed: what its hash is made of.")
-
-
-class ExportAsked(_Query):
-    """Rows after this sequence, oldest first; the last line says where to go on."""
-
-    after: int = Field(0, ge=0, le=2**62)
-    limit: int = Field(1_000, ge=1, le=10_000)
-
-
-class ChainAsked(_Query):
-    """Against which row, seen before and kept elsewhere."""
-
-    anchor: str | None = Field(
-        None,
-        pattern=r"^[1-9][0-9]{0,17}:[0-9a-f]{64}$",
-        description="A row's sequence and hash, as `12:3f…`: from there back nothing has changed.",
-    )

@@ -173,7 +173,6 @@ def a_gateway(
     reference = Reference(CALENDAR, {("XNYS", "AA"): AA})
     desk, floor, bus = DirectDesk(ledger, clock, reference), StillFloor(), ShortBus()
     key_file, overridden, moved = folder / "keys.json", list[int](), list[int]()
-
     grounds = Grounds(
         record=ledger,
         anomalies=nothing,
