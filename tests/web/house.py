@@ -155,6 +155,25 @@ def endpoints(database: Database, clock: SteadyClock, key_file: Path) -> Endpoin
     return Endpoints(WebhookLedger(database, clock), Rules(), roots)
 
 
+def grounds(
+    ledger: Ledger,
+    floor: StillFloor,
+    clock: SteadyClock,
+    moved: list[int],
+    able: Mapping[str, Capabilities],
+) -> Grounds:
+    return Grounds(
+        record=ledger,
+        anomalies=nothing,
+        floor=floor,
+        clock=clock,
+        calendar=lambda: CALENDAR,
+        on_moved=lambda: moved.append(clock.now()),
+        able=able,
+        stands_by=False,
+    )
+
+
 def a_gateway(
     folder: Path,
     *,
@@ -173,16 +192,6 @@ def a_gateway(
     reference = Reference(CALENDAR, {("XNYS", "AA"): AA})
     desk, floor, bus = DirectDesk(ledger, clock, reference), StillFloor(), ShortBus()
     key_file, overridden, moved = folder / "keys.json", list[int](), list[int]()
-    grounds = Grounds(
-        record=ledger,
-        anomalies=nothing,
-        floor=floor,
-        clock=clock,
-        calendar=lambda: CALENDAR,
-        on_moved=lambda: moved.append(clock.now()),
-        able=able,
-        stands_by=False,
-    )
     house = House(
         webhooks=endpoints(database, clock, key_file),
         feed=Feed(ledger, clock, framed(lambda: reference), held_max),
@@ -195,7 +204,7 @@ def a_gateway(
         proposals=ledger,
         trouble=AnomalyLedger(database, clock, lambda: reference.calendar),
         courses=ledger,
-        helm=FailoverHelm(grounds),
+        helm=FailoverHelm(grounds(ledger, floor, clock, moved, able)),
         drills=SimulatedDrills(ledger, {}, clock, lambda: CALENDAR) if drills else None,
         floor=floor,
         sessions=SessionLedger(database, clock),
