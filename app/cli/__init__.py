@@ -44,6 +44,7 @@ NOUNS: Final = {
     "deadletter": "Dead letters: what nobody could apply; try it again.",
     "outbox": "The outbox: publish what the ledger knows once more.",
     "events": "Print the events that leave and enter by the bus, as AsyncAPI 3.",
+    "api": "Send one request to any door, and print what it answers.",
     "openapi": "Print the API of a gateway, as OpenAPI.",
     "config": "Settings: what a gateway would be started with.",
     "webhook": "Webhooks: endpoints, secrets and deliveries.",

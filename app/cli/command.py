@@ -180,13 +180,18 @@ def verb(
     return declare
 
 
-def asking(*, role: str, timeout_s: float = TIMEOUT_S) -> Callable[[Body], Callable[..., None]]:
-    """Make a body that takes a `Call` a command that takes the options of all commands."""
-    how = _How(role, timeout_s)
+def asking(
+    *, role: str | Callable[[dict[str, Any]], str], timeout_s: float = TIMEOUT_S
+) -> Callable[[Body], Callable[..., None]]:
+    """Make a body that takes a `Call` a command that takes the options of all commands.
+
+    Whose key it takes may hang on what it is asked.
+    """
 
     def made(body: Body) -> Callable[..., None]:
         def run(ctx: typer.Context, **options: Any) -> None:
             shared = {parameter.name: options.pop(parameter.name) for parameter in _SHARED}
+            how = _How(role(options) if callable(role) else role, timeout_s)
             with reported():
                 call = _target(ctx, how, **shared)
                 with closing(call.client):

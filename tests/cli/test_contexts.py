@@ -9,7 +9,7 @@ import pytest
 
 from app.cli.output import Ends
 from tests.cli.conftest import Terminal
-from tests.cli.gateway import APPROVER, OPERATOR, Gateway, running
+from tests.cli.gateway import APPROVER, KEY, OPERATOR, Gateway, running
 
 SECRET = "ob_live_0123456789abcdef0123_hush"
 UNSET = {"OPENBELL_URL": None, "OPENBELL_DATA_DIR": None}
@@ -108,6 +108,19 @@ def test_what_is_forgotten_is_gone(terminal: Terminal) -> None:
     assert "hush" not in file_of(terminal).read_text()
     assert json.loads(terminal.run("context", "list", "--json").stdout) == []
     assert terminal.run("context", "remove", "desk").exit_code == Ends.NOT_FOUND
+
+
+def test_a_path_asks_with_the_key_of_its_role(terminal: Terminal, other: Gateway) -> None:
+    keys = f"{KEY}\n{OPERATOR}\n{APPROVER}\n"
+    roles = [word for role in ("client", "operator", "approver") for word in ("--role", role)]
+    added(terminal, "desk", other, *roles, keys=keys)
+
+    terminal.run("api", "GET", "/v1/sessions", **UNSET)
+    terminal.run("api", "GET", "/admin/v1/halts", **UNSET)
+    terminal.run("api", "GET", "/admin/v1/halts", "--as", "approver", **UNSET)
+
+    sent = [headers["Authorization"].removeprefix("Bearer ") for headers in other.headers]
+    assert sent == [KEY, OPERATOR, APPROVER]
 
 
 def test_the_environment_overrules_the_context_in_use(terminal: Terminal, other: Gateway) -> None:

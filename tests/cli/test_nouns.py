@@ -104,6 +104,22 @@ def test_an_endpoint_is_made_turned_and_removed(desk: Desk) -> None:
     assert desk.asks("webhook", "list") == []
 
 
+def test_any_door_is_asked_by_its_path(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"automation": "advise", "reason": "the desk asked"}')
+    door = ("api", "PATCH", "/admin/v1/routes/XNYS/policy", "-d", f"@{file}")
+
+    changed = json.loads(desk.says(*door).stdout)
+    stale = desk.says(*door, "--if-match", '"v0"', status=Ends.CONFLICT)
+
+    assert changed["policy"]["automation"] == "advise"
+    assert "stale-version" in stale.stderr
+    assert json.loads(desk.says("api", "get", "/v1/sessions").stdout)["data"]
+    desk.says("api", "POST", "/admin/v1/halt", "-d", "{", status=Ends.USAGE)
+    desk.says("api", "FETCH", "/v1/sessions", status=Ends.USAGE)
+    desk.says("api", "GET", "/v1/nowhere", status=Ends.NOT_FOUND)
+
+
 # --- settings -----------------------------------------------------------------------------
 
 SECRETS: Final = {
