@@ -74,7 +74,7 @@ def test_a_spent_id_is_a_conflict_that_says_what_exists(terminal: Terminal) -> N
         (("halt", "on", "--scope", "galaxy:7", *REASON), 2),
         (("session", "override", "X", "--opens", "22:30", "--closes", "23:00", *REASON), 2),
         (("session", "override", "X", "--opens", "now", "--closes", "+soon", *REASON), 2),
-        (("session", "plan", "next:XMAS"), 1),
+        (("session", "plan", "next:XMAS"), 7),
     ],
 )
 def test_exit_codes(terminal: Terminal, words: tuple[str, ...], exit_code: int) -> None:
