@@ -176,7 +176,7 @@ def test_an_order_that_is_not_ours_is_told_under_one_name_for_ever() -> None:
 
 def test_without_a_logon_nothing_is_asked() -> None:
     async def story(broker: FixBroker, stage: Stage) -> None:
-        stage.counterpart.peer.close()
+        await stage.counterpart.hang_up()
         await eventually(lambda: not broker._line.is_up)
         assert await broker.find_all() == NOTHING_SHOWN
         assert stage.book.audit == []
