@@ -17,7 +17,7 @@ from app.domain.records import Anchor
 from app.domain.values import rfc3339
 from app.web.house import House
 from app.web.house_told import AuditTold, AuditVerifiedTold
-from app.web.spec import Call, Reply, Spec, encode, ok
+from app.web.spec import JSON, Call, Reply, Spec, encode, ok
 from app.web.trail import Trail
 
 READ: Final = "audit:read"
@@ -124,6 +124,7 @@ def audit_specs(house: House) -> Sequence[Spec[Any, Any]]:
             asks=asks,
             answers={200: told},
             refuses=(Code.VALIDATION_FAILED,),
+            media=LINES.decode() if told is None else JSON.decode(),
         )
         for path, name, handler, asks, told in (
             ("", "list_audit", audits.listed, AuditAsked, AuditTold),

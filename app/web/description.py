@@ -14,6 +14,7 @@ from fastapi import Body, Header, Path, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from app.domain.errors import Code
+from app.web.queries import PLACE
 from app.web.refusals import problems
 from app.web.spec import Spec, takes_key
 
@@ -32,8 +33,6 @@ ONE_VERSION: Final = r'^"v[0-9]{1,18}"$'
 ANY_VERSION: Final = r'^("v[0-9]{1,18}"|\*)$'
 # A token, or a quoted string, of printable ASCII: as `replays.py` reads it.
 REPLAY_KEY: Final = r'^("[ !#-\[\]-~]{1,255}"|[!#-\[\]-~]{1,255})$'
-# A browser that has none sends nothing, or an empty one.
-PLACE: Final = r"^([0-9]{13}(-[0-9A-Z]{26}-[0-9]{6})?)?$"
 
 
 # One event, its fields by the names that they have on the wire.
@@ -124,6 +123,8 @@ def operation(spec: Spec[Any, Any]) -> dict[str, Any]:
         answers[status] = {"model": model} if model else {}
     if spec.streams:
         answers[200] = {"content": {EventStream.media_type: {"schema": _EVENT}}}
+    elif spec.media != JSONResponse.media_type:
+        answers[200] = {"content": {spec.media: {"schema": {"type": "string"}}}}
     answers |= problems(spec)
     extra: dict[str, Any] = {"security": _lock(spec)}
     return {
@@ -131,13 +132,21 @@ def operation(spec: Spec[Any, Any]) -> dict[str, Any]:
         "operation_id": spec.name,
         "status_code": next(iter(spec.answers)),
         "responses": answers,
-        "response_class": EventStream if spec.streams else JSONResponse,
+        "response_class": _answer(spec),
         "summary": spec.name.replace("_", " ").capitalize(),
         "tags": [_tag(spec.path)],
         "deprecated": True if spec.retires else None,
         "openapi_extra": extra,
         "include_in_schema": spec.path.startswith(("/v1", "/admin", "/hooks")),
     }
+
+
+def _answer(spec: Spec[Any, Any]) -> type[Response]:
+    if spec.streams:
+        return EventStream
+    if spec.media == JSONResponse.media_type:
+        return JSONResponse
+    return type("Lines", (Response,), {"media_type": spec.media})
 
 
 def _lock(spec: Spec[Any, Any]) -> list[dict[str, list[str]]]:

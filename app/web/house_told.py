@@ -175,7 +175,7 @@ class AuditRowTold(Told):
     """Who did what, when and why."""
 
     sequence: AuditId
-    at: At
+    at: At | int = Field(description="As it was sealed: milliseconds since 1970 UTC.")
     actor: Person
     action: str = Field(examples=["rate"])
     resource: str = Field(examples=["broker/north"])

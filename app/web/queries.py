@@ -23,6 +23,8 @@ Instant = Annotated[
     StringConstraints(pattern=rf"^{DATE}T{TIME}Z$"),
     Field(examples=["2026-03-02T14:30:00.000Z"]),
 ]
+# Of a stream. A browser that has none sends nothing, or an empty one.
+PLACE: Final = r"^([0-9]{13}(-[0-9A-Z]{26}-[0-9]{6})?)?$"
 PAGE_MAX: Final = 1_000
 BOOK_PAGE_MAX: Final = 500
 
@@ -57,7 +59,7 @@ class StreamAsked(BaseModel):
         None, pattern=r"^[0-9a-f]{64}$", description="Instead of a key: it opens one stream."
     )
     last_event_id: str | None = Field(
-        None, max_length=64, description="As the header, for who can send none."
+        None, pattern=PLACE, description="As the header, for who can send none."
     )
 
 

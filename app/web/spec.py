@@ -154,6 +154,7 @@ class Spec(Generic[B, Q]):
     tickets: bool = False  # a one-time ticket in the query opens it as well as a key
     cancels: bool = False  # whoever cannot cancel is trapped in the market
     approved: bool = False  # a second person's key stands in X-Approver-Key
+    media: str = JSON.decode()  # what its 200 is
     streams: bool = False  # the answer is an event stream, and goes on
     shows: tuple[str, ...] = ()  # headers of its answers: ETag, Location, Idempotent-Replayed
 

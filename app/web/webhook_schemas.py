@@ -16,7 +16,7 @@ EXAMPLE: JsonDict = {
     "accounts": ["A-1"],
     "types": ["order.filled", "order.canceled", "order.rejected"],
 }
-Url = Annotated[str, StringConstraints(min_length=1, max_length=2_048)]
+Url = Annotated[str, StringConstraints(pattern=r"^https://", max_length=2_048)]
 Account = Name | Literal["*"]
 EventType = Annotated[str, StringConstraints(pattern=r"^order\.[a-z_]{1,32}$")]
 Accounts = Annotated[list[Account], Field(min_length=1, max_length=100)]

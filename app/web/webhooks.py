@@ -199,7 +199,9 @@ class Webhooks:
         state = None if asked.state is None else DeliveryState(asked.state)
         loop = asyncio.get_running_loop()
         until = loop.time() + WORK_S_MAX
-        last, replayed, done = rank_at(_instant(asked.since)) - 1, 0, False
+        # Nothing is kept of before 1970, and nothing has ended after now.
+        since = min(max(0, _instant(asked.since)), self._clock.now())
+        last, replayed, done = rank_at(since) - 1, 0, False
         while not done and loop.time() < until:
             step = await self._store.replay_since(endpoint.endpoint_id, last, state, CHUNK)
             last, replayed = step.last, replayed + step.deliveries

@@ -54,6 +54,9 @@ FIELDS: Final[dict[tuple[str, str], str]] = {
     ("list_orders", "created.lt"): "months have their days",
     ("resolve_doubt", "price"): "only of a fill",
     ("set_route_policy", "candidates"): "they must be brokers here",
+    ("create_webhook", "url"): "whether a host is public is not seen by its name",
+    ("change_webhook", "url"): "whether a host is public is not seen by its name",
+    ("replay_webhook", "since"): "months have their days",
     ("resolve_anomaly", "anomaly_id"): "only what people have raised is ended by people",
 }
 # Words of the reader by which every operation refuses what JSON Schema allows.

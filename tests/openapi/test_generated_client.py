@@ -19,6 +19,8 @@ from tests.servers.wishes import is_required, without_settings
 ROOT: Final = Path(__file__).resolve().parents[2]
 LOCK: Final = ROOT / ".ci" / "generator-pin.lock"
 USE: Final = Path(__file__).with_name("generated_use.py")
+# How it formats is its own; lines of JSON are text to it.
+CONFIG: Final = "post_hooks: []\ncontent_type_overrides:\n  application/x-ndjson: text/plain\n"
 FETCH_S_MAX: Final = 120
 RUN_S_MAX: Final = 120
 
@@ -60,7 +62,7 @@ def test_a_generated_client_places_reads_and_is_refused_an_order(
 ) -> None:
     document = tmp_path / "openapi.json"
     document.write_text(json.dumps(stage.document), "utf-8")
-    (tmp_path / "config.yaml").write_text("post_hooks: []\n", "utf-8")  # its formatting is its own
+    (tmp_path / "config.yaml").write_text(CONFIG, "utf-8")
     generate = ("generate", "--meta", "none", "--config", "config.yaml", "--path", document)
     generator = environment / "bin" / "openapi-python-client"
 
