@@ -172,9 +172,9 @@ class Peer:
             message.append_pair(tag, value, header=True)
         if again:
             message.append_pair(43, "Y", header=True)
-        message.append_utc_timestamp(52, header=True)
-        if again:
+        if again:  # before 52: what was first sent later than now is refused
             message.append_utc_timestamp(122, header=True)
+        message.append_utc_timestamp(52, header=True)
         for field, content in fields:
             message.append_pair(field, content)
         with suppress(RuntimeError):
