@@ -1,22 +1,25 @@
 """How far an open has come, when it will be through, and how long it is to the bell.
 
 What waits is counted by the ledger at each reading; what there was in all, seldom. The ETA
-divides what waits by what left in the last second, and by what may leave while nothing does. A
-night has several markets, each led to a broker of its own: it is through when the last of them is.
+divides what waits by what left a second, over the last ten since the bell, and by what may leave
+while nothing does: the last second alone says two minutes now and seven in a moment. A night has
+several markets, each led to a broker of its own: it is through when the last of them is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from app.domain.records import LaneStatus
 from app.domain.session import TradingSession
 from app.domain.values import Status
 from app.web.console.markup import Safe, join, tag
-from app.web.console.paces import may_leave
+from app.web.console.paces import TICK_MS, may_leave
 from app.web.console.shapes import bar, dated, moment, span
 from app.web.console.sight import Book, Sight
 
 # No market that we know trades for less on a whole day.
 WHOLE_DAY_MS: Final = 6 * 3_600_000
+STEADY_MS: Final = 10_000
 _COLUMNS: Final = ("Session", "Opens", "Closes", "State", "Waits")
 
 
@@ -57,17 +60,29 @@ def _drain(sight: Sight, book: Book, session: TradingSession) -> Drain:
     waiting = reserved + ready
     serving = {r.active_broker for r in book.routes if r.route_id == session.market}
     lanes = [lane for lane in sight.lanes if lane.broker_id in serving]
-    real = sum(lane.sent_last_second for lane in lanes) if is_open else 0
+    real = _left(sight, lanes, session.opens_at) if is_open else 0
     allowed = sum(may_leave(lane) for lane in lanes)
     total = max(book.total(session), waiting)
     return Drain(session.market, waiting, total, real or allowed, is_open, real > 0)
 
 
+def _left(sight: Sight, lanes: Sequence[LaneStatus], since: int) -> int:
+    """Return how many messages a second left by these lanes of late."""
+    since = max(since + TICK_MS, sight.at - STEADY_MS)  # the bell's own second is half a one
+    of_late = [one for one in sight.paces if one.at > since]
+    if not of_late:
+        return sum(lane.sent_last_second for lane in lanes)
+    names = {lane.broker_id for lane in lanes}
+    sent = sum(number for one in of_late for name, number in one.sent.items() if name in names)
+    return round(sent / len(of_late))
+
+
 def together(parts: Iterable[Drain], sight: Sight) -> Drain:
     """Return the whole night; lanes that serve two markets are counted once."""
     each = tuple(parts)
-    real = sum(lane.sent_last_second for lane in sight.lanes)
     is_open = any(one.is_open for one in each)
+    bell = min((session.opens_at for session in sight.tonight), default=sight.at)
+    real = _left(sight, sight.lanes, bell)
     allowed = sum(may_leave(lane) for lane in sight.lanes)
     return Drain(
         "",

@@ -14,9 +14,10 @@ from app.domain.records import LaneStatus
 from app.domain.values import rfc3339
 from app.web.console.sight import Book, Sight
 
-# The ledger is read each second or two; beyond this, what stands on the screen is history.
-LEDGER_LATE_MS: Final = 5_000
-LEDGER_AWAY_MS: Final = 8_000
+# The ledger is read each second, and each few while it is slow; beyond this, what stands on the
+# screen is history.
+LEDGER_LATE_MS: Final = 7_000
+LEDGER_AWAY_MS: Final = 10_000
 # A doubt younger than this is asked about by itself; an older one waits for a person.
 DOUBT_OLD_MS: Final = 60_000
 OUTBOX_LONG: Final = 50_000

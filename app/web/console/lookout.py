@@ -33,6 +33,8 @@ from app.web.trail import Trail
 TICK_MS: Final = 1_000
 # A reading takes a twentieth of the ledger's time at most, however long the book is.
 REST_TIMES: Final = 20
+# Who set what is read by then, however slow: what is older stands on the screen as late.
+REST_MS_MAX: Final = 3_000
 READ_WITHIN_S: Final = 3.0
 # The bus is asked seldom, and hardly waited for: it may be away, and the screen must not be.
 BUS_EVERY_MS: Final = 5_000
@@ -113,7 +115,8 @@ class Lookout:
             took = (self._house.clock.monotonic_ns() - began) // NS_PER_MS
             # What was counted rests by itself: who set what is not to wait for it.
             took -= self._backlog.spent_ms - dear
-            self._book_due = self._house.clock.now() + max(TICK_MS, took * REST_TIMES)
+            rest = min(max(TICK_MS, took * REST_TIMES), REST_MS_MAX)
+            self._book_due = self._house.clock.now() + rest
             self._trouble = None if found is not None else "no answer"
             self._book = found or self._book
             if found is not None and now >= self._count_due:

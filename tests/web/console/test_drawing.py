@@ -127,7 +127,7 @@ def test_a_calm_night_says_so() -> None:
         (a_sight(lanes=(a_lane("nova", running=False, why_not="no lease"),)), Grade.WARNING,
          "not sending: no lease"),
         (a_sight(trouble="no answer"), Grade.WARNING, "cannot be read for 0 s"),
-        (a_sight(at=NOW + 9_000, trouble="no answer"), Grade.CRITICAL, "cannot be read for 9 s"),
+        (a_sight(at=NOW + 11_000, trouble="no answer"), Grade.CRITICAL, "cannot be read for 11 s"),
         (a_sight(book=None), Grade.CRITICAL, "not read yet"),
         (a_sight(at=NOW + 9_000), Grade.WARNING, "was last read 9 s ago"),
         (a_sight(view_behind=None), Grade.WARNING, "the bus does not answer"),
@@ -272,7 +272,7 @@ def test_a_night_of_two_markets_is_through_when_the_last_one_is() -> None:
         routes=(Route("XNYS", "nova", 4), Route("XNAS", "sol", 1)),
         backlog=Backlog({}, {"XNYS": 100, "XNAS": 100}, {}, 0),
     )
-    sight = a_sight(tonight=both, lanes=lanes, book=book)
+    sight = a_sight(tonight=both, lanes=lanes, book=book, paces=())
 
     html = panels(sight, OPERATOR)["drain"]
 
@@ -282,10 +282,19 @@ def test_a_night_of_two_markets_is_through_when_the_last_one_is() -> None:
     assert "XNYS · XNAS" in panels(sight, OPERATOR)["session"]
 
 
+def test_one_slow_second_does_not_turn_the_eta_over() -> None:
+    paces = tuple(a_second(NOW - i * 1_000, 0 if i == 0 else 100) for i in reversed(range(10)))
+    lane = a_lane("nova", sent_last_second=0, tps_effective=500)
+
+    (drain,) = drained(a_sight(paces=paces, lanes=(lane,)), a_book())
+
+    assert (drain.rate, drain.is_real, drain.eta_s) == (90, True, 4)
+
+
 def test_a_broker_whose_breaker_is_open_promises_no_eta() -> None:
     lane = a_lane("nova", circuit="open", sent_last_second=0, tps_effective=500)
 
-    html = panels(a_sight(lanes=(lane,)), OPERATOR)["drain"]
+    html = panels(a_sight(lanes=(lane,), paces=()), OPERATOR)["drain"]
 
     assert "unknown: nothing may leave" in html
 
