@@ -77,6 +77,8 @@ class Bell:
         if self._board.halts.everything or not self.steady():
             return moved
         for session in self._board.reference.calendar.open_now(self._clock.now()):
+            if session.trading_session_id in self._board.paused:
+                continue
             queued, denied = await self._store.release(
                 session.trading_session_id, RELEASE_MAX, self._recheck
             )

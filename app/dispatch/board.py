@@ -36,6 +36,7 @@ class Board:
         self.reference = reference
         self.controls: dict[str, BrokerControl] = {}
         self.routes: list[Route] = []
+        self.paused: frozenset[str] = frozenset()  # sessions of which nothing is released
 
     @property
     def halts(self) -> Halts:
@@ -68,6 +69,8 @@ class Board:
             self.controls = await self._store.controls()
             self.routes = await self._store.routes()
             halts = Halts.of(await self._store.halts())
+            pauses = await self._store.pauses()
+            self.paused = frozenset(p.trading_session_id for p in pauses if p.paused)
             overrides = {
                 o.trading_session_id: (o.opens_at, o.closes_at)
                 for o in await self._store.overrides()

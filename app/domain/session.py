@@ -59,6 +59,21 @@ Hours = Mapping[str, Sequence[tuple[date, int, int]]]
 Overrides = Mapping[str, tuple[int, int]]
 
 
+class SessionPause(NamedTuple):
+    """Whether an operator holds a session's release back: its bell has rung, and nothing leaves.
+
+    `version` is its ETag; 0 was never paused.
+    """
+
+    trading_session_id: str
+    version: int = 0
+    paused: bool = False
+    changed_by: str = ""
+    changed_at: int = 0
+    reason: str = "never paused"
+    expires_at: int | None = None
+
+
 def trading_session_id(market: str, trade_date: date) -> str:
     """Return the id of a market's regular session on a date."""
     return f"{market}-{trade_date.isoformat()}-REG"

@@ -22,7 +22,8 @@ from app.domain.records import (
     SessionOverride,
     Vitals,
 )
-from app.ledger import audit, bells, control, ending, showing, verdicts
+from app.domain.session import SessionPause
+from app.ledger import audit, bells, control, ending, pauses, showing, verdicts
 from app.ledger.edge import Edge
 from app.ledger.vitals import vitals
 
@@ -78,6 +79,15 @@ class ControlLedger(Edge):
     ) -> SessionOverride:
         now = self._clock.now()
         return await self._write_once(lambda c: bells.put(c, wanted, expected_version, by, now))
+
+    async def pauses(self) -> list[SessionPause]:
+        return await self._read(pauses.every)
+
+    async def pause_session(
+        self, wanted: SessionPause, expected_version: int, by: Actor
+    ) -> SessionPause:
+        now = self._clock.now()
+        return await self._write_once(lambda c: pauses.put(c, wanted, expected_version, by, now))
 
     async def audit(self, after: int, limit: int) -> list[dict[str, object]]:
         found = await self._read(lambda c: audit.page(c, after, limit))

@@ -182,6 +182,17 @@ proposals = declared(
 )
 Index("proposals_by_time", proposals.c.proposed_at)
 
+session_pauses = declared(
+    "session_pauses",  # of which sessions nothing is released, and of which that was so
+    text("trading_session_id", key=True),
+    integer("version"),
+    integer("paused"),
+    text("changed_by"),
+    integer("changed_at"),
+    text("reason"),
+    integer("expires_at", null=True),
+)
+
 stream_tickets = declared(
     "stream_tickets",  # each opens one stream, once
     text("digest", key=True),

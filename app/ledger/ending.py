@@ -1,4 +1,4 @@
-"""Ends what was set for a time: policies of routes, bells of sessions, rules of anomalies.
+"""Ends what was set for a time: policies of routes, bells and pauses of sessions, rules.
 
 Each goes back to what it was for good, as the next version, audited as openbell's own doing. What
 brokers' rows give back stands in `control`. A reader looks first, so that nothing is written four
@@ -11,11 +11,12 @@ from sqlalchemy import Connection, text
 
 from app.domain.records import Actor
 from app.domain.reverting import FOR_GOOD, Spell, bells_ended
-from app.ledger import anomaly_rules, bells, failovers
+from app.ledger import anomaly_rules, bells, failovers, pauses
 
 _DUE: Final = text(
     "SELECT (SELECT count(*) FROM session_overrides WHERE expires_at <= :now)"
     " + (SELECT count(*) FROM anomaly_rules WHERE expires_at <= :now)"
+    " + (SELECT count(*) FROM session_pauses WHERE expires_at <= :now)"
 )
 
 
@@ -32,6 +33,7 @@ def end(connection: Connection, now: int) -> list[str]:
         *_policies(connection, now),
         *_bells(connection, now),
         *_rules(connection, now),
+        *_pauses(connection, now),
     ]
 
 
@@ -56,6 +58,16 @@ def _bells(connection: Connection, now: int) -> list[str]:
         if back is not override:
             bells.put(connection, back, override.version, _by(override.version), now)
             ended.append(f"session/{override.trading_session_id}")
+    return ended
+
+
+def _pauses(connection: Connection, now: int) -> list[str]:
+    ended = []
+    for pause in pauses.every(connection):
+        if Spell(pause.expires_at).is_over(now):
+            back = pause._replace(paused=False, expires_at=None)
+            pauses.put(connection, back, pause.version, _by(pause.version), now)
+            ended.append(f"session-release/{pause.trading_session_id}")
     return ended
 
 

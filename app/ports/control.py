@@ -23,6 +23,7 @@ from app.domain.records import (
     SessionOverride,
     Vitals,
 )
+from app.domain.session import SessionPause
 
 
 class Charge(NamedTuple):
@@ -97,6 +98,14 @@ class ControlStore(Protocol):
 
         The version of what was never overridden is 0; with `lifted_at` it is one no more.
         """
+
+    async def pauses(self) -> list[SessionPause]:
+        """Return every session whose release was ever paused, as it stands now."""
+
+    async def pause_session(
+        self, wanted: SessionPause, expected_version: int, by: Actor
+    ) -> SessionPause:
+        """Store `wanted` as the next version, or raise `Refused(STALE_VERSION)`."""
 
     async def audit(self, after: int, limit: int) -> list[dict[str, object]]: ...
 

@@ -35,6 +35,7 @@ from app.web.proposals import proposal_specs
 from app.web.quota_toll import Toll
 from app.web.rates import rate_specs
 from app.web.reads import read_specs
+from app.web.releases import release_specs
 from app.web.replays import Replays
 from app.web.safety import safety_specs
 from app.web.stream import stream_specs
@@ -110,6 +111,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *rule_specs(house),
         *plan_specs(house),
         *bell_specs(house),
+        *release_specs(house),
         *overview_specs(house),
         *audit_specs(house),
         *console_specs(house),

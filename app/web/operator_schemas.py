@@ -194,6 +194,13 @@ class BellsMoved(Asked):
     reason: Reason
 
 
+class PauseAsked(Asked):
+    """Hold a session's release back, for good or for a time."""
+
+    ttl_s: Ttl | None = None
+    reason: Reason
+
+
 SubjectName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}/[A-Za-z0-9._:-]{1,64}$"),

@@ -37,6 +37,7 @@ PROPOSABLE: Final = frozenset(
     {"set_broker_rate", "set_broker_schedule", "end_broker_schedule", "set_broker_breaker"}
     | {"set_broker_dispatch", "set_route_policy", "lock_route", "unlock_route", "fail_over"}
     | {"fail_back", "override_session", "lift_session_override", "set_anomaly_rule", "resume"}
+    | {"pause_session", "resume_session"}
     | {"resolve_doubt", "hold_order", "release_order", "cancel_order_as_operator"}
     | {"hold_orders", "release_orders", "mass_cancel_as_operator"}
 )

@@ -37,6 +37,18 @@ PROPOSALS = """
         PRIMARY KEY (proposal_id)
     )
 """
+PAUSES = """
+    CREATE TABLE session_pauses (
+        trading_session_id TEXT NOT NULL,
+        version {integer} NOT NULL,
+        paused {integer} NOT NULL,
+        changed_by TEXT NOT NULL,
+        changed_at {integer} NOT NULL,
+        reason TEXT NOT NULL,
+        expires_at {integer},
+        PRIMARY KEY (trading_session_id)
+    )
+"""
 TICKETS = """
     CREATE TABLE stream_tickets (
         digest TEXT NOT NULL,
@@ -64,8 +76,8 @@ def upgrade() -> None:
     op.execute(HELD.format(**types) + (QUEUE if on_server else " STRICT"))
     op.execute("CREATE INDEX held_by_session ON held_orders (trading_session_id, accept_sequence)")
     op.execute(HELD_BEFORE)
-    op.execute(TICKETS.format(**types) + ("" if on_server else " WITHOUT ROWID, STRICT"))
-    op.execute(PROPOSALS.format(**types) + ("" if on_server else " WITHOUT ROWID, STRICT"))
+    for table in (PROPOSALS, TICKETS, PAUSES):
+        op.execute(table.format(**types) + ("" if on_server else " WITHOUT ROWID, STRICT"))
     op.execute("CREATE INDEX proposals_by_time ON proposals (proposed_at)")
     for table in ("session_overrides", "anomaly_rules"):
         op.execute(f"ALTER TABLE {table} ADD COLUMN expires_at {types['integer']}")

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scenarios.floor import Floor
+from app.domain.session import SessionPause
+from tests.scenarios.floor import ALICE, BOB, Floor
 from tests.virtual import Virtual
 
 
@@ -78,3 +79,40 @@ def test_a_clock_that_stays_after_its_step_is_believed_again(early: Floor) -> No
     floor.clock.set_now(floor.clock.now() + 3_600_000)
 
     assert 9 < floor.comes_to("new", "o-1") < 12
+
+
+def test_a_paused_session_rings_and_releases_nothing_until_it_is_resumed(early: Floor) -> None:
+    floor = early
+    floor.reserve("o-1")
+    pause = SessionPause(floor.session.trading_session_id, paused=True)
+    floor.run(floor.gateway.ledger.pause_session(pause, 0, ALICE))
+    floor.gateway.floor.halts_changed()
+    floor.bell()
+    floor.passes(5)
+    assert floor.state("o-1") == "reserved"
+
+    resumed = pause._replace(paused=False)
+    floor.run(floor.gateway.ledger.pause_session(resumed, 1, ALICE))
+    floor.gateway.floor.halts_changed()
+    floor.comes_to("new", "o-1")
+
+
+def test_what_is_held_leaves_after_it_was_let_go_and_not_before(floor: Floor) -> None:
+    floor.reserve("o-1")
+    floor.reserve("o-2")
+    for name in ("o-1", "o-2"):
+        order = floor.order(name)
+        floor.run(floor.gateway.ledger.hold(order.order_id, order.version, ALICE))
+    floor.bell()
+    floor.passes(5)
+    assert (floor.state("o-1"), floor.north.received) == ("held", [])
+
+    order = floor.order("o-1")
+    session_of = floor.gateway.reference().calendar.session
+    floor.run(floor.gateway.ledger.let_go(order.order_id, order.version, session_of, BOB))
+    floor.comes_to("new", "o-1")
+    floor.clock.set_now(floor.session.closes_at - 15_000)
+    floor.close_of_session()
+    floor.comes_to("expired", "o-2")
+
+    assert len(floor.north.received) == 1

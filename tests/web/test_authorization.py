@@ -75,6 +75,8 @@ VERSIONED: Final[dict[str, dict[str, object]]] = {
         "closes_at": "2026-03-02T18:00:00Z",
     },
     "lift_session_override": {},
+    "pause_session": {},
+    "resume_session": {},
 }
 # A FIX session's version is its numbering, and no such session stands here: see `tests/brokers`.
 # An order's is its own, and no order stands under the id 0: see `test_holds.py`; nor a proposal:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.web.house import SESSION, Gateway, run
-from tests.web.operators import ADMIN, audit
+from tests.web.operators import ADMIN, audit, reserve
 
 WHY: Final = {"reason": "the desk asked"}
 HALF: Final = {"opens_at": "2026-03-02T14:35:00Z", "closes_at": "2026-03-02T18:00:00Z"}
@@ -145,3 +145,27 @@ def test_a_lock_is_no_part_of_what_a_policy_gives_back(gateway: Gateway) -> None
 
     assert desk.value() == []
     assert desk.get().json()["lock"]["locked_by"] == "mina"
+
+
+def test_a_release_is_paused_for_a_time_and_resumed(gateway: Gateway) -> None:
+    path = f"{ADMIN}/sessions/{SESSION}"
+    reserve(gateway, 2)
+
+    def act(verb: str, version: int, query: str = "", **more: object) -> Any:
+        headers = gateway.key("mina") | {"If-Match": f'"v{version}"'}
+        return gateway.client.post(f"{path}/{verb}{query}", json=WHY | more, headers=headers)
+
+    would = act("pause", 0, "?dry_run=true").json()
+    paused = act("pause", 0, ttl_s=60)
+    assert would == {"dry_run": True, "orders_affected": 2, "paused": True}
+    assert (paused.status_code, paused.json()["paused"]) == (200, True)
+    assert gateway.floor.halts_seen == 1
+    gateway.clock.at += 60_000
+    run(gateway.ledger.end_overrides())
+    shown = gateway.client.get(f"{path}/pause", headers=gateway.key())
+    assert (shown.json()["paused"], shown.json()["changed_by"]) == (False, "openbell")
+    assert shown.headers["etag"] == '"v2"'
+    assert act("pause", 2).status_code == 200
+    assert act("resume", 2).status_code == 412
+    assert act("resume", 3).json()["paused"] is False
+    assert gateway.client.get(f"{ADMIN}/sessions/X/pause", headers=gateway.key()).status_code == 404
