@@ -134,10 +134,22 @@ def _links(
             continue
         parameters = {name: found[name] for name in ids}
         if other.if_match == "required":
-            if "ETag" not in spec.shows:
+            if "ETag" not in spec.shows or _shown(spec, known) not in {None, _shown(other, known)}:
                 continue
             parameters["If-Match"] = "$response.header.ETag"
         yield other.name, {"operationId": other.name, "parameters": parameters}
+
+
+def _shown(spec: Spec[Any, Any], known: Sequence[Spec[Any, Any]]) -> str | None:
+    """Return what a door is about, as the path of the door that shows it with its ETag."""
+    above = (
+        one.path
+        for one in known
+        if one.method == "GET"
+        and "ETag" in one.shows
+        and (spec.path == one.path or spec.path.startswith(f"{one.path}/"))
+    )
+    return max(above, key=len, default=None)
 
 
 def _root(spec: Spec[Any, Any]) -> str:

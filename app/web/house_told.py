@@ -114,6 +114,38 @@ class OverrideChangedTold(OverrideTold):
     undo_url: str
 
 
+class PauseTold(Told):
+    """Whether a session's release is paused."""
+
+    trading_session_id: SessionId
+    version: Version
+    paused: bool
+    changed_by: str = Field(examples=["mina"])
+    changed_at: At | None
+    reason: Why
+    expires_at: At | None
+
+
+class ReleaseTold(SessionTold):
+    """A session, and whether its release is paused."""
+
+    release: PauseTold
+
+
+class PauseChangedTold(PauseTold):
+    """A pause as a change has left it, and what takes the change back."""
+
+    undo_url: str
+
+
+class PausePreviewTold(Told):
+    """What a pause or its end would mean: a dry run."""
+
+    dry_run: bool = Field(examples=[True])
+    orders_affected: int
+    paused: bool
+
+
 class OverridesTold(Told):
     """Every session whose bells have been moved."""
 

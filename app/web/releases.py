@@ -11,9 +11,10 @@ from app.domain.errors import Code, Refused
 from app.domain.session import SessionPause
 from app.domain.values import rfc3339
 from app.web.house import House
+from app.web.house_told import PauseChangedTold, PausePreviewTold, ReleaseTold
 from app.web.keys import not_there
 from app.web.operator_schemas import PauseAsked, Preview, Reasoned
-from app.web.shapes import instant
+from app.web.shapes import instant, session_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 
 SEE: Final = "admin:read"
@@ -28,9 +29,13 @@ class Releases:
         self._house = house
 
     async def get(self, call: Call[None, None]) -> Reply:
-        """Show whether a session's release is paused; its ETag is what a change must name."""
+        """Show a session and whether its release is paused; its ETag is what a pause must name."""
         pause = await self._standing(call)
-        return ok(_shape(pause), etag(pause.version))
+        session = self._house.reference().calendar.session(pause.trading_session_id)
+        assert session is not None, "it was just found"
+        now = self._house.clock.now()
+        told = session_shape(session, now) | {"release": _shape(pause)}
+        return ok(told, etag(pause.version))
 
     async def pause(self, call: Call[PauseAsked, Preview]) -> Reply:
         """Release no more orders of a session; what was released before goes on leaving."""
@@ -91,11 +96,12 @@ def release_specs(house: House) -> Sequence[Spec[Any, Any]]:
     return (
         Spec(
             method="GET",
-            path=f"{PATH}/pause",
-            name="get_session_pause",
+            path=PATH,
+            name="get_session_release",
             scope=SEE,
             handler=releases.get,
-            answers={200: None},
+            answers={200: ReleaseTold},
+            shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
         Spec(
@@ -106,7 +112,8 @@ def release_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=releases.pause,
             reads=json_of(PauseAsked),
             asks=Preview,
-            answers={200: None},
+            answers={200: PauseChangedTold | PausePreviewTold},
+            shows=("ETag",),
             refuses=refuses,
             if_match="required",
             audited=True,
@@ -119,7 +126,8 @@ def release_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=releases.resume,
             reads=json_of(Reasoned),
             asks=Preview,
-            answers={200: None},
+            answers={200: PauseChangedTold | PausePreviewTold},
+            shows=("ETag",),
             refuses=refuses,
             if_match="required",
             audited=True,

@@ -162,10 +162,11 @@ def test_a_release_is_paused_for_a_time_and_resumed(gateway: Gateway) -> None:
     assert gateway.floor.halts_seen == 1
     gateway.clock.at += 60_000
     run(gateway.ledger.end_overrides())
-    shown = gateway.client.get(f"{path}/pause", headers=gateway.key())
-    assert (shown.json()["paused"], shown.json()["changed_by"]) == (False, "openbell")
+    shown = gateway.client.get(path, headers=gateway.key())
+    release = shown.json()["release"]
+    assert (release["paused"], release["changed_by"]) == (False, "openbell")
     assert shown.headers["etag"] == '"v2"'
     assert act("pause", 2).status_code == 200
     assert act("resume", 2).status_code == 412
     assert act("resume", 3).json()["paused"] is False
-    assert gateway.client.get(f"{ADMIN}/sessions/X/pause", headers=gateway.key()).status_code == 404
+    assert gateway.client.get(f"{ADMIN}/sessions/X", headers=gateway.key()).status_code == 404
