@@ -205,7 +205,8 @@ def after(endpoint: Endpoint, verdict: Verdict, now: int) -> Endpoint:
     if verdict.state is DeliveryState.DELIVERED:
         return endpoint._replace(failing_since=None, quiet_until=None)
     since = endpoint.failing_since or now
-    failing = endpoint._replace(failing_since=since, quiet_until=verdict.quiet_until)
+    quiet_until = verdict.quiet_until or endpoint.quiet_until  # another answer may have asked
+    failing = endpoint._replace(failing_since=since, quiet_until=quiet_until)
     if endpoint.state is not EndpointState.ENABLED:
         return failing
     if verdict.gone:

@@ -16,6 +16,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+# One sentence for all: which of our own names exist is nobody's business.
+NOT_PUBLIC: Final = "it has no public address"
 URL_LENGTH_MAX: Final = 2_048
 HOST_LENGTH_MAX: Final = 253
 # Where TLS is served in public; any other port is somebody's database.
@@ -121,17 +123,17 @@ def check_address(address: str, rules: Rules) -> None:
     try:
         read = ipaddress.ip_address(address)
     except ValueError:  # a zone, or no address at all
-        raise Forbidden("its address is none that we know") from None
+        raise Forbidden(NOT_PUBLIC) from None
     if rules.loopback and any(read in network for network in _LOOPBACK):
         return
     if not _is_public(read):
-        raise Forbidden("its address is not public")
+        raise Forbidden(NOT_PUBLIC)
 
 
 def check_addresses(addresses: Sequence[str], rules: Rules) -> None:
     """Judge every address of a name: one that is not public condemns the name."""
     if not addresses:
-        raise Forbidden("it has no address")
+        raise Forbidden(NOT_PUBLIC)
     for address in addresses:
         check_address(address, rules)
 

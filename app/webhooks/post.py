@@ -25,7 +25,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from app.clock import Clock
 from app.domain.webhooks import OK, Answer
-from app.webhooks.guard import Forbidden, Rules, Target, check_address, check_addresses
+from app.webhooks.guard import NOT_PUBLIC, Forbidden, Rules, Target, check_address, check_addresses
 
 # The specification's upper end: who takes longer should answer first and work later.
 TIMEOUT_S: Final = 15.0
@@ -155,7 +155,7 @@ def _named(error: Exception) -> str:
         case TimeoutError():
             return "no answer in time"
         case aiohttp.ClientConnectorDNSError():
-            return "its name has no address"
+            return f"not sent: {NOT_PUBLIC}"
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return "no TLS that we trust"
         case aiohttp.ClientConnectorError():

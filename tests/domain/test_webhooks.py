@@ -76,6 +76,9 @@ def test_an_endpoint_fails_from_its_first_failure_until_a_success() -> None:
     failing = after(well, judged(1, DOWN, NOW, 0), NOW)
     still = after(failing, judged(1, DOWN, NOW, 0), NOW + DAY_MS)
 
+    rested = after(failing, judged(1, Answer(429, "", 9.0), NOW, 0), NOW)
+
+    assert after(rested, judged(1, DOWN, NOW, 0), NOW).quiet_until == NOW + 9_000
     assert (failing.failing_since, failing.state) == (NOW, EndpointState.ENABLED)
     assert still.failing_since == NOW
     assert after(still, judged(1, Answer(200), NOW, 0), NOW + DAY_MS) == well

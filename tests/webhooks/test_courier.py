@@ -220,7 +220,7 @@ def test_a_url_that_is_no_longer_allowed_is_not_sent_to(rig: Rig) -> None:
 
         assert rig.post.sent == []
         assert (delivery.attempts, delivery.last_status) == (1, None)
-        assert delivery.last_error == "not sent: its address is not public"
+        assert delivery.last_error == "not sent: it has no public address"
 
     played(rig, story())
 

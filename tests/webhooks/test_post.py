@@ -189,9 +189,9 @@ def test_the_connection_goes_to_the_address_that_was_judged_and_each_one_is_judg
 
         assert answers == [
             Answer(200),
-            Answer(None, "not sent: its address is not public"),
-            Answer(None, "not sent: its address is not public"),
-            Answer(None, "not sent: it has no address"),
+            Answer(None, "not sent: it has no public address"),
+            Answer(None, "not sent: it has no public address"),
+            Answer(None, "not sent: it has no public address"),
         ]
         assert names.asked == 4
         assert len(receiver.heard) == 1
@@ -210,7 +210,7 @@ def test_an_address_in_the_url_is_judged_as_well(host: str) -> None:
         answer = await sent(post, Target("https", host, 443, "/"))
         await post.close()
 
-        assert answer == Answer(None, "not sent: its address is not public")
+        assert answer == Answer(None, "not sent: it has no public address")
         assert names.asked == 0
 
     played(story)
