@@ -21,7 +21,7 @@ from typing import Any, Final
 import pytest
 
 from app.cli.book import reserved_book
-from app.cli.client import Problem, Unreachable
+from app.cli.problems import Problem, Unreachable
 from app.domain.values import ORDER_ID_LENGTH
 from tests.faults.storm_stage import StormStage, say, until
 
