@@ -58,11 +58,11 @@ async def checked(
         return await check(subject, live(hold=ledger.hold), clock, cases)
 
 
-async def at_counterpart(adapter: str, cases: Sequence[Case]) -> Report:
+async def at_counterpart(adapter: str, cases: Sequence[Case], **more: object) -> Report:
     """Check one adapter at a counterpart of its own."""
     async with Counterpart() as counterpart:
         where = {"hosts": f"127.0.0.1:{counterpart.port}", "sender": TARGET, "target": SENDER}
-        return await checked(Subject("north", adapter, {**SESSION, **where}), cases)
+        return await checked(Subject("north", adapter, {**SESSION, **where, **more}), cases)
 
 
 def of(report: Report, *verdicts: Verdict) -> set[str]:
@@ -127,6 +127,13 @@ def test_our_session_passes_at_quickfix(quickfix: Acceptor) -> None:
     received = [line["name"] for line in client.audit("received")]
     # B-501 sends one order twice on purpose, and its second copy is refused.
     assert len(received) - len(set(received)) <= 1
+
+
+def test_lists_are_batches_and_keep_their_laws() -> None:
+    batches = [one for one in CASES if one.case_id in NO_BATCH]
+    report = run(at_counterpart("fix", batches, lists=True, batch_max=5))
+
+    assert of(report, Verdict.PASS) == NO_BATCH, in_words(report)
 
 
 async def _trades(fake: FakeAlpaca) -> None:
