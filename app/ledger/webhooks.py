@@ -127,12 +127,14 @@ def read(row: Sequence[Any]) -> Endpoint:
 
 def _check_room(standing: Sequence[Endpoint], wanted: Endpoint) -> None:
     if len(standing) >= ENDPOINTS_MAX:
-        raise Refused(Code.VALIDATION_FAILED, f"this gateway has {ENDPOINTS_MAX} endpoints")
+        raise Refused(
+            Code.VALIDATION_FAILED, f"accounts: this gateway has {ENDPOINTS_MAX} endpoints"
+        )
     for account_id in wanted.accounts:
         if sum(account_id in e.accounts for e in standing) >= ENDPOINTS_OF_ACCOUNT_MAX:
             raise Refused(
                 Code.VALIDATION_FAILED,
-                f"an account has at most {ENDPOINTS_OF_ACCOUNT_MAX} endpoints",
+                f"accounts: each has at most {ENDPOINTS_OF_ACCOUNT_MAX} endpoints",
             )
 
 

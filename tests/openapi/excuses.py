@@ -56,6 +56,8 @@ FIELDS: Final[dict[tuple[str, str], str]] = {
     ("set_route_policy", "candidates"): "they must be brokers here",
     ("create_webhook", "url"): "whether a host is public is not seen by its name",
     ("change_webhook", "url"): "whether a host is public is not seen by its name",
+    ("create_webhook", "accounts"): "an account has so many endpoints, and the gateway",
+    ("change_webhook", "accounts"): "an account has so many endpoints, and the gateway",
     ("replay_webhook", "since"): "months have their days",
     ("resolve_anomaly", "anomaly_id"): "only what people have raised is ended by people",
 }
