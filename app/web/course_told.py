@@ -161,6 +161,15 @@ class HaltTold(Told):
     reason: Why
 
 
+class CoveredTold(Told):
+    """How many waiting orders a halt would stop, or its end let go: a dry run."""
+
+    dry_run: bool = Field(examples=[True])
+    scope: str = Field(examples=["broker"])
+    target: str = Field(examples=["north"])
+    orders_affected: int
+
+
 class HaltsTold(Told):
     """The halts in force."""
 

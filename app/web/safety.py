@@ -11,11 +11,12 @@ from typing import Any, Final
 from app.domain.errors import Code, Refused
 from app.domain.records import Change, Doubt
 from app.domain.values import rfc3339
-from app.web.course_told import HaltsTold, HaltTold, ResumedTold
+from app.web.course_told import CoveredTold, HaltsTold, HaltTold, ResumedTold
+from app.web.covered import covered
 from app.web.house import House
 from app.web.house_told import DoubtsTold, ProbeTold
 from app.web.keys import Principal, authorize, not_there
-from app.web.operator_schemas import HaltChange, KillAsked, Reasoned, Resolution
+from app.web.operator_schemas import HaltChange, KillAsked, Preview, Reasoned, Resolution
 from app.web.problems import invalid_at
 from app.web.schemas import OrderTold
 from app.web.shapes import halt_shape, order_shape
@@ -23,6 +24,8 @@ from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 
 SEE: Final = "admin:read"
 SETTLE: Final = "admin:settle"
+HALT: Final = "admin:halt"
+RESUME: Final = "admin:resume"
 EVERYTHING: Final = "*"  # what a halt of all names
 
 
@@ -36,22 +39,32 @@ class Safety:
         """List the halts in force."""
         return ok({"data": [halt_shape(halt) for halt in await self._house.control.halts()]})
 
-    async def halt(self, call: Call[HaltChange, None]) -> Reply:
+    async def halt(self, call: Call[HaltChange, Preview]) -> Reply:
         """Stop new sends in scope. Working orders stay, and cancels still pass."""
         change = call.body
+        if call.query.dry_run:
+            return await self._would(call, HALT)
         standing = await self._house.control.halt(
             change.scope, target_of(change), call.actor(change.reason)
         )
         self._house.floor.halts_changed()
         return ok(halt_shape(standing))
 
-    async def resume(self, call: Call[HaltChange, None]) -> Reply:
+    async def resume(self, call: Call[HaltChange, Preview]) -> Reply:
         """Lift a halt; only another person than the one who halted."""
         change = call.body
         target = target_of(change)
+        if call.query.dry_run:
+            return await self._would(call, RESUME)
         await self._house.control.resume(change.scope, target, call.actor(change.reason))
         self._house.floor.halts_changed()
         return ok({"scope": change.scope, "target": target, "resumed_by": call.who.name})
+
+    async def _would(self, call: Call[HaltChange, Preview], scope: str) -> Reply:
+        target = target_of(call.body)
+        orders = await covered(self._house, call, scope)
+        told = {"scope": call.body.scope, "target": target, "orders_affected": orders}
+        return ok({"dry_run": True} | told)
 
     async def doubts(self, call: Call[None, None]) -> Reply:
         """List the orders that were sent and not answered, the oldest first."""
@@ -171,10 +184,11 @@ def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             method="POST",
             path="/admin/v1/halt",
             name="halt",
-            scope="admin:halt",
+            scope=HALT,
             handler=safety.halt,
             reads=json_of(HaltChange),
-            answers={200: HaltTold},
+            asks=Preview,
+            answers={200: HaltTold | CoveredTold},
             refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
             audited=True,
         ),
@@ -182,10 +196,11 @@ def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             method="POST",
             path="/admin/v1/resume",
             name="resume",
-            scope="admin:resume",
+            scope=RESUME,
             handler=safety.resume,
             reads=json_of(HaltChange),
-            answers={200: ResumedTold},
+            asks=Preview,
+            answers={200: ResumedTold | CoveredTold},
             refuses=(Code.NOT_FOUND, Code.SECOND_PRINCIPAL_REQUIRED, Code.VALIDATION_FAILED),
             audited=True,
         ),

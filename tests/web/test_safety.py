@@ -137,3 +137,33 @@ def test_an_order_is_not_settled_under_the_name_of_another(gateway: Gateway) -> 
     assert (reply.status_code, reply.json()["code"]) == (409, "doubt-settled")
     left = gateway.client.get(f"{ADMIN}/in-doubt", headers=headers).json()["data"]
     assert [doubt["order_id"] for doubt in left] == [one["order_id"], two["order_id"]]
+
+
+@pytest.mark.parametrize(
+    ("scope", "name", "orders"),
+    [
+        ("all", None, 3),
+        ("account", "A-1", 3),
+        ("symbol", "AA", 3),
+        ("symbol", "BB", 0),
+        ("route", "XNYS", 3),
+        ("broker", "nova", 3),
+        ("broker", "sol", 0),
+    ],
+)
+def test_a_halt_and_a_resume_are_tried_first(
+    gateway: Gateway, scope: str, name: str | None, orders: int
+) -> None:
+    reserve(gateway, 3)
+    body = {"scope": scope, "reason": "wild prices"} | ({"id": name} if name else {})
+    for verb in ("halt", "resume"):
+        path = f"{ADMIN}/{verb}?dry_run=true"
+        told = gateway.client.post(path, json=body, headers=gateway.key()).json()
+        assert (told["dry_run"], told["orders_affected"]) == (True, orders)
+    lee = gateway.key("lee", accounts=("A-2",))
+    foreign = gateway.client.post(f"{ADMIN}/halt?dry_run=true", json=body, headers=lee)
+
+    assert foreign.status_code == (404 if scope == "account" else 200)
+    if scope in {"all", "symbol"}:
+        assert foreign.json()["orders_affected"] == 0
+    assert run(gateway.ledger.halts()) == []
