@@ -95,6 +95,18 @@ class BrokerTold(ControlTold):
     lane: LaneTold | None
 
 
+class BreakerTold(Told):
+    """A broker's breaker; nothing is known of one whose lane no process has shown."""
+
+    broker_id: BrokerId
+    version: Version
+    mode: str = Field(examples=["auto"])
+    expires_at: At | None
+    circuit: str | None = Field(examples=["closed"])
+    circuit_reason: str | None
+    next_trial_s: float | None
+
+
 class BrokersTold(Told):
     """Every broker."""
 

@@ -12,7 +12,7 @@ from app.domain.errors import Code, Refused
 from app.domain.records import BrokerControl, LaneStatus
 from app.domain.tuning import tuning_of
 from app.domain.values import rfc3339
-from app.web.broker_told import BrokersTold, BrokerTold, DialTold
+from app.web.broker_told import BreakerTold, BrokersTold, BrokerTold, DialTold
 from app.web.control import NOTHING, changed, undone
 from app.web.house import House
 from app.web.keys import not_there
@@ -53,6 +53,21 @@ class Dials:
         control = await self.control(call)
         waiting, doubts = await self.waiting()
         return ok(self._shape(control, waiting, doubts), etag(control.version))
+
+    async def breaker_shown(self, call: Call[None, None]) -> Reply:
+        """Show what rules a broker's breaker, how it stands and when it tries again."""
+        control = await self.control(call)
+        lane = self._lane(control.broker_id)
+        told = {
+            "broker_id": control.broker_id,
+            "version": control.version,
+            "mode": control.breaker,
+            "expires_at": instant(control.expires_at),
+            "circuit": lane and lane.circuit,
+            "circuit_reason": lane and lane.circuit_reason,
+            "next_trial_s": lane and lane.next_trial_s,
+        }
+        return ok(told, etag(control.version))
 
     async def breaker(self, call: Call[BreakerChange, Preview]) -> Reply:
         """Force the breaker, or let it rule itself again."""
@@ -208,6 +223,16 @@ def _shown(dials: Dials) -> Sequence[Spec[Any, Any]]:
             scope=SEE,
             handler=dials.broker,
             answers={200: BrokerTold},
+            shows=("ETag",),
+            refuses=(Code.NOT_FOUND,),
+        ),
+        Spec(
+            method="GET",
+            path=f"{BROKER}/breaker",
+            name="get_broker_breaker",
+            scope=SEE,
+            handler=dials.breaker_shown,
+            answers={200: BreakerTold},
             shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),

@@ -86,6 +86,16 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(gateway: Gateway) -> N
     assert (broker.json()["backlog"], broker.json()["contract"]) == (3, 1000)
 
 
+def test_a_breaker_says_what_rules_it_and_how_it_stands(gateway: Gateway) -> None:
+    key = gateway.key()
+    shown = gateway.client.get(f"{ADMIN}/brokers/nova/breaker", headers=key)
+    unseen = gateway.client.get(f"{ADMIN}/brokers/sol/breaker", headers=key).json()
+
+    assert shown.headers["etag"] == '"v1"'
+    assert (shown.json()["mode"], shown.json()["circuit"]) == ("auto", "closed")
+    assert (unseen["mode"], unseen["circuit"], unseen["next_trial_s"]) == ("auto", None, None)
+
+
 def test_an_override_comes_back_by_itself(gateway: Gateway) -> None:
     body = {"mode": "forced_open", "ttl_s": 60, "reason": "desk asked"}
     reply = gateway.client.put(
