@@ -24,6 +24,7 @@ from app.web.drills import drill_specs
 from app.web.holds import hold_specs
 from app.web.hooks import hook_specs
 from app.web.house import House
+from app.web.key_doors import key_specs
 from app.web.kills import kill_specs
 from app.web.metrics import Meters
 from app.web.orders import order_specs
@@ -114,6 +115,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *release_specs(house),
         *overview_specs(house),
         *audit_specs(house),
+        *key_specs(house),
         *console_specs(house),
         *watched,
     )

@@ -16,7 +16,15 @@ from typing import Final
 
 from app.clock import Clock
 from app.domain.errors import Code, Refused
-from app.web.keyfile import BadKeyFile, KeyRecord, digest_of, pepper_path, read_keys, read_pepper
+from app.web.keyfile import (
+    BadKeyFile,
+    KeyRecord,
+    digest_of,
+    pepper_path,
+    read_keys,
+    read_pepper,
+    revoke_key,
+)
 
 EVERY_ACCOUNT: Final = "*"
 CHECK_EVERY_NS: Final = 1_000_000_000
@@ -89,6 +97,17 @@ class Keyring:
         if record.kind != kind or not self._stands(record):
             raise _refused()
         return principal
+
+    def records(self) -> list[KeyRecord]:
+        """Return every key of the file, ended ones too."""
+        self._look_again()
+        return [record for record, _ in self._keys.values()]
+
+    def revoke(self, key_id: str) -> KeyRecord:
+        """End a key in the file, and here at once; it waits for the disk."""
+        revoked = revoke_key(self._path, key_id)
+        self._read()
+        return revoked
 
     def standing(self, key_id: str) -> Principal | None:
         """Return who a key is, while it stands."""

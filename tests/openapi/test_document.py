@@ -32,6 +32,7 @@ NOT_HERE: Final[dict[str, tuple[str, str]]] = {
     "abort_failover": ("not-found", "see `fail_over`"),
     "acknowledge_failover": ("not-found", "see `fail_over`"),
     "decline_proposal": ("proposal-closed", "it was approved a moment before"),
+    "revoke_key": ("not-found", "the only keys here are those of the tests"),
     "probe_doubt": ("doubt-settled", "nothing is in doubt"),
     "resolve_doubt": ("doubt-settled", "nothing is in doubt"),
 }
@@ -141,8 +142,7 @@ class Sender:
         self._known: dict[str, str] = dict(THERE)
 
     def sent(self, operation: Operation) -> tuple[int, dict[str, str], Any]:
-        names = PART.findall(operation.path)
-        path = operation.path.format_map({name: self._known.get(name, "0") for name in names})
+        path = operation.path.format_map(self._ids(operation))
         asked = {p["name"] for p in operation.told.get("parameters", ()) if p.get("required")}
         if "audit_id" in asked:
             path += f"?audit_id={self._known['audit_id']}"
@@ -159,12 +159,16 @@ class Sender:
             self._known |= {name: value for name, value in ids.items() if name not in THERE}
         return status, told, reply
 
+    def _ids(self, operation: Operation) -> dict[str, str]:
+        names = PART.findall(operation.path)
+        return {name: self._known.get(name, "0") for name in names}
+
     def _seen(self, operation: Operation) -> str:
         """Look at what is to be changed, through a door that links to this one."""
         for other in self._stage.operations:
             links = other.told["responses"].get("200", {}).get("links", {})
             if other.method == "GET" and operation.name in links:
-                path = other.path.format_map(self._known)
+                path = other.path.format_map(self._ids(other))
                 # What is not there has none; then the change says so as well.
                 return str(self._stage.call("GET", path)[1].get("etag", '"v1"'))
         path = f"/v1/orders/{self._known['order_id']}"  # no door of operators shows one order

@@ -80,10 +80,10 @@ VERSIONED: Final[dict[str, dict[str, object]]] = {
 }
 # A FIX session's version is its numbering, and no such session stands here: see `tests/brokers`.
 # An order's is its own, and no order stands under the id 0: see `test_holds.py`; nor a proposal:
-# see `test_proposals.py`.
+# see `test_proposals.py`; nor a key: see `test_key_doors.py`.
 ELSEWHERE: Final = {
     "reset_broker_session",
-    *("approve_proposal", "decline_proposal"),
+    *("approve_proposal", "decline_proposal", "revoke_key"),
     *("hold_order", "release_order", "cancel_order_as_operator"),
 }
 # It changes nothing, so nobody has to say why.

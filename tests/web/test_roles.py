@@ -18,7 +18,8 @@ OF_APPROVERS: Final = {
     *("resume", "probe_doubt", "resolve_doubt"),
     *("approve_proposal", "decline_proposal"),
 }
-NOT_OF_OPERATORS: Final = {"resume", "approve_proposal", "decline_proposal"}
+# Who gives and takes keys is none of these.
+NOT_OF_OPERATORS: Final = {"resume", "approve_proposal", "decline_proposal", "revoke_key"}
 # Whoever may see may propose, but only a call that he might make himself.
 OF_ALL: Final = {"propose"}
 
