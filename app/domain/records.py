@@ -3,7 +3,7 @@
 They stand apart from `app/ports/`, so that its pages hold nothing but seams.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from app.domain.broker_session import SessionStatus
@@ -202,12 +202,13 @@ class SessionOverride(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits: reserved by session, ready by route, in doubt by broker, in the outbox."""
+    """What waits: reserved and held by session, ready by route, in doubt by broker, the outbox."""
 
     reserved: dict[str, int]
     ready: dict[str, int]
     in_doubt: dict[str, int]
     outbox: int
+    held: dict[str, int] = field(default_factory=dict)
 
 
 class Vitals(NamedTuple):

@@ -199,6 +199,7 @@ _COUNTS: Final = {
     "in_doubt": text(
         "SELECT broker_id, count(*) FROM dispatch_inflight WHERE outcome = 'unknown' GROUP BY 1"
     ),
+    "held": text("SELECT trading_session_id, count(*) FROM held_orders GROUP BY 1"),
 }
 
 
@@ -233,7 +234,7 @@ def backlog(connection: Connection) -> Backlog:
         name: {row[0]: row[1] for row in connection.execute(q)} for name, q in _COUNTS.items()
     }
     outbox = connection.execute(_OUTBOX, {"most": OUTBOX_COUNTED_MAX}).scalar_one()
-    return Backlog(counts["reserved"], counts["ready"], counts["in_doubt"], outbox)
+    return Backlog(**counts, outbox=outbox)
 
 
 def by_status(connection: Connection, session: str, day: date) -> dict[str, int]:

@@ -161,12 +161,13 @@ class RouteBriefly(Told):
 
 
 class BacklogTold(Told):
-    """What waits: reserved by session, ready by route, in doubt by broker."""
+    """What waits: reserved and held by session, ready by route, in doubt by broker."""
 
     reserved: dict[str, int]
     ready: dict[str, int]
     in_doubt: dict[str, int]
     outbox: int
+    held: dict[str, int]
 
 
 class OverviewTold(Told):

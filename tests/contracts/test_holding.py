@@ -57,6 +57,7 @@ def test_what_is_held_stands_in_no_queue_and_ends_with_its_session(
 
     assert (order.status, order.reason_code) == (Status.HELD, HELD_BY_OPERATOR)
     assert claimed(shop) == []
+    assert shop.run(shop.store.backlog()).held == {SESSION.trading_session_id: 1}
     assert rung(shop) == (0, 0)
     assert shop.run(shop.store.waiting_sessions()) == [SESSION.trading_session_id]
     assert shop.run(shop.store.expire(SESSION.trading_session_id, 10)) == 1
