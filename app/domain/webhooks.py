@@ -60,6 +60,7 @@ class DisabledBy(StrEnum):
     """Who said so."""
 
     OWNER = "owner"
+    OPERATOR = "operator"  # and only an operator lets it go
     GONE = "gone"  # it answered 410
     FAILING = "failing"  # for days, without one success
 

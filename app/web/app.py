@@ -42,6 +42,7 @@ from app.web.safety import safety_specs
 from app.web.stream import stream_specs
 from app.web.sweeps import sweep_specs
 from app.web.tickets import ticket_specs
+from app.web.webhook_admin import webhook_admin_specs
 from app.web.webhook_specs import webhook_specs
 
 ABOUT = (
@@ -99,6 +100,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *stream_specs(house),
         *ticket_specs(house),
         *webhook_specs(house, toll),
+        *webhook_admin_specs(house),
         *hook_specs(house),
         *alert_hook_specs(house),
         *dial_specs(house),

@@ -86,7 +86,9 @@ class EndpointTold(Told):
     types: list[str]
     description: str
     state: str = Field(description="enabled or disabled.")
-    disabled_by: str | None = Field(description="owner, gone (it answered 410) or failing.")
+    disabled_by: str | None = Field(
+        description="owner, operator, gone (it answered 410) or failing."
+    )
     created_at: str
     changed_at: str
     previous_secret_until: str | None = Field(description="Until then two secrets sign.")

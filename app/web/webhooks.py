@@ -117,9 +117,12 @@ class Webhooks:
             types=before.types if asked.types is None else tuple(sorted(set(asked.types))),
             description=before.description if asked.description is None else asked.description,
         )
+        stopped = before.disabled_by is DisabledBy.OPERATOR
         if asked.enabled is True and before.state is not EndpointState.ENABLED:
+            if stopped:
+                raise Refused(Code.VALIDATION_FAILED, "an operator disabled it: ask for him")
             wanted = enabled(wanted)
-        elif asked.enabled is False:
+        elif asked.enabled is False and not stopped:
             off = EndpointState.DISABLED
             wanted = wanted._replace(state=off, disabled_by=DisabledBy.OWNER)
         return self._told(await self._changed(call, wanted, _seen(call)))

@@ -366,3 +366,48 @@ def test_what_answers_disabled_shows_why(gateway: Gateway) -> None:
 
     assert (told["state"], told["disabled_by"]) == (EndpointState.DISABLED, "gone")
     assert told["version"] == 2
+
+
+# --- operators ----------------------------------------------------------------------------
+
+
+def test_what_an_operator_stops_no_owner_starts_again(gateway: Gateway) -> None:
+    endpoint, ops = made(gateway), gateway.key("kim")
+    place = f"/admin{of(endpoint)}"
+    why = {"reason": "its key has leaked"}
+    off = gateway.client.post(f"{place}/disable", json=why, headers=ops)
+    mine_again = ask(gateway, "PATCH", of(endpoint), 2, enabled=True)
+    by_detour = ask(gateway, "PATCH", of(endpoint), 2, enabled=False).json()
+    on = gateway.client.post(f"{place}/enable", json=why, headers=ops)
+    (row,) = [r for r in audit(gateway) if r["reason"] == why["reason"]][:1]
+
+    assert (off.status_code, off.json()["disabled_by"]) == (200, "operator")
+    assert mine_again.status_code == 422
+    assert by_detour["disabled_by"] == "operator"
+    assert (on.json()["state"], on.json()["disabled_by"]) == ("enabled", None)
+    assert (row["actor"], row["action"]) == ("kim", "webhook.change")
+
+
+def test_operators_see_whose_it_is_and_where_it_leads_but_no_path(gateway: Gateway) -> None:
+    endpoint = made(gateway, url="https://hooks.customer.com/secret-path")
+    listed = gateway.client.get("/admin/v1/webhooks", headers=gateway.key("kim"))
+
+    (told,) = listed.json()["data"]
+    assert (told["endpoint_id"], told["accounts"]) == (endpoint["endpoint_id"], ["A-1"])
+    assert told["url"] == "https://hooks.customer.com"
+    assert "secret" not in listed.text
+
+
+@pytest.mark.parametrize("verb", ["disable", "enable"])
+def test_who_may_not_or_says_not_why_stops_nothing(gateway: Gateway, verb: str) -> None:
+    endpoint = made(gateway)
+    path = f"/admin{of(endpoint)}/{verb}"
+    why = {"reason": "because of it"}
+    wrong = gateway.client.post(path, json=why, headers=gateway.key("v", frozenset({"admin:read"})))
+    silent = gateway.client.post(path, json={}, headers=gateway.key("kim"))
+    nobody = gateway.client.post(
+        path.replace(endpoint["endpoint_id"], "we_1"), json=why, headers=gateway.key("kim")
+    )
+
+    assert [r.status_code for r in (wrong, silent, nobody)] == [403, 422, 404]
+    assert [e.version for e in run(store(gateway).endpoints())] == [1]

@@ -1,0 +1,113 @@
+"""`/admin/v1/webhooks`: every customer's endpoints for operators, who may stop one and let it go.
+
+A key that is revoked closes the doors to whoever held it, and the endpoint that it made goes on:
+it belongs to its accounts. So somebody must be able to stop it, and what an operator has stopped
+no owner starts again. The path of a URL may be a secret of the customer's, and is not shown.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.domain.errors import Code
+from app.domain.webhooks import DisabledBy, Endpoint, EndpointState, enabled, recorded
+from app.web.house import Endpoints, House
+from app.web.keys import not_there
+from app.web.operator_schemas import Reasoned
+from app.web.shapes import instant
+from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+from app.web.webhook_shapes import is_endpoint_id
+
+SEE: Final = "admin:read"
+KEYS: Final = "admin:keys"
+
+
+class WebhookAdmin:
+    """The operators' doors."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._store = endpoints.store
+
+    async def list(self, _call: Call[None, None]) -> Reply:
+        """List every endpoint, the oldest first: whose it is, where it leads, how it is."""
+        return ok({"data": [_shape(endpoint) for endpoint in await self._store.endpoints()]})
+
+    async def disable(self, call: Call[Reasoned, None]) -> Reply:
+        """Stop an endpoint, until an operator lets it go; what happens meanwhile waits."""
+        before = await self._found(call)
+        off = before._replace(state=EndpointState.DISABLED, disabled_by=DisabledBy.OPERATOR)
+        return await self._changed(call, before, off)
+
+    async def enable(self, call: Call[Reasoned, None]) -> Reply:
+        """Let an endpoint go, whoever stopped it."""
+        before = await self._found(call)
+        return await self._changed(call, before, enabled(before))
+
+    async def _changed(
+        self, call: Call[Reasoned, None], before: Endpoint, wanted: Endpoint
+    ) -> Reply:
+        by = call.actor(call.body.reason)
+        after = await self._store.change_endpoint(wanted, before.version, by)
+        return ok(_shape(after), etag(after.version))
+
+    async def _found(self, call: Call[Any, Any]) -> Endpoint:
+        endpoint_id = call.part("endpoint_id")
+        found = await self._store.endpoint(endpoint_id) if is_endpoint_id(endpoint_id) else None
+        if found is None:
+            raise not_there()
+        return found
+
+
+def _shape(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "endpoint_id": endpoint.endpoint_id,
+        **recorded(endpoint),
+        "created_at": instant(endpoint.created_at),
+        "changed_at": instant(endpoint.changed_at),
+        "failing_since": instant(endpoint.failing_since),
+        "missed_events": endpoint.missed,
+    }
+
+
+def webhook_admin_specs(house: House) -> Sequence[Spec[Any, Any]]:
+    if house.webhooks is None:
+        return ()
+    doors = WebhookAdmin(house.webhooks)
+    one = "/admin/v1/webhooks/{endpoint_id}"
+    refuses = (
+        Code.NOT_FOUND,
+        Code.STALE_VERSION,
+        Code.MALFORMED_REQUEST,
+        Code.VALIDATION_FAILED,
+    )
+    return (
+        Spec(
+            method="GET",
+            path="/admin/v1/webhooks",
+            name="list_all_webhooks",
+            scope=SEE,
+            handler=doors.list,
+            answers={200: None},
+        ),
+        Spec(
+            method="POST",
+            path=f"{one}/disable",
+            name="disable_webhook",
+            scope=KEYS,
+            handler=doors.disable,
+            reads=json_of(Reasoned),
+            answers={200: None},
+            refuses=refuses,
+            audited=True,
+        ),
+        Spec(
+            method="POST",
+            path=f"{one}/enable",
+            name="enable_webhook",
+            scope=KEYS,
+            handler=doors.enable,
+            reads=json_of(Reasoned),
+            answers={200: None},
+            refuses=refuses,
+            audited=True,
+        ),
+    )
