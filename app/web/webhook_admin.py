@@ -15,6 +15,7 @@ from app.web.keys import not_there
 from app.web.operator_schemas import Reasoned
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+from app.web.webhook_schemas import EndpointSeen, EndpointsSeen
 from app.web.webhook_shapes import is_endpoint_id
 
 SEE: Final = "admin:read"
@@ -86,7 +87,7 @@ def webhook_admin_specs(house: House) -> Sequence[Spec[Any, Any]]:
             name="list_all_webhooks",
             scope=SEE,
             handler=doors.list,
-            answers={200: None},
+            answers={200: EndpointsSeen},
         ),
         Spec(
             method="POST",
@@ -95,7 +96,7 @@ def webhook_admin_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=KEYS,
             handler=doors.disable,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: EndpointSeen},
             refuses=refuses,
             audited=True,
         ),
@@ -106,7 +107,7 @@ def webhook_admin_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=KEYS,
             handler=doors.enable,
             reads=json_of(Reasoned),
-            answers={200: None},
+            answers={200: EndpointSeen},
             refuses=refuses,
             audited=True,
         ),

@@ -146,3 +146,25 @@ class ReplayTold(Told):
     replayed: int
     done: bool
     next_since: str | None
+
+
+class EndpointSeen(Told):
+    """One endpoint as operators see it: of its URL where it leads, and no path."""
+
+    endpoint_id: str
+    url: str
+    accounts: list[str]
+    types: list[str]
+    state: str
+    disabled_by: str | None
+    version: int
+    created_at: str
+    changed_at: str
+    failing_since: str | None
+    missed_events: int
+
+
+class EndpointsSeen(Told):
+    """Every customer's endpoints."""
+
+    data: list[EndpointSeen]
