@@ -84,6 +84,9 @@ class Exchange:
             self.settle(NotSent(f"it could not leave: {why}"))
         else:
             self.settle(Unknown(why))
+        # It is settled for good. Each has known the other, and only a collection frees a circle:
+        # at the open that is one for every order.
+        self.post.on_lost = _nobody_waits
 
     def lost(self, why: str, *, credentials: bool) -> None:
         """End the waiting: the line is gone, or the message may not leave on it."""
@@ -108,11 +111,10 @@ class Exchanges:
         def lost(_post: Post, why: str) -> None:
             exchange.lost(why, credentials=self._line.refusal is not None)
 
-        fields = dict(send.fields)
         post = Post(send.type, send.fields, places, lost)
-        exchange = Exchange(kind, name, post, fields.get(tags.CLIENT_ORDER_ID))
+        exchange = Exchange(kind, name, post, places or _value(send, tags.CLIENT_ORDER_ID))
         if kind == CANCELED:  # what ends an order answers its cancel, also under the order's own id
-            exchange.the_order = fields.get(tags.ORIGINAL_CLIENT_ORDER_ID)
+            exchange.the_order = _value(send, tags.ORIGINAL_CLIENT_ORDER_ID)
         return exchange
 
     def listed(self, keys: Sequence[str], send: Send, whole: Sequence[str]) -> list[Exchange]:
@@ -199,3 +201,14 @@ class Exchanges:
 def _give_up(exchanges: Sequence[Exchange], why: str) -> None:
     for exchange in exchanges:
         exchange.give_up(why)
+
+
+def _nobody_waits(_post: Post, _why: str) -> None:
+    """Take the place of who waited."""
+
+
+def _value(send: Send, wanted: int) -> str | None:
+    for tag, value in send.fields:
+        if tag == wanted:
+            return value
+    return None

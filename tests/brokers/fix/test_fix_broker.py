@@ -4,6 +4,7 @@ The counterpart shares no code with the adapter, and keeps an audit of whatever 
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -12,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from app.brokers.fix.broker import FixBroker
+from app.brokers.fix.exchange import Exchange
 from app.brokers.fix.words import cancel_id
 from app.domain.messages import (
     Absent,
@@ -108,6 +110,18 @@ def test_br_04_new_and_filled_are_accepted_and_reported() -> None:
     assert answer == filled == Accepted("N-1")
     assert [r.execution_type for r in stage.published] == [ExecutionType.NEW]
     assert [r.execution_type for r in traded.published] == [ExecutionType.TRADE]
+
+
+def test_an_order_that_was_answered_leaves_nothing_for_a_collection() -> None:
+    async def story(broker: FixBroker, _stage: Stage) -> None:
+        gc.disable()
+        try:
+            assert await broker.submit([a_submission()]) == [Accepted("N-1")]
+            assert [it for it in gc.get_objects() if isinstance(it, Exchange)] == []
+        finally:
+            gc.enable()
+
+    play(story, "new")
 
 
 def test_br_05_a_refused_order_is_rejected_and_reported() -> None:
