@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
+from zlib import adler32
 
 from simplefix.data import RAW_DATA_TAGS, RAW_LEN_TAGS  # type: ignore[import-untyped]
 
@@ -36,6 +37,8 @@ _HEADER_FIELDS: Final = 2
 _START: Final = b"8=FIX"
 _TRAILER: Final = re.compile(rb"10=([0-9]{3})\x01")
 _TRAILER_LENGTH: Final = 7
+_SUMMED_MAX: Final = 256  # bytes of 255: one less than where Adler-32 begins anew
+assert _SUMMED_MAX * 0xFF + 1 < 65_521  # noqa: PLR2004 - its prime
 # Values of these tags may hold any byte, the separator too: their length stands before them.
 _DATA_OF: Final = dict(zip(RAW_LEN_TAGS, RAW_DATA_TAGS, strict=True))
 _TAGS: Final = {str(tag): tag for tag in range(1, 2_000)}
@@ -123,7 +126,7 @@ def _ends_like_a_start(held: bytearray, at: int) -> int:
 def _message(held: bytearray, at: int, header: re.Match[bytes], end: int) -> Message | Garbled:
     """Read what stands between a header and a trailer that fit each other."""
     checked = end - _TRAILER_LENGTH
-    if sum(memoryview(held)[at:checked]) % 256 != int(held[checked + 3 : checked + 6]):
+    if checksum(held[at:checked]) != int(held[checked + 3 : checked + 6]):
         return Garbled("the checksum is wrong", bytes(held[at : at + RAW_MAX]))
     body = held[header.end() : checked - 1].decode("latin-1")
     if not body.startswith("35=") or body[3:4] in {"", "\x01"}:
@@ -131,7 +134,7 @@ def _message(held: bytearray, at: int, header: re.Match[bytes], end: int) -> Mes
     if body.count("\x01") >= FIELDS_MAX:
         return Garbled("too many fields", bytes(held[at : at + RAW_MAX]))
     fields, fault = _fields(body)
-    number = next((value for tag, value in fields if tag == tags.NUMBER), "")
+    number = _first(fields, tags.NUMBER)
     whole = number.isdecimal() and len(number) <= NUMBER_DIGITS_MAX
     return Message(
         type=fields[0][1],
@@ -140,6 +143,13 @@ def _message(held: bytearray, at: int, header: re.Match[bytes], end: int) -> Mes
         begin_string=header[1].decode("ascii"),
         fault=fault,
     )
+
+
+def _first(fields: list[_Field], wanted: int) -> str:
+    for tag, value in fields:
+        if tag == wanted:
+            return value
+    return ""
 
 
 def _fields(body: str) -> tuple[list[_Field], Fault | None]:
@@ -203,6 +213,17 @@ def _judged(name: str, value: str) -> tuple[int, Fault | None]:
     return int(name), None
 
 
+def checksum(data: bytes | bytearray) -> int:
+    """Return the sum of all bytes, modulo 256.
+
+    The low half of an Adler-32 is one more than the sum, modulo 65,521: of so few bytes it is the
+    sum itself, in a fifth of the time.
+    """
+    if len(data) <= _SUMMED_MAX:
+        return (adler32(data) - 1) & 0xFF
+    return sum(data) & 0xFF
+
+
 def write(
     identity: Identity,
     type: str,  # noqa: A002 - tag 35's own name
@@ -218,19 +239,24 @@ def write(
     """
     stamp = stamps.written(sending_time_ms)
     again = f"43=Y\x01122={stamp}\x01" if possible_duplicate else ""
-    parts = [f"35={type}\x0134={number}\x0149={_comp_ids(identity)}\x0152={stamp}\x01{again}"]
-    for tag, value in fields:
-        if not value or "\x01" in value:
-            raise Unwritable(f"tag {tag}: expected a value without separators, was {value[:40]!r}")
-        parts.append(f"{tag}={value}\x01")
+    header = f"35={type}\x0134={number}\x0149={_comp_ids(identity)}\x0152={stamp}\x01{again}"
+    text = "".join([f"{tag}={value}\x01" for tag, value in fields])
+    if text.count("\x01") != len(fields) or "=\x01" in text:
+        _expect_writable(fields)
     try:
-        body = "".join(parts).encode("latin-1")
+        body = (header + text).encode("latin-1")
     except UnicodeEncodeError as e:
         raise Unwritable(f"expected Latin letters, found {e.object[e.start]!r}") from e
     if len(body) > BODY_MAX:
         raise Unwritable(f"expected at most {BODY_MAX} bytes, were {len(body)}")
     whole = b"8=%b\x019=%d\x01%b" % (identity.begin_string.encode(), len(body), body)
-    return whole + b"10=%03d\x01" % (sum(whole) % 256)
+    return b"%b10=%03d\x01" % (whole, checksum(whole))
+
+
+def _expect_writable(fields: Sequence[_Field]) -> None:
+    for tag, value in fields:
+        if not value or "\x01" in value:
+            raise Unwritable(f"tag {tag}: expected a value without separators, was {value[:40]!r}")
 
 
 @lru_cache(maxsize=64)  # one a session

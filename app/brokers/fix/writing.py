@@ -1,11 +1,11 @@
 """The one writer of a connection: take all that waits, number it in one commit, write it at once.
 
 Orders gather while a commit runs, so one disk flush carries as many as the line is fast. After
-the commit stand the last checks, and between them and the write nothing is awaited: the lease, the
-session's own law, halts and routes as the lane sees them by now, whether anybody still waits for
-it, and the broker's contract, counted here as bytes leave. The trap is a commit that stalls: what
-gathered meanwhile would leave in one burst above the contract, so the line waits until its own
-last second has room.
+the commit stand the last checks, and between them and the write nothing is awaited: the session's
+own law, halts and routes as the lane sees them by now, whether anybody still waits for it, the
+broker's contract, counted as bytes leave, and last the lease. The trap is a commit that stalls:
+what gathered meanwhile would leave in one burst above the contract, so the line waits until its
+own last second has room.
 
 A number that was given and may not leave after all is written as a gap fill in its place.
 """
@@ -26,6 +26,7 @@ from app.ports.sessions import Outgoing
 
 # What a limit on new orders and cancels speaks of: whatever may move an order.
 ORDERING: Final = frozenset({"D", "F", "G", "E"})
+_NUMBERED: Final = (Send, Post)
 
 
 class Over(Exception):
@@ -59,7 +60,7 @@ class Writing:
         self._numbered: list[Post] = []  # and not written yet
         self._pending = bytearray()
         self._pending_posts: list[Post] = []
-        self._pending_numbers: list[int | None] = []
+        self._pending_number: int | None = None  # the last new one
         self._pending_cost = 0
         self.waiting: dict[int, Post] = {}  # written, by number; nobody has answered yet
         self.reset = asyncio.Event()
@@ -88,15 +89,13 @@ class Writing:
         return posts
 
     async def _leave(self, taken: list[Administrative | Post]) -> None:
-        number = self._register.at.next_out
-        messages = [item for item in taken if isinstance(item, Send | Post)]
-        self._numbered = [item for item in messages if isinstance(item, Post)]
-        if messages:
-            await self._register.number([_outgoing(item) for item in messages])
+        number = await self._number(taken)
         for item in taken:
             match item:
                 case Post():
-                    await self._write_post(item, number)
+                    if self._is_full(item.cost):
+                        await self._room(item.cost)
+                    self._write_post(item, number)
                     number += 1
                 case Send():
                     self._say(item, number)
@@ -111,6 +110,14 @@ class Writing:
         await self._flush()
         self._numbered = []
 
+    async def _number(self, taken: list[Administrative | Post]) -> int:
+        """Give all of them numbers, durably; return the first."""
+        first = self._register.at.next_out
+        self._numbered = [item for item in taken if isinstance(item, Post)]
+        if messages := [_outgoing(item) for item in taken if isinstance(item, _NUMBERED)]:
+            await self._register.number(messages)
+        return first
+
     def _say(self, send: Send, number: int) -> None:
         """Write a word of the session's own; a stranger's, quoted in it, may not fit a message."""
         try:
@@ -120,18 +127,24 @@ class Writing:
                 raise Over("our Logon cannot be written: look at its options") from None
             self._put_nothing(number)
 
-    async def _write_post(self, post: Post, number: int) -> None:
-        ground = self._ground
-        while wait_ns := ground.rate.wait_ns(ground.clock.monotonic_ns(), post.cost):
-            await self._flush()
+    def _is_full(self, cost: int) -> bool:
+        """Whether the broker's contract has no room for so much beside what is pending."""
+        room = self._ground.rate.room(self._ground.clock.monotonic_ns())
+        return room < self._pending_cost + cost
+
+    async def _room(self, cost: int) -> None:
+        """Wait until so much may leave; what is pending leaves before that."""
+        rate, clock = self._ground.rate, self._ground.clock
+        await self._flush()
+        while wait_ns := rate.wait_ns(clock.monotonic_ns(), cost):  # noqa: ASYNC110 - for the time
             await asyncio.sleep(wait_ns / SECOND_NS)
-        standing, owner = self._register.standing, self._register.owner
-        if not standing.is_sure() or standing.epoch() != owner.epoch:
-            raise Over("the lease is running out")
-        why = None if post.key is None else standing.stops(post.key)
+
+    def _write_post(self, post: Post, number: int) -> None:
+        stops = self._register.standing.stops
+        why = None if post.key is None else stops(post.key)
         for leg in post.checked:
-            why = why or standing.stops(leg)
-        if post.withdrawn or not ground.machine.may_send:
+            why = why or stops(leg)
+        if post.withdrawn or not self._ground.machine.may_send:
             why = "it could not leave in time"
         if why is not None:
             self._skip(post, number, why)
@@ -162,7 +175,6 @@ class Writing:
         now = self._ground.clock.now()
         identity = self._ground.identity
         self._pending += frame.write(identity, tags.SEQUENCE_RESET, begin, fields, now, True)
-        self._pending_numbers.append(None)
         self._count(tags.SEQUENCE_RESET)
 
     def _put(
@@ -170,12 +182,12 @@ class Writing:
     ) -> None:
         now = self._ground.clock.now()
         self._pending += frame.write(self._ground.identity, type_, number, fields, now)
-        self._pending_numbers.append(number)
+        self._pending_number = number
         self._count(type_, cost)
 
     def _count(self, type_: str, cost: int = 1) -> None:
         if self._ground.options.counts_all or type_ in ORDERING:
-            self._ground.rate.left(cost, self._ground.clock.monotonic_ns())
+            self._pending_cost += cost
 
     async def _flush(self) -> None:
         """Write what is pending. From the first line to the write nothing is awaited."""
@@ -183,29 +195,36 @@ class Writing:
             return
         if self._stream.is_closing():
             raise Over("the connection was closed")
-        posts, numbers, data = self._pending_posts, self._pending_numbers, bytes(self._pending)
-        self._pending_posts, self._pending_numbers = [], []
-        self._pending.clear()
-        for post in posts:
+        if self._pending_posts:
+            self._must_be_ours()
+        data, number, cost = bytes(self._pending), self._pending_number, self._pending_cost
+        for post in self._pending_posts:
             post.written = True
             assert post.number is not None
             self.waiting[post.number] = post
         self._numbered = [post for post in self._numbered if not post.written]
+        self._pending.clear()
+        self._pending_posts, self._pending_number, self._pending_cost = [], None, 0
         crash.point("fix.before_write")
         self._stream.write(data)
         crash.point("fix.after_write")
+        self._ground.rate.left(cost, self._ground.clock.monotonic_ns())
         instant = self._ground.instant()
         self.last_at = instant.wall_ms
-        for number in numbers:
-            self._ground.machine.wrote(instant, number)
+        self._ground.machine.wrote(instant, number)
         try:
             await self._stream.drain()
         except OSError as e:
             raise Over(f"{type(e).__name__} while writing") from e
 
+    def _must_be_ours(self) -> None:
+        standing, owner = self._register.standing, self._register.owner
+        if not standing.is_sure() or standing.epoch() != owner.epoch:
+            raise Over("the lease is running out")
+
 
 def _outgoing(item: Send | Post) -> Outgoing:
+    if isinstance(item, Post):  # which is about orders, and has no secret
+        return Outgoing(item.type, item.key, codec.text(item.fields), item.legs)
     fields = [field for field in item.fields if field[0] not in tags.SECRET]
-    if isinstance(item, Post):
-        return Outgoing(item.type, item.key, codec.text(fields), item.legs)
     return Outgoing(item.type, None, codec.text(fields))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.brokers.fix import stamps
 from app.brokers.fix.commands import Fault, Garbled, Message
-from app.brokers.fix.frame import BODY_MAX, FIELDS_MAX, Frames, Unwritable, write
+from app.brokers.fix.frame import BODY_MAX, FIELDS_MAX, Frames, Unwritable, checksum, write
 from tests.brokers.fix.peer import NOW, SOH, US, framed, raw, read, written_by
 from tests.servers.wishes import wish
 
@@ -61,6 +61,17 @@ def test_what_we_write_simplefix_reads_and_we_read(fields: list[tuple[int, str]]
     assert (ours.type, ours.number, ours.fault) == ("D", 7, None)
     assert list(ours.fields[5:]) == fields
     assert [(t, v.decode("latin-1")) for t, v in theirs][2:-1] == list(ours.fields)
+
+
+@given(st.binary())
+def test_the_checksum_is_the_sum_of_all_bytes(data: bytes) -> None:
+    assert checksum(data) == sum(data) % 256
+
+
+def test_the_checksum_of_the_highest_bytes_is_their_sum_at_any_length() -> None:
+    assert [checksum(b"\xff" * size) for size in range(1_000)] == [
+        255 * size % 256 for size in range(1_000)
+    ]
 
 
 def test_a_gap_fill_says_that_it_may_be_known_and_when_it_was_first_sent() -> None:
