@@ -34,9 +34,10 @@ _WHOLE_NUMBERS: Final[dict[str, tuple[int, ...]]] = {
     tags.REJECT: (tags.REFERENCED_NUMBER,),
     tags.LOGON: (tags.HEARTBEAT, tags.NEXT_EXPECTED),
 }
+_EVERYWHERE: Final = (tags.POSSIBLE_DUPLICATE, tags.POSSIBLE_RESEND)
 _FLAGS: Final[dict[str, tuple[int, ...]]] = {
-    tags.SEQUENCE_RESET: (tags.GAP_FILL,),
-    tags.LOGON: (tags.RESET_NUMBERS,),
+    tags.SEQUENCE_RESET: (*_EVERYWHERE, tags.GAP_FILL),
+    tags.LOGON: (*_EVERYWHERE, tags.RESET_NUMBERS),
 }
 # What is read of a report; a blank in any other field of it says nothing less.
 _MEANT: Final = frozenset(
@@ -48,7 +49,6 @@ _MEANT: Final = frozenset(
     | {tags.CANCEL_REJECT_REASON, tags.CANCEL_REJECT_RESPONSE, tags.REFERENCED_NUMBER}
     | {tags.REFERENCED_TYPE, tags.BUSINESS_REFERENCE, tags.BUSINESS_REASON, tags.LIST_ID}
 )
-_EVERYWHERE: Final = (tags.POSSIBLE_DUPLICATE, tags.POSSIBLE_RESEND)
 _YES_OR_NO: Final = frozenset({"Y", "N"})
 # As long as a sequence number may be: nothing here is turned into a number without a bound.
 _DIGITS_MAX: Final = 10
@@ -56,10 +56,9 @@ _DIGITS_MAX: Final = 10
 
 def misplaced(identity: Identity, values: Mapping[int, str], wall_ms: int) -> Fault | None:
     """Return why nothing from this peer may be believed; missing fields are only faulty."""
-    sender, target = values.get(tags.SENDER), values.get(tags.TARGET)
-    if sender not in {None, identity.target}:
+    if values.get(tags.SENDER, identity.target) != identity.target:
         return Fault(tags.COMP_ID_PROBLEM, str(tags.SENDER), "CompID problem")
-    if target not in {None, identity.sender}:
+    if values.get(tags.TARGET, identity.sender) != identity.sender:
         return Fault(tags.COMP_ID_PROBLEM, str(tags.TARGET), "CompID problem")
     sent = stamps.read(values.get(tags.SENDING_TIME, ""))
     if sent is None:
@@ -113,7 +112,7 @@ def _badly_written(type_: str, values: Mapping[int, str]) -> Fault | None:
     for tag in (tags.SENDING_TIME, tags.ORIGINAL_SENDING_TIME):
         if tag in values and stamps.read(values[tag]) is None:
             return _format_of(tag)
-    for tag in (*_EVERYWHERE, *_FLAGS.get(type_, ())):
+    for tag in _FLAGS.get(type_, _EVERYWHERE):
         if values.get(tag, "Y") not in _YES_OR_NO:
             return _format_of(tag)
     for tag in _WHOLE_NUMBERS.get(type_, ()):

@@ -62,7 +62,6 @@ _ONCE: Final = frozenset(
     | {tags.ORDER_REJECT_REASON, tags.TRANSACTION, tags.FILLED_QUANTITY}
     | {tags.QUANTITY, tags.LIMIT_PRICE}
 )
-_AGAIN: Final = (tags.POSSIBLE_DUPLICATE, tags.POSSIBLE_RESEND)
 _ZERO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,7 +105,8 @@ def report_of(
         last_price=price,
         referenced_execution_id=reference,
         reason=refusals.reason_of(values),
-        possible_duplicate=any(values.get(tag) == "Y" for tag in _AGAIN),
+        possible_duplicate="Y"
+        in {values.get(tags.POSSIBLE_DUPLICATE), values.get(tags.POSSIBLE_RESEND)},
         quantity=quantity_now,
         limit_price=price_now,
     )

@@ -32,9 +32,8 @@ class Inbound:
         assert next_in >= self.next_in
         self.next_in = next_in
         self._moved_ms = steady_ms
-        self._asked = min(self._asked, 1)  # it moves: no reason to give the peer up
-        if not self.is_open:
-            self._asked = 0
+        if self._asked:  # it moves: no reason to give the peer up
+            self._asked = 1 if self.is_open else 0
 
     def early(self, number: int, steady_ms: int, *, ask: bool = True) -> bool:
         """Note a number beyond the expected one; return whether to ask for what is missing."""

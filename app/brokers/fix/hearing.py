@@ -8,6 +8,7 @@ in answer to a question (it may not have come yet); neither becomes a report.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 from app.brokers.fix import checks, refusals, tags
@@ -27,7 +28,7 @@ from app.brokers.wire import Unreadable
 from app.domain.messages import (
     Absent,
     Accepted,
-    Answer,
+    ExecutionReport,
     ExecutionType,
     Found,
     Lookup,
@@ -77,26 +78,29 @@ def heard(broker_id: str, dialect: Dialect, message: Message) -> list[Said]:
 
 
 def _execution(broker_id: str, dialect: Dialect, message: Message, values: _Values) -> Said:
-    said = addressed(values)
+    filled = None
     try:
         expect_once(message, values)
         kind = kind_of(dialect, values)
-        said = said._replace(filled_quantity=hint_of(values, tags.FILLED_QUANTITY))
-        if kind is ExecutionType.REJECTED and is_replace(said.request):
+        filled = hint_of(values, tags.FILLED_QUANTITY)
+        if kind is ExecutionType.REJECTED and is_replace(values.get(tags.CLIENT_ORDER_ID)):
             # The order was taken under another id, and stands.
             kind = ExecutionType.REPLACE_REJECTED
         if kind in REFUSED or values.get(tags.ORDER_STATUS) == REJECTED:
-            refused = _refused(dialect, said, values)
-            if refused is not None:
+            asked = addressed(values, filled_quantity=filled)
+            if (refused := _refused(dialect, asked, values)) is not None:
                 return refused
         report = report_of(broker_id, dialect, values, kind)
     except Unreadable as e:
-        why = f"unreadable report: {e}"
-        shown = None if said.status_id is None else Unknown(why)
-        replaced = Unknown(why) if values.get(tags.EXECUTION_TYPE) == REPLACED else None
-        said = said._replace(shown=shown, submitted=Unknown(why), replaced=replaced)
-        return said._replace(trouble=why, unread=True)
-    return _proven(said._replace(report=report), values)
+        doubt = Unknown(f"unreadable report: {e}")
+        return addressed(
+            values,
+            filled_quantity=filled,
+            submitted=doubt,
+            replaced=doubt if values.get(tags.EXECUTION_TYPE) == REPLACED else None,
+            shown=doubt if tags.STATUS_ID in values else None,
+        )._replace(trouble=doubt.cause, unread=True)
+    return _proven(report, filled, values)
 
 
 def _unread(why: str, key: str | None = None) -> Said:
@@ -127,26 +131,28 @@ def _refused(dialect: Dialect, said: Said, values: _Values) -> Said | None:
     return None
 
 
-def _proven(said: Said, values: _Values) -> Said:
-    """Add what a report that could be read proves, beside what it reports."""
-    report = said.report
-    assert report is not None
-    order_id = report.broker_order_id
-    there: Answer = Accepted(order_id)
-    type_ = values[tags.EXECUTION_TYPE]
-    if type_ == STATUS_REPORT or said.status_id is not None:
-        said = said._replace(shown=_shown(order_id, values))
-    if report.execution_type is ExecutionType.REJECTED:
+def _proven(report: ExecutionReport, filled: Decimal | None, values: _Values) -> Said:
+    """Say what a report that could be read proves, beside what it reports."""
+    there = Accepted(report.broker_order_id)
+    type_, kind = values[tags.EXECUTION_TYPE], report.execution_type
+    is_shown = type_ == STATUS_REPORT or tags.STATUS_ID in values
+    is_canceled = kind is ExecutionType.CANCELED or type_ == PENDING_CANCEL
+    said = addressed(
+        values,
+        report=report,
+        submitted=there,
+        canceled=there if is_canceled else None,
+        replaced=there if type_ in {REPLACED, PENDING_REPLACE} else None,
+        shown=_shown(report.broker_order_id, values) if is_shown else None,
+        filled_quantity=filled,
+    )
+    if kind is ExecutionType.REJECTED:
         return said._replace(submitted=refusals.order_refused(values))
-    if report.execution_type is ExecutionType.REPLACE_REJECTED:
-        return said._replace(replaced=refusals.order_refused(values))
-    if report.execution_type is ExecutionType.CANCELED or type_ == PENDING_CANCEL:
-        said = said._replace(canceled=there)
-    if type_ in {REPLACED, PENDING_REPLACE}:
-        said = said._replace(replaced=there)
+    if kind is ExecutionType.REPLACE_REJECTED:
+        return said._replace(submitted=None, replaced=refusals.order_refused(values))
     if values.get(tags.ORDER_STATUS) == REJECTED:  # a status that shows an order refused earlier
         return said._replace(report=None, submitted=refusals.order_refused(values))
-    return said._replace(submitted=there)
+    return said
 
 
 def _shown(order_id: str, values: _Values) -> Lookup:

@@ -44,6 +44,7 @@ LOGOUT_MS: Final = 10_000
 TRANSMISSION_MS_MIN: Final = 1_000
 # Noise on the line passes; ten in a row are no FIX at all.
 GARBLED_MAX: Final = 10
+_LEAVING: Final = (Send, Fill)
 
 
 class Session:
@@ -132,10 +133,10 @@ class Session:
         return []
 
     def _done(self, commands: list[Command], at: Instant) -> list[Command]:
-        if any(isinstance(command, Send | Fill) for command in commands):
-            self._wrote_ms = at.steady_ms
         for place, command in enumerate(commands, start=1):
-            if isinstance(command, Disconnect):  # nothing is done after it
+            if isinstance(command, _LEAVING):
+                self._wrote_ms = at.steady_ms
+            elif isinstance(command, Disconnect):  # nothing is done after it
                 self._standing.enter(State.OFF, at)
                 return commands[:place]
         return commands

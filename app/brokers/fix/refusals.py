@@ -65,6 +65,8 @@ OURS: Final = frozenset({str(tags.COMP_ID_PROBLEM), str(tags.TIME_PROBLEM)})
 def reason_of(values: Mapping[int, str]) -> str | None:
     """Return why an order was refused or ended, in a code and the broker's own words."""
     number, text = values.get(tags.ORDER_REJECT_REASON), values.get(tags.TEXT)
+    if not number and not text:
+        return None
     code = None if number is None else REASONS.get(number, f"reason-{number}"[:40])
     said = ": ".join(part for part in (code, text) if part)
     return legible(said)[:TEXT_MAX] or None

@@ -24,6 +24,7 @@ def written(at_ms: int) -> str:
     return f"{_second(seconds)}.{milliseconds:03d}"
 
 
+@lru_cache(maxsize=256)  # a message names its instant three times, and others share it
 def read(text: str) -> int | None:
     """Return the instant that a UTCTimestamp names, or None if it is none."""
     whole = _whole_second(text[:_SECOND_LENGTH])

@@ -71,8 +71,9 @@ class Standing:
 
     def _opened(self, at: Instant) -> list[Command]:
         """Come up, when the test is answered and nothing of theirs is missing."""
-        is_ready = self.outbound.tested and not self.inbound.is_open
-        if self.state is not State.TESTING or not is_ready:
+        if self.state is not State.TESTING:
+            return []
+        if self.inbound.is_open or not self.outbound.tested:
             return []
         self.enter(State.UP, at)
         self.begun_anew = 0

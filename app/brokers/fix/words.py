@@ -69,6 +69,8 @@ def cancel_id(key: str, now_ms: int) -> str:
 
 def order_key_in(client_order_id: str) -> str:
     """Return the key that a ClOrdID (11) of ours is about: its own, or what it cancels."""
+    if CANCELS not in client_order_id:
+        return client_order_id
     match = _CANCEL_ID.fullmatch(client_order_id)
     return client_order_id if match is None else match[1]
 
