@@ -110,15 +110,22 @@ def listen(settings: Settings) -> socket.socket:
     return bound
 
 
+def collect_rarely() -> None:
+    """Let orders be freed by count, and collections be for the rare circle.
+
+    What start-up made lives as long as we do: a full collection need not walk it, at the open
+    least of all.
+    """
+    gc.freeze()
+    gc.set_threshold(GARBAGE_MAX)
+
+
 async def serve(
     settings: Settings, bound: socket.socket, announce: Callable[[], None] = lambda: None
 ) -> None:
     """Serve until a signal; raise if a loop failed (the next start recovers)."""
     gateway = await open_gateway(settings)
-    # What start-up made lives as long as we do: a full collection need not walk it, at the open
-    # least of all. Orders are freed by count; rare collections are for the rare cycle.
-    gc.freeze()
-    gc.set_threshold(GARBAGE_MAX)
+    collect_rarely()
     try:
         await _serve(gateway, bound, announce)
     finally:

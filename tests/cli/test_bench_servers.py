@@ -140,9 +140,10 @@ def test_the_projector_stands_beside_the_client_that_it_is_made_of(
 
 
 def test_our_fix_session_stands_beside_another_engine(tmp_path: Path, quickfix: Acceptor) -> None:
-    options = [*fix_bench.options(quickfix), "--orders", "50", "--window", "5", "--rounds", "1"]
+    where = fix_bench.options(quickfix, durable=True)
+    load = ("--orders", "50", "--window", "5", "--rounds", "1")
 
-    _, report = run(tmp_path, "fix", *options)
+    _, report = run(tmp_path, "fix", *where, *load)
 
     found = named(report)
     assert found["our session / QuickFIX, its store buffered"]["target"] == ">= 1.00"

@@ -2,10 +2,11 @@
 
     python -m tests.servers.fix_bench --rounds 5                        more options: bench fix's
     python -m tests.servers.fix_bench --acceptor-engine quickfixj       the acceptor is QuickFIX/J
+    python -m tests.servers.fix_bench --durable                         some minutes more
 
 The gateway's programs know no engine but their own, so this starts the acceptor and names the
-commands that are run beside: QuickFIX as it is, and where the disk allows it QuickFIX with a
-store that is on disk before the bytes leave, as ours is.
+commands that are run beside: QuickFIX as it is, and with `--durable`, where the disk allows it,
+QuickFIX with a store that is on disk before the bytes leave, as ours is.
 
 What is alike: one acceptor process for all, a desk and a comp id of its own for each; the fields
 and lengths of an order, so of its report; the orders on the wire at once; Nagle's delay off; no
@@ -40,11 +41,11 @@ ENGINES: Final = {"quickfix": fix_quickfix.of_our_own, "quickfixj": fix_quickfix
 BESIDE: Final = "tests.servers.acceptors.quickfix_initiator"
 
 
-def options(acceptor: Acceptor) -> list[str]:
+def options(acceptor: Acceptor, *, durable: bool) -> list[str]:
     """Return what `openbell bench fix` needs to know of it."""
     ours = acceptor.client()
     where = ["--acceptor", f"{ours.host}:{ours.port}", "--sender", ours.name, "--target", SENDER]
-    for how in ((), ("--durable",)) if _can_write_through() else ((),):
+    for how in ((), ("--durable",)) if durable and _can_write_through() else ((),):
         other = acceptor.client()
         command = [sys.executable, "-m", BESIDE, *how, str(other.port), other.name]
         where += ["--beside", shlex.join(command)]
@@ -60,10 +61,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.servers.fix_bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--acceptor-engine", choices=sorted(ENGINES), default="quickfix")
+    parser.add_argument("--durable", action="store_true", help="beside a durable store, too")
     given, more = parser.parse_known_args(arguments)
     try:
         acceptor = ENGINES[given.acceptor_engine]()
-        command = [sys.executable, "-m", "app", "bench", "fix", *options(acceptor), *more]
+        where = options(acceptor, durable=given.durable)
+        command = [sys.executable, "-m", "app", "bench", "fix", *where, *more]
         return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603 - our own
     except Unavailable as e:
         sys.stderr.write(f"no acceptor: {e}\n")

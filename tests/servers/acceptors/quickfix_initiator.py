@@ -15,6 +15,7 @@ keeps in neither: there the gateway does more.
 """
 
 import argparse
+import gc
 import json
 import sys
 import tempfile
@@ -132,6 +133,8 @@ def _played(given: argparse.Namespace, directory: str) -> Application:
     application = Application(given.orders, given.window)
     store = quickfix.FileStoreFactory(settings)
     initiator = quickfix.SocketInitiator(application, store, settings)
+    gc.freeze()  # like the gateway's, its processor is spared collections
+    gc.set_threshold(50_000)
     initiator.start()
     finished = application.done.wait(PATIENCE_S)
     initiator.stop()
