@@ -140,6 +140,9 @@ def measure(directory: Path, peer: Peer, load: Load) -> list[Figure]:
     """Measure each in turn, so many rounds; return the figures."""
     import uvloop
 
+    from app.main import collect_rarely
+
+    collect_rarely()  # as the gateway that serves
     ours: list[Round] = []
     others: Others = {}
     alone: list[float] = []
@@ -217,8 +220,6 @@ async def _logged_on(post: Post) -> bool:
 
 
 async def _round(post: Post, load: Load) -> Round:
-    from app.main import collect_rarely
-
     run = token_hex(4).upper()
     waiting = iter([_order(run, number) for number in range(load.orders)])
 
@@ -227,7 +228,6 @@ async def _round(post: Post, load: Load) -> Round:
             (answer,) = await post.broker.submit([order])
             assert isinstance(answer, Accepted), answer
 
-    collect_rarely()  # as the gateway that serves
     commits, used, began = post.sessions.commits, process_time(), perf_counter()
     async with asyncio.TaskGroup() as lines:
         for _ in range(load.window):

@@ -78,7 +78,8 @@ class Outbox:
 
     def wake(self) -> None:
         """Look again: what was held back may leave now."""
-        self._something.set()
+        if self._posts:
+            self._something.set()
 
     async def wait(self) -> None:
         await self._something.wait()
