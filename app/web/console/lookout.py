@@ -40,6 +40,8 @@ READ_WITHIN_S: Final = 3.0
 BUS_EVERY_MS: Final = 5_000
 BUS_WITHIN_S: Final = 0.3
 BUS_AWAY_MS: Final = 15_000
+# One answer that came too late, on a busy machine, is no bus that is away.
+BUS_KNOWN_MS: Final = 10_000
 COUNT_EVERY_MS: Final = 10_000
 COUNTED_WITHIN_S: Final = 1.5
 AUDIT_KEPT: Final = 300
@@ -92,6 +94,7 @@ class Lookout:
         self._counted: dict[str, Counts] = {}  # by session
         self._count_due = 0
         self._bus_due = 0
+        self._bus_at = 0
         self._behind: int | None = None
         self._audited = 0
         self._audit: deque[AuditRow] = deque(maxlen=AUDIT_KEPT)
@@ -126,7 +129,8 @@ class Lookout:
                 self._book = found._replace(counts=dict(self._counted))
         if now >= self._bus_due:
             behind = await self._asked("bus", self._house.bus.lag(TOPIC, GROUP), BUS_WITHIN_S)
-            self._behind = behind
+            if behind is not None or now - self._bus_at > BUS_KNOWN_MS:
+                self._behind, self._bus_at = behind, now
             self._bus_due = now + (BUS_AWAY_MS if behind is None else BUS_EVERY_MS)
 
     async def _asked(self, name: str, question: Awaitable[T], within_s: float) -> T | None:

@@ -360,6 +360,22 @@ def test_the_bus_and_the_account_book_may_be_away(
     assert "everything, by mina" in gateway.client.get("/console").text
 
 
+def test_one_late_answer_of_the_bus_is_not_yet_a_bus_that_is_away(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> int:
+        raise TimeoutError
+
+    sign_in(gateway)
+    gateway.client.get("/console")
+    monkeypatch.setattr(gateway.bus, "lag", away)
+
+    gateway.clock.at += 6_000
+    assert "the bus does not answer" not in gateway.client.get("/console").text
+    gateway.clock.at += 16_000
+    assert "the bus does not answer" in gateway.client.get("/console").text
+
+
 def test_a_ledger_that_is_away_leaves_its_last_word_with_its_age(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
