@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from app.domain.anomaly import Severity
+from app.domain.failover import Failover, FailoverState
 from app.web.console.judge import WORDS, Grade
 from app.web.console.paces import GAP_MS, KEPT, TICK_MS, Second
 from app.web.console.sight import Book, Sight, Viewer
@@ -78,13 +79,22 @@ def _with_gaps(
         before = one.at
 
 
+def _switched(failover: Failover, shape: str) -> tuple[int, str, str]:
+    """Return when orders went another way; of one that only thought of it, how far it came."""
+    where = f"{failover.from_broker} → {failover.to_broker or 'nobody'}"
+    for step in failover.steps:
+        if step.state is FailoverState.FENCING:
+            return step.at, shape, where
+    last = failover.steps[-1]
+    return last.at, shape, f"{where}: {last.state.value}"
+
+
 def _marks(book: Book, *, audited: bool) -> Iterator[Mark]:
     ok, warning, critical = (WORDS[g][1] for g in (Grade.OK, Grade.WARNING, Grade.CRITICAL))
     for halt in book.halts:
         yield Mark(halt.halted_at, critical, "HALT")
     for failover in book.failovers:
-        to = failover.to_broker or "nobody"
-        yield Mark(failover.steps[-1].at, critical, f"{failover.from_broker} → {to}")
+        yield Mark(*_switched(failover, critical))
     for anomaly in book.anomalies:  # one that wakes nobody stands in the timeline alone
         if anomaly.severity is Severity.CRITICAL:
             yield Mark(anomaly.opened_at, warning, f"{anomaly.subject.id} {anomaly.rule_id}")

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from app.domain.anomaly import Subject
+from app.domain.failover import FailoverState, FailoverStep
 from app.domain.records import Backlog, Route
 from app.web.console.chart import charted
 from app.web.console.drain import drained
@@ -331,9 +332,23 @@ def test_the_chart_tells_who_turned_what_to_those_who_may_read_it() -> None:
     mine, his = (charted(sight, viewer) for viewer in (OPERATOR, LOOKER))
 
     assert [mark.says for mark in mine.marks] == [
-        "HALT", "nova broker.error_rate", "nova 500 → 800", "nova → sol",
+        "HALT", "nova broker.error_rate", "nova 500 → 800", "nova → sol: done",
     ]  # fmt: skip
     assert "nova 500 → 800" not in [mark.says for mark in his.marks]
+
+
+def test_a_failover_stands_on_the_chart_where_orders_went_another_way() -> None:
+    steps = tuple(
+        FailoverStep(state, NOW - 9_000 + i * 1_000)
+        for i, state in enumerate(
+            (FailoverState.CONFIRMED, FailoverState.FENCING, FailoverState.DONE)
+        )
+    )
+    book = a_book(failovers=(a_failover(steps=steps),))
+
+    (mark,) = charted(a_sight(book=book), OPERATOR).marks
+
+    assert (mark.at, mark.says) == (NOW - 8_000, "nova → sol")
 
 
 def test_the_pace_is_noted_once_a_second_whoever_looks() -> None:
