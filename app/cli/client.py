@@ -29,6 +29,9 @@ WAIT_MAX_S: Final = 10.0
 # A gateway that asks for more than this is better asked again later by whoever runs us.
 RETRY_AFTER_MAX_S: Final = 60.0
 PAGE: Final = 1_000
+# A server ends a line that rests for five seconds (uvicorn's own number), and a change that meets
+# that end is in doubt for nothing.
+REST_S_MAX: Final = 3.0
 OK: Final = 200
 # What is asked with these changes nothing, so it is never in doubt.
 ASKING: Final = ("GET", "HEAD")
@@ -52,11 +55,14 @@ class Client:
         pause: Callable[[float], None] = time.sleep,
         timeout_s: float = TIMEOUT_S,
         via: str = "",
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         parts = parts_of(url)
         assert parts.hostname is not None, "parts_of has looked"
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._now_s = now_s
+        self._rests_since = 0.0
         self._url = url
         # Who gave this URL is the first question when nobody answers there.
         self._place = f"{url} ({via})" if via else url
@@ -123,6 +129,8 @@ class Client:
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
         try:
+            if self._now_s() - self._rests_since > REST_S_MAX:
+                self._connection.close()
             if self._connection.sock is None:
                 self._connection.connect()
         except (OSError, HTTPException) as e:
@@ -131,9 +139,11 @@ class Client:
             self._connection.request(method, target, body, dict(headers))
             reply: HTTPResponse = self._connection.getresponse()
             got = {name.lower(): value for name, value in reply.getheaders()}
-            return reply.status, got, reply.read()
+            raw = reply.read()
         except (OSError, HTTPException) as e:
             self._fail(e, method, maybe_sent=True)
+        self._rests_since = self._now_s()
+        return reply.status, got, raw
 
     def _fail(self, e: Exception, method: str, *, maybe_sent: bool) -> NoReturn:
         self._connection.close()
