@@ -171,7 +171,7 @@ class AlertDrill:
         with closing(self._stage.client("operator")) as operator:
             for market in US:
                 path = f"/admin/v1/sessions/{sessions[market]}/override"
-                operator.call("PUT", path, bells, {"If-Match": "*"})
+                operator.change("PUT", path, bells, seen=path)
         return sessions
 
     # --- load -----------------------------------------------------------------------------

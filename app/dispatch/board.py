@@ -66,15 +66,18 @@ class Board:
         async with self._reading:
             seen = self._changes
             self._wake.clear()
-            self.controls = await self._store.controls()
-            self.routes = await self._store.routes()
+            controls = await self._store.controls()
+            routes = await self._store.routes()
             halts = Halts.of(await self._store.halts())
             pauses = await self._store.pauses()
-            self.paused = frozenset(p.trading_session_id for p in pauses if p.paused)
             overrides = {
                 o.trading_session_id: (o.opens_at, o.closes_at)
                 for o in await self._store.overrides()
             }
+            # From here on nothing waits: a lane that looked between two reads would act on a new
+            # number with old halts, before whoever is told of refreshes has heard of it.
+            self.controls, self.routes = controls, routes
+            self.paused = frozenset(p.trading_session_id for p in pauses if p.paused)
             if overrides != self._overrides:  # laying them over years of sessions takes 8 ms
                 calendar = self.reference.calendar.with_overrides(overrides)
                 self.reference = self.reference._replace(calendar=calendar)

@@ -27,7 +27,7 @@ from app.domain.messages import (
 )
 from app.domain.order import Order
 from app.domain.query import OrderQuery
-from app.domain.records import Actor, Change, Fence, Settlement, Taken
+from app.domain.records import Actor, Change, Fence, SessionOverride, Settlement, Taken
 from app.domain.session import TradingSession
 from app.domain.values import CancelOrigin, Status
 from app.ledger.verdicts import VERDICTS
@@ -245,7 +245,11 @@ class Script:
         control = self.ask("controls")["north"]
         wanted = control._replace(dispatch=self.die.choice(["running"] * 4 + ["paused"]))
         self.ask("set_control", wanted, self._stale(control.version), who)
-        self.ask("override_session", self.die.choice(NAMES), 1, 2, who)
+        moved = {o.trading_session_id: o for o in self.ask("every_override")}
+        name = self.die.choice(NAMES)
+        bells = SessionOverride(name, 0, 1, 2, "", "")
+        seen = moved[name].version if name in moved else 0
+        self.ask("override_session", bells, self._stale(seen), who)
         self.ask("note", Change("denied", "x\0", None, {"n": 1}), who)
 
     def _stale(self, version: int) -> int:

@@ -30,7 +30,7 @@ from tests.servers.server import Server, lifecycle
 
 SENDER: Final = "BROKER"
 # How many tests one process serves; a file of numbers each, so more would slow its start.
-CLIENTS: Final = 40
+CLIENTS: Final = 100
 # Of these, the last ones say in their logon which number they expect (789).
 SAY_EXPECTED: Final = 5
 

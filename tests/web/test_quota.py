@@ -315,7 +315,7 @@ def test_the_document_names_the_refusal_where_it_can_come(gateway: Gateway) -> N
 
     assert {"create_order", "create_orders", "amend_order", "get_order", "list_orders"} <= refusing
     assert {"cancel_order", "mass_cancel"} <= refusing
-    assert not [name for name in refusing if re.search("rate|halt|doubt|audit|hook", name)]
+    assert not [name for name in refusing if re.search("broker|halt|doubt|audit|alert", name)]
 
 
 def test_quotas_are_off_unless_asked_for() -> None:
