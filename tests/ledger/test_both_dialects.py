@@ -249,7 +249,7 @@ class Script:
         name = self.die.choice(NAMES)
         bells = SessionOverride(name, 0, 1, 2, "", "")
         seen = moved[name].version if name in moved else 0
-        self.ask("override_session", bells, self._stale(seen), who)
+        self.ask("override_session", bells, seen, who)
         self.ask("note", Change("denied", "x\0", None, {"n": 1}), who)
 
     def _stale(self, version: int) -> int:
