@@ -18,8 +18,11 @@ OF_APPROVERS: Final = {
     *("resume", "probe_doubt", "resolve_doubt"),
     *("approve_proposal", "decline_proposal"),
 }
-# Who gives and takes keys is none of these.
-NOT_OF_OPERATORS: Final = {"resume", "approve_proposal", "decline_proposal", "revoke_key"}
+# Who gives and takes keys, and stops customers' endpoints, is none of these.
+NOT_OF_OPERATORS: Final = {
+    *("resume", "approve_proposal", "decline_proposal"),
+    *("revoke_key", "disable_webhook", "enable_webhook"),
+}
 # Whoever may see may propose, but only a call that he might make himself.
 OF_ALL: Final = {"propose"}
 

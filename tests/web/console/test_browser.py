@@ -49,15 +49,16 @@ def test_an_open_is_watched_and_led(browser: Any, served: Served) -> None:
 
 def test_a_colleague_was_faster_and_nothing_is_overwritten(browser: Any, served: Served) -> None:
     gateway = served.gateway
+    lee = gateway.key("lee") | {"If-Match": '"v1"'}
     page = signed_in(browser, served)
     page.keyboard.press("1")
     page.keyboard.press("s")
     page.fill("[name=tps]", "510")
     shows(page, "#act-preview", "8 orders wait")
     page.fill("#act-reason", "desk asked")
-    lee = gateway.key("lee") | {"If-Match": '"v1"'}
     body = {"tps": 800, "reason": "the broker asked"}
-    gateway.client.patch("/admin/v1/brokers/nova/rate", json=body, headers=lee)
+    reply = gateway.client.patch("/admin/v1/brokers/nova/rate", json=body, headers=lee)
+    assert reply.status_code == 200, reply.text
 
     page.click("#act-go")
 
