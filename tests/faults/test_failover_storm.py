@@ -8,10 +8,10 @@ nothing could have gone wrong: so it says how many orders were in doubt when the
 
 import json
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import cycle
 from pathlib import Path
-from time import sleep
+from time import perf_counter, sleep
 from typing import Any, Final
 
 import pytest
@@ -30,6 +30,7 @@ FAILOVERS: Final = 32
 DEATHS: Final = ("failover.before_commit", "failover.after_epoch", None)
 BETWEEN_DEATHS: Final = 8
 PAUSE_S: Final = 0.3
+STORM_S_MAX: Final = 240.0  # it takes some 40 on two quiet cores
 REASON: Final = "a storm leads the route elsewhere"
 SWALLOWED: Final = FAULTS | {"accept_drop_reply": {"probability": 0.1, "on": ("orders",)}}
 
@@ -82,11 +83,15 @@ def revived(stage: StormStage) -> None:
 def storm(stage: StormStage) -> tuple[int, int]:
     """Move routes and kill until it is enough; return (kills, doubts that stood meanwhile)."""
     deaths, kills, seen, at_last_death = cycle(DEATHS), 0, 0, 0
-    routes = cycle(MARKETS)
+    routes, refused = cycle(MARKETS), ""
+    give_up_at = perf_counter() + STORM_S_MAX
     while moved(stage) < FAILOVERS:
-        with suppress(*AWAY):
+        assert perf_counter() < give_up_at, f"{moved(stage)} moved; the last refusal: {refused}"
+        try:
             seen += doubts(stage)
             moves(stage, next(routes))
+        except AWAY as e:
+            refused = str(e)
         revived(stage)
         sleep(PAUSE_S)
         if moved(stage) - at_last_death < BETWEEN_DEATHS:
