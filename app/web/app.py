@@ -6,6 +6,7 @@ The hot doors hang first, because routes are tried in order.
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp
 
 from app.web.alert_hooks import alert_hook_specs
@@ -17,6 +18,7 @@ from app.web.bells import bell_specs
 from app.web.broker_sessions import broker_session_specs
 from app.web.console.doors import console_specs
 from app.web.course_specs import course_specs
+from app.web.description import described
 from app.web.dials import dial_specs
 from app.web.document import EXAMPLE_MARKET, finished, for_today
 from app.web.door import Door, hung
@@ -75,7 +77,13 @@ class Gateway(FastAPI):
         """Return the document, with what the doors only refer to and a session to come."""
         if self.openapi_schema is None:
             specs = [route.spec for route in self.router.routes if isinstance(route, Door)]
-            self.openapi_schema = finished(super().openapi(), specs)
+            document = get_openapi(
+                title=self.title,
+                version=self.version,
+                description=self.description,
+                routes=[described(spec) for spec in specs],
+            )
+            self.openapi_schema = finished(document, specs)
         following = self._house.reference().calendar.next(EXAMPLE_MARKET, self._house.clock.now())
         session_id = following and following.trading_session_id
         if session_id != self._shown[0]:  # once a session: it takes milliseconds of the loop

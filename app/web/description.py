@@ -11,6 +11,7 @@ from inspect import Parameter, Signature
 from typing import Annotated, Any, Final
 
 from fastapi import Body, Header, Path, Query, Request
+from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse, Response
 
 from app.domain.errors import Code
@@ -53,7 +54,12 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
 
-def described(spec: Spec[Any, Any]) -> Callable[..., Any]:
+def described(spec: Spec[Any, Any]) -> APIRoute:
+    """Return the door as FastAPI would have it; only the document is ever made from it."""
+    return APIRoute(spec.path, _signed(spec), **_operation(spec))
+
+
+def _signed(spec: Spec[Any, Any]) -> Callable[..., Any]:
     """Return a function that has the door's signature and is never called."""
 
     async def shown() -> None:
@@ -116,7 +122,7 @@ def _parameter(name: str, kind: object, default: object = Parameter.empty) -> Pa
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-def operation(spec: Spec[Any, Any]) -> dict[str, Any]:
+def _operation(spec: Spec[Any, Any]) -> dict[str, Any]:
     """Return what `APIRoute` wants to know beyond the signature."""
     answers: dict[int | str, dict[str, Any]] = {}
     for status, model in spec.answers.items():

@@ -1,24 +1,23 @@
 """One way in: who calls, may they, is the body sound; then the handler, then bytes.
 
-FastAPI describes a door (its OpenAPI comes from the very models that read the body) and the
-door itself acts: a request runs through none of the framework's dependency machinery, which
-costs more than an order does. The trap of doing both by hand is that they drift apart; so one
-`Spec` feeds both.
+FastAPI describes a door when somebody reads the document (`description.py`; OpenAPI comes from
+the very models that read the body), and the door itself acts: a request runs through none of the
+framework's dependency machinery, which costs more than an order does. The trap of doing both by
+hand is that they drift apart; so one `Spec` feeds both.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.domain.errors import Busy, Code, Refused
 from app.domain.records import Change
 from app.web.console.session import caller
-from app.web.description import described, operation
 from app.web.house import House
 from app.web.keys import NOBODY, authorize
 from app.web.problems import Invalid, invalid
@@ -33,14 +32,14 @@ LEAVING: Final = "openbell.leaving"  # the headers of a door that is going, for 
 DENIED: Final = frozenset({403, 409, 412})
 
 
-class Door(APIRoute):
+class Door(Route):
     """A route that acts by its `Spec` alone."""
 
     def __init__(
         self, spec: Spec[Any, Any], house: House, toll: Toll, replays: Replays | None = None
     ) -> None:
         spec = priced(spec)
-        super().__init__(spec.path, described(spec), **operation(spec))
+        super().__init__(spec.path, spec.handler, methods=[spec.method], name=spec.name)
         self.spec = spec
         self._house = house
         self._toll = toll
