@@ -14,7 +14,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from threading import Timer
 from time import perf_counter
@@ -25,8 +24,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from app.ledger.schema import HEAD, upgrade
-from app.postgres import PostgresDatabase
+from app.ledger.schema import HEAD
 from app.settings import inherited
 from tests.servers.process import free_port
 from tests.servers.server import Server, fresh_name
@@ -42,13 +40,6 @@ def mute() -> Iterator[str]:
     """Lend an address that takes every call and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listens:
         yield f"127.0.0.1:{listens.getsockname()[1]}"
-
-
-@pytest.fixture
-def migrated(database: str) -> str:
-    with closing(PostgresDatabase(database, writers=1)) as server:
-        upgrade(server)
-    return database
 
 
 def run(here: Path, *words: str, **stores: str) -> Result:
@@ -106,13 +97,13 @@ def test_a_part_without_stores_to_share_is_no_part(tmp_path: Path, role: str) ->
 
 
 def test_a_ledger_from_the_future_stops_the_start_and_is_not_touched(
-    migrated: str, tmp_path: Path
+    ledger_url: str, tmp_path: Path
 ) -> None:
-    with psycopg.connect(migrated, autocommit=True) as session:
+    with psycopg.connect(ledger_url, autocommit=True) as session:
         session.execute("UPDATE alembic_version SET version_num = '9999'")
-    serving = serve(tmp_path, "api", ledger_url=migrated)
-    migrating = run(tmp_path, "migrate", ledger_url=migrated)
-    with psycopg.connect(migrated) as session:
+    serving = serve(tmp_path, "api", ledger_url=ledger_url)
+    migrating = run(tmp_path, "migrate", ledger_url=ledger_url)
+    with psycopg.connect(ledger_url) as session:
         found = session.execute("SELECT version_num FROM alembic_version").fetchall()
 
     assert refused(serving, "revision 9999", f"this program at {HEAD}")
@@ -134,11 +125,11 @@ def test_a_ledger_that_is_away_stops_the_start_soon(
 
 @pytest.mark.parametrize("silent", [False, True], ids=["refuses", "silent"])
 def test_a_bus_that_is_away_stops_who_needs_it_soon(
-    migrated: str, mute: str, tmp_path: Path, *, silent: bool
+    ledger_url: str, mute: str, tmp_path: Path, *, silent: bool
 ) -> None:
     kafka = {"kafka__bootstrap": mute} if silent else {}
     began = perf_counter()
-    result = serve(tmp_path, "relay", ledger_url=migrated, **kafka)
+    result = serve(tmp_path, "relay", ledger_url=ledger_url, **kafka)
 
     assert perf_counter() - began < SAID_WITHIN_S
     assert refused(result, "topics at 127.0.0.1")
@@ -169,9 +160,9 @@ def test_a_ledger_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     ids=["another server", "no port", "no mongodb"],
 )
 def test_an_address_of_nonsense_is_a_wrong_setting(
-    migrated: str, tmp_path: Path, wrong: Mapping[str, str]
+    ledger_url: str, tmp_path: Path, wrong: Mapping[str, str]
 ) -> None:
-    result = serve(tmp_path, "api", **{"ledger_url": migrated, **wrong})
+    result = serve(tmp_path, "api", **{"ledger_url": ledger_url, **wrong})
 
     assert result.exit_code in {1, 2}
     assert result.stderr.strip()
@@ -246,8 +237,8 @@ class Part:
 
 
 @pytest.fixture
-def dispatcher(migrated: str, tmp_path: Path) -> Iterator[Part]:
-    part = Part("dispatcher", site(tmp_path, ledger_url=migrated))
+def dispatcher(ledger_url: str, tmp_path: Path) -> Iterator[Part]:
+    part = Part("dispatcher", site(tmp_path, ledger_url=ledger_url))
     yield part
     part.stop()
 

@@ -109,12 +109,10 @@ def declared(database: SqlDatabase, clock: StillClock) -> Ledger:
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     clock = StillClock()
     if request.param == "postgres":
-        with request.getfixturevalue("postgres").fresh_database() as url:
-            database = PostgresDatabase(url, writers=3)
-            upgrade(database)
-            with asyncio.Runner() as runner:
-                yield Shop(declared(database, clock), runner, clock)
-            database.close()
+        database = PostgresDatabase(request.getfixturevalue("ledger_url"), writers=3)
+        with asyncio.Runner() as runner:
+            yield Shop(declared(database, clock), runner, clock)
+        database.close()
         return
     inline = request.param == "inline"
     embedded, ledger = opened(None if inline else tmp_path / "ledger.db", clock)

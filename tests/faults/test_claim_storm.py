@@ -47,9 +47,9 @@ IN_FLIGHT: Final = 8
 
 
 @pytest.fixture
-def site(database: str) -> Iterator[Site]:
+def site(ledger_url: str) -> Iterator[Site]:
     """Lend a ledger whose orders wait on four routes, their session open by the real clock."""
-    site = Site(database)
+    site = Site(ledger_url)
     process = site.process("operator")
     process.ledger.declare(dict.fromkeys(BROKERS, RATE), ROUTES)
     now = SystemClock().now()

@@ -344,10 +344,12 @@ def played(url: str, seed: int) -> Both:
     return both
 
 
-def test_both_dialects_answer_alike_and_hold_the_same_rows(postgres: PostgresServer) -> None:
+def test_both_dialects_answer_alike_and_hold_the_same_rows(
+    postgres: PostgresServer, empty_ledger: str
+) -> None:
     heard: Counter[str] = Counter()
     for seed in range(SEEDS):
-        with postgres.fresh_database() as url:
+        with postgres.fresh_database(like=empty_ledger) as url:
             heard += played(url, seed).heard
 
     missed = [what for what in HAPPENS if not heard[what]]

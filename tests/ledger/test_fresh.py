@@ -69,9 +69,9 @@ def left_by(database: Database) -> list[Any]:
         database.close()
 
 
-def test_new_orders_leave_the_same_rows_on_both_servers(database: str) -> None:
+def test_new_orders_leave_the_same_rows_on_both_servers(ledger_url: str) -> None:
     embedded = left_by(Embedded(None))
-    shared = left_by(PostgresDatabase(database, writers=1))
+    shared = left_by(PostgresDatabase(ledger_url, writers=1))
 
     _, events, book, ready, outbox = embedded
     assert (len(events), len(book), len(ready), len(outbox)) == (10, 3, 7, 10)
@@ -80,9 +80,8 @@ def test_new_orders_leave_the_same_rows_on_both_servers(database: str) -> None:
     assert [order["accept_sequence"] for order in published] == [1, 2, 3, 4, 7, 8, 9, 10]
 
 
-def test_postgresql_puts_a_batch_of_reserved_orders_down_in_one_statement(database: str) -> None:
-    shared = PostgresDatabase(database, writers=1)
-    upgrade(shared)
+def test_postgresql_puts_a_batch_of_reserved_orders_down_in_one_statement(ledger_url: str) -> None:
+    shared = PostgresDatabase(ledger_url, writers=1)
     ledger, said = Ledger(shared, StillClock()), []
     asyncio.run(ledger.take([a_taking("c-0", reserved=True)]))  # which makes the day
     event.listen(shared._engine, "before_cursor_execute", lambda *a: said.append(a[2]))

@@ -29,12 +29,10 @@ ROWS: Final = {"orders": 2, "order_events": 6, "attempts": 1, "executions": 1}
 @pytest.fixture(params=["file", "postgres"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     if request.param == "postgres":
-        with request.getfixturevalue("postgres").fresh_database() as url:
-            server = PostgresDatabase(url, writers=3)
-            upgrade(server)
-            with asyncio.Runner() as runner:
-                yield Kept(server, runner, tmp_path / "archive")
-            server.close()
+        server = PostgresDatabase(request.getfixturevalue("ledger_url"), writers=3)
+        with asyncio.Runner() as runner:
+            yield Kept(server, runner, tmp_path / "archive")
+        server.close()
         return
     database = Database(tmp_path / "ledger.db")
     upgrade(database)

@@ -19,7 +19,7 @@ from app import codec
 from app.domain.records import Conflict, Taken, Taking
 from app.ledger import days, partition_server, rows
 from app.ledger.partitions import DefaultPartition, Standing
-from app.ledger.schema import migrating, upgrade
+from app.ledger.schema import migrating
 from app.ledger.store import Ledger
 from app.ledger.tables import PARTED
 from app.postgres import PostgresDatabase
@@ -55,11 +55,10 @@ class Site(Kept):
 
 
 @pytest.fixture
-def site(database: str, tmp_path: Path) -> Iterator[Site]:
-    server = PostgresDatabase(database, writers=3)
-    upgrade(server)
+def site(ledger_url: str, tmp_path: Path) -> Iterator[Site]:
+    server = PostgresDatabase(ledger_url, writers=3)
     with asyncio.Runner() as runner:
-        yield Site(database, server, runner, tmp_path / "archive")
+        yield Site(ledger_url, server, runner, tmp_path / "archive")
     server.close()
 
 

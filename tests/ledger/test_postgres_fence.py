@@ -18,8 +18,8 @@ FENCED = a_failover().came_to(FailoverState.FENCING, at=0, number=1)
 
 
 @pytest.fixture
-def site(database: str) -> Iterator[Site]:
-    site = Site(database)
+def site(ledger_url: str) -> Iterator[Site]:
+    site = Site(ledger_url)
     yield site
     site.close()
     site.check()

@@ -28,8 +28,8 @@ TWINS: Final = [a_taking("c-1"), a_taking("c-2", reserved=True), a_taking("c-1")
 
 
 @pytest.fixture
-def site(database: str) -> Iterator[Site]:
-    site = Site(database)
+def site(ledger_url: str) -> Iterator[Site]:
+    site = Site(ledger_url)
     yield site
     site.close()
     site.check()

@@ -93,13 +93,13 @@ def _looked_at(node: dict[str, Any]) -> int:
 
 
 @pytest.fixture
-def site(database: str) -> Iterator[Site]:
-    with psycopg.connect(database) as connection:
+def site(ledger_url: str) -> Iterator[Site]:
+    with psycopg.connect(ledger_url) as connection:
         try:
             connection.execute("LOAD 'auto_explain'")
         except psycopg.errors.UndefinedFile:
             pytest.skip("this server came without auto_explain")
-    site = Site(database, [TODAY + timedelta(days=n) for n in range(-3, 4)])
+    site = Site(ledger_url, [TODAY + timedelta(days=n) for n in range(-3, 4)])
     for table in ("reserved_book", "dispatch_ready", "dispatch_inflight", "cancel_requests"):
         site.sql(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     for ((name),) in site.sql(

@@ -28,8 +28,8 @@ ANSWERS: Final = (Accepted("N-1"), Rejected("no"), NotSent("no"), Throttled(), U
 
 
 @pytest.fixture
-def site(database: str) -> Iterator[Site]:
-    site = Site(database)
+def site(ledger_url: str) -> Iterator[Site]:
+    site = Site(ledger_url)
     yield site
     site.close()
     site.check()

@@ -128,9 +128,9 @@ def put(session: psycopg.Connection[Any], name: str, account: str | None = None)
 
 
 @pytest.fixture
-def crowd(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
+def crowd(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
     monkeypatch.setattr(subject, "CLAIM_EVERY_S", 0.0)
-    crowd = Crowd(database)
+    crowd = Crowd(ledger_url)
     yield crowd
     crowd.close()
 

@@ -44,10 +44,14 @@ class PostgresServer(Server):
     """A server with databases to lend: `fresh_database()`."""
 
     @contextlib.contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """Lend a new, empty database by its address; it is dropped afterwards."""
-        name = fresh_name()
-        self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    def fresh_database(self, like: str | None = None) -> Iterator[str]:
+        """Lend a new database by its address; it is dropped afterwards.
+
+        It is empty, or a copy of the one at this address, which nobody has open.
+        """
+        name, model = fresh_name(), urlsplit(like).path[1:] if like else "template1"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        self._run(statement.format(sql.Identifier(name), sql.Identifier(model)))
         try:
             yield urlsplit(self.url)._replace(path=f"/{name}").geturl()
         finally:
