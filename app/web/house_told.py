@@ -251,6 +251,16 @@ class ViewVerifiedTold(Told):
     differences: list[str]
 
 
+class ViewLagTold(Told):
+    """How far the account view is behind, and what stands between it and the ledger."""
+
+    events_behind: int | None = Field(
+        description="Events that it has not applied; null: the bus does not say.", examples=[0]
+    )
+    outbox: int = Field(description="Events that are not on the bus yet.", examples=[0])
+    away: list[str] = Field(description="What did not answer: bus, view.", examples=[[]])
+
+
 class SweepPreviewTold(Told):
     """What a mass cancel would touch: a dry run."""
 

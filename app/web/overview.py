@@ -1,8 +1,10 @@
 """The house at one glance, its attempts and its account view, for operators."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final, TypeVar
 
+from app.accounts.projector import GROUP, TOPIC
 from app.domain.errors import Code
 from app.domain.records import Change
 from app.domain.values import rfc3339
@@ -11,6 +13,7 @@ from app.web.house_told import (
     AttemptsTold,
     OverviewTold,
     RebuiltTold,
+    ViewLagTold,
     ViewVerifiedTold,
 )
 from app.web.keys import authorize, not_there
@@ -20,6 +23,11 @@ from app.web.spec import Call, Reply, Spec, json_of, ok
 
 SEE: Final = "admin:read"
 AUDIT: Final = "audit:read"
+# Whoever asks whether a store is there wants to hear that it is not, and soon.
+STORE_WITHIN_S: Final = 2.0
+# Of nobody: no account's name is empty, so its page is one look-up that finds nothing.
+NO_ACCOUNT: Final = ""
+T = TypeVar("T")
 
 
 class Overview:
@@ -77,10 +85,36 @@ class Overview:
         audit_id = await self._house.control.note(change, call.actor(call.body.reason))
         return ok({"documents": documents, "audit_id": audit_id})
 
+    async def view_lag(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
+        """Show how far the account view is behind; a store that is away is named, not waited for.
+
+        The trap is a lag of nothing that was read from a bus that nobody can publish to: what is
+        not on the bus yet stands beside it.
+        """
+        house = self._house
+        book = house.accounts.page(NO_ACCOUNT, status=None, cursor=None, limit=1)
+        behind, page = await asyncio.gather(_answered(house.bus.lag(TOPIC, GROUP)), _answered(book))
+        answers = {"bus": behind, "view": page}
+        told = {
+            "events_behind": behind,
+            "outbox": (await house.control.backlog()).outbox,
+            "away": [name for name, answer in answers.items() if answer is None],
+        }
+        return ok(told)
+
     async def verify_view(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
         """Compare the account view with the ledger."""
         differences = await self._house.verify_view()
         return ok({"equal": not differences, "differences": differences})
+
+
+async def _answered(question: Awaitable[T]) -> T | None:
+    """Return the answer; None from a store that is away, whichever way it has of being so."""
+    try:
+        async with asyncio.timeout(STORE_WITHIN_S):
+            return await question
+    except OSError:  # a time-out and `StoreAway` as well
+        return None
 
 
 def overview_specs(house: House) -> Sequence[Spec[Any, Any]]:
@@ -98,6 +132,7 @@ def overview_specs(house: House) -> Sequence[Spec[Any, Any]]:
         for path, name, handler, told in (
             ("overview", "get_overview", overview.overview, OverviewTold),
             ("orders/{order_id}/attempts", "list_attempts", overview.attempts, AttemptsTold),
+            ("view/lag", "get_view_lag", overview.view_lag, ViewLagTold),
             ("view/verify", "verify_view", overview.verify_view, ViewVerifiedTold),
         )
     ]

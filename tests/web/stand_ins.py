@@ -148,6 +148,8 @@ class ShortBus:
         return None
 
     async def lag(self, topic: str, group: str) -> int:
+        if self.down:
+            raise ConnectionError("the bus is down")
         return 0
 
     async def wait(self, topic: str, group: str, timeout_s: float) -> None:

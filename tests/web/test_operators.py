@@ -236,6 +236,23 @@ def test_the_view_is_rebuilt_and_verified(gateway: Gateway) -> None:
     assert verified.json() == {"equal": True, "differences": []}
 
 
+def test_the_lag_of_the_view_is_told_also_while_its_bus_is_away(
+    gateway: Gateway,
+) -> None:
+    key = gateway.key()
+    reserve(gateway, 2)
+
+    well = gateway.client.get(f"{ADMIN}/view/lag", headers=key)
+    gateway.bus.down = True
+    away = gateway.client.get(f"{ADMIN}/view/lag", headers=key)
+
+    assert well.json() == {"events_behind": 0, "outbox": 2, "away": []}
+    assert (away.status_code, away.json()) == (
+        200,
+        {"events_behind": None, "outbox": 2, "away": ["bus"]},
+    )
+
+
 def test_the_audit_log_is_read_on_from_where_one_stopped(gateway: Gateway) -> None:
     for _ in range(5):
         reserve(gateway, 0)
