@@ -27,6 +27,7 @@ NOUNS: Final = {
     "top": "Watch the open: the bell, the drain, the brokers, doubts and news, until q.",
     "context": "Contexts: the gateways that you work with.",
     "doctor": "Check this machine and say how to repair it.",
+    "preflight": "Say before the bell whether the night is well, and what to do where it is not.",
     "order": "Orders: send, look up, cancel.",
     "account": "Accounts: what their view says of them.",
     "session": "Trading sessions: when they open, what waits for them.",

@@ -80,6 +80,7 @@ def test_bash_offers_words_options_and_the_brokers_that_the_gateway_knows(
         ("anomaly ack ", ["an_1"]),
         ("halt status --context d", ["desk"]),
         ("broker get z", []),
+        ("preflight --market X", ["XNYS"]),
     ],
 )
 def test_a_name_is_offered_where_it_belongs(
