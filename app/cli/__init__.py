@@ -51,7 +51,7 @@ NOUNS: Final = {
     "webhook": "Webhooks: endpoints, secrets and deliveries.",
     "slack": "Slack: send a test message.",
     "audit": "The audit log: read it, verify its chain, export it.",
-    "key": "API keys: create, list, revoke.",
+    "key": "API keys: create, list, rotate, revoke.",
     "calendar": "Trading sessions: build the file, check it, ask it.",
     "bench": "Measure the gateway as ratios of what this machine can do.",
 }

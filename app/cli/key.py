@@ -1,4 +1,4 @@
-"""Makes, lists and revokes API keys in the key file itself; a running gateway reads it anew.
+"""Makes, lists, rotates and revokes API keys in the key file; a running gateway reads it anew.
 
 The token is printed once and kept nowhere, so it stands alone on stdout, ready for a vault. The
 trap is a key that may do everything because that was the default: scopes and accounts must be
@@ -8,21 +8,39 @@ named.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported, seconds_of
 from app.cli.output import Ends, Failure, Output, Screen, print_out, say
+from app.cli.target import DATA_DIR
 from app.clock import SystemClock
 from app.domain.values import rfc3339
 
-app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+app = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
 
 KeysFile = Annotated[
     Path | None,
     typer.Option(envvar="OPENBELL_KEYS_FILE", help="The key file; keys.json in the data dir."),
 ]
+
+
+def _known(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the keys of the file that still open something."""
+    from app.web.keyfile import BadKeyFile, read_keys
+
+    given = ctx.params
+    path = given.get("keys_file") or Path(given.get("data_dir") or DATA_DIR) / "keys.json"
+    try:
+        keys = read_keys(Path(path))
+    except (BadKeyFile, OSError):
+        return []
+    return [key.id for key in keys if not key.revoked and key.id.startswith(incomplete)]
+
+
+KeyId = Annotated[str, typer.Argument(help="The id, as key list shows it.", autocompletion=_known)]
+GRACE: Final = "1d"
 
 
 @app.command(
@@ -107,7 +125,7 @@ def list_(
 )
 def revoke(
     *,
-    key_id: Annotated[str, typer.Argument(help="The id, as key list shows it.")],
+    key_id: KeyId,
     data_dir: DataDir = Path("data"),
     keys_file: KeysFile = None,
 ) -> None:
@@ -117,6 +135,50 @@ def revoke(
     with _file(data_dir, keys_file) as path:
         revoked = revoke_key(path, key_id)
     say(f"{revoked.id} ({revoked.name}) is revoked")
+
+
+@app.command(
+    "rotate",
+    epilog=examples_text(
+        (
+            "key rotate 0123456789abcdef0123",
+            "key rotate 0123456789abcdef0123 --grace 1h --expires 90d",
+        )
+    ),
+)
+def rotate(
+    *,
+    key_id: KeyId,
+    grace: Annotated[
+        str, typer.Option(metavar="1d", help="How long the old one still opens.")
+    ] = GRACE,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            metavar="90d", help="The new one ends by then; else after as long as the old."
+        ),
+    ] = None,
+    data_dir: DataDir = Path("data"),
+    keys_file: KeysFile = None,
+) -> None:
+    """Make the same key anew and print its token; the old one ends after the grace time.
+
+    Both open until then, so programs can be changed one by one. A key that has leaked is no
+    case for this: revoke it, at once.
+    """
+    from app.web.keyfile import rotate_key
+
+    grace_s, lives_s = seconds_of(grace), seconds_of(expires)
+    assert grace_s is not None, "it has a default"
+    lives_ms = None if lives_s is None else lives_s * 1000
+    with _file(data_dir, keys_file) as path:
+        token, old = rotate_key(
+            path, key_id, SystemClock(), grace_ms=grace_s * 1000, lives_ms=lives_ms
+        )
+    assert old.expires_at is not None, "a rotated key ends"
+    print_out(token)
+    say(f"the old key {old.id} ({old.name}) ends at {rfc3339(old.expires_at)}")
+    say(f"the new one is in {path}; its token is shown this once and kept nowhere")
 
 
 @contextmanager

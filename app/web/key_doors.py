@@ -95,7 +95,8 @@ def _sees(who: Principal, key: KeyRecord) -> bool:
 
 
 def _version(key: KeyRecord) -> int:
-    # A key changes once in its life.
+    # What a person decides about a key is decided once; that a rotation has brought its end nearer
+    # is no reason to keep somebody from revoking it.
     return 2 if key.revoked else 1
 
 

@@ -80,6 +80,55 @@ def create_key(path: Path, grant: Grant, clock: Clock) -> str:
             f" unknown: {', '.join(sorted(strange)) or 'none'}"
         )
     _make_pepper(path, clock)
+    token, record = _minted(path, grant, clock)
+    _change(path, lambda keys: [*keys, record])
+    return token
+
+
+class Rotated(NamedTuple):
+    """A new key's token, and how the old one now stands."""
+
+    token: str
+    old: KeyRecord
+
+
+def rotate_key(
+    path: Path, key_id: str, clock: Clock, *, grace_ms: int, lives_ms: int | None = None
+) -> Rotated:
+    """Make the same key anew, and let the old one end after a while; both in one change.
+
+    Raise `KeyError` if the file has none with this id, `ValueError` if it has ended. Without
+    `lives_ms` the new one lives as long as the old one was to live. The trap is an old key that
+    gets a longer life by it: its end only comes nearer.
+    """
+    now = clock.now()
+    done: list[Rotated] = []
+
+    def change(keys: list[KeyRecord]) -> list[KeyRecord]:
+        old = {key.id: key for key in keys}[key_id]
+        if old.revoked or (old.expires_at is not None and old.expires_at <= now):
+            raise ValueError(f"{key_id} ({old.name}) has ended: it opens nothing to be renewed")
+        life = lives_ms
+        if life is None and old.expires_at is not None:
+            life = old.expires_at - old.created_at
+        ends_at = None if life is None else now + life
+        grant = Grant(
+            old.name, frozenset(old.scopes), tuple(old.accounts), old.kind == "live", ends_at
+        )
+        token, fresh = _minted(path, grant, clock)
+        until = min(now + grace_ms, old.expires_at or now + grace_ms)
+        ending = msgspec.structs.replace(old, expires_at=until)
+        done.append(Rotated(token, ending))
+        return [*(ending if key.id == key_id else key for key in keys), fresh]
+
+    if not any(key.id == key_id for key in read_keys(path)):
+        raise KeyError(key_id)
+    _change(path, change)
+    return done[-1]
+
+
+def _minted(path: Path, grant: Grant, clock: Clock) -> tuple[str, KeyRecord]:
+    """Return a new token, and what the file keeps of it."""
     secret = f"{clock.random_bits(SECRET_BITS):064x}"
     record = KeyRecord(
         id=f"{clock.random_bits(ID_BITS):020x}",
@@ -91,8 +140,7 @@ def create_key(path: Path, grant: Grant, clock: Clock) -> str:
         created_at=clock.now(),
         expires_at=grant.expires_at,
     )
-    _change(path, lambda keys: [*keys, record])
-    return f"ob_{record.kind}_{record.id}_{secret}"
+    return f"ob_{record.kind}_{record.id}_{secret}", record
 
 
 def role_of(scopes: Collection[str]) -> str:

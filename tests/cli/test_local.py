@@ -35,6 +35,39 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
     assert read_keys(tmp_path / "keys.json")[0].revoked
 
 
+def test_a_rotated_key_has_a_successor_that_may_the_same_and_an_end(tmp_path: Path) -> None:
+    run(tmp_path, "key", "create", "mina", *GRANT, "--live", "--expires", "90d")
+    [before] = read_keys(tmp_path / "keys.json")
+    made = run(tmp_path, "key", "rotate", before.id, "--grace", "2h")
+    old, new = read_keys(tmp_path / "keys.json")
+
+    assert made.exit_code == 0
+    assert made.stdout.startswith(f"ob_live_{new.id}_")
+    assert made.stdout.strip().rpartition("_")[2] not in made.stderr
+    assert (new.name, new.scopes, new.accounts) == (old.name, old.scopes, old.accounts)
+    assert (old.id, old.digest) == (before.id, before.digest)
+    assert old.expires_at is not None
+    assert new.expires_at is not None
+    assert abs(new.created_at + 2 * 3_600_000 - old.expires_at) < 1_000
+    assert abs(new.expires_at - new.created_at - 90 * 86_400_000) < 1_000
+
+
+def test_a_rotation_never_gives_an_old_key_a_longer_life_nor_an_ended_one_a_new(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, "key", "create", "mina", *GRANT, "--expires", "1h")
+    [before] = read_keys(tmp_path / "keys.json")
+    run(tmp_path, "key", "rotate", before.id, "--grace", "30d")
+    old, new = read_keys(tmp_path / "keys.json")
+    run(tmp_path, "key", "revoke", new.id)
+    ended = run(tmp_path, "key", "rotate", new.id)
+    unknown = run(tmp_path, "key", "rotate", "0123")
+
+    assert old.expires_at == before.expires_at
+    assert (ended.exit_code, unknown.exit_code) == (2, 4)
+    assert len(read_keys(tmp_path / "keys.json")) == 2
+
+
 def test_a_key_that_nobody_has_cannot_be_revoked(tmp_path: Path) -> None:
     assert run(tmp_path, "key", "revoke", "0123").exit_code == 4
 

@@ -9,7 +9,15 @@ import pytest
 
 from app.domain.errors import Refused
 from app.web.door import Door
-from app.web.keyfile import BadKeyFile, Grant, create_key, pepper_path, read_keys, revoke_key
+from app.web.keyfile import (
+    BadKeyFile,
+    Grant,
+    create_key,
+    pepper_path,
+    read_keys,
+    revoke_key,
+    rotate_key,
+)
 from app.web.keys import Keyring
 from tests.web.house import (
     CLIENT_SCOPES,
@@ -88,6 +96,21 @@ def test_a_key_ends_when_it_says(path: Path, clock: SteadyClock) -> None:
     assert is_good(keyring, token)
     clock.at += 500
     assert not is_good(keyring, token)
+
+
+def test_both_keys_open_until_the_grace_of_a_rotation_is_over(
+    path: Path, clock: SteadyClock
+) -> None:
+    old = create_key(path, GRANT, clock)
+    keyring = Keyring(path, clock)
+    new, ending = rotate_key(path, read_keys(path)[0].id, clock, grace_ms=5_000)
+    clock.at += 1_000
+
+    assert (is_good(keyring, old), is_good(keyring, new)) == (True, True)
+    assert ending.expires_at == OPENS_AT + 5_000
+    clock.at += 4_000
+    assert (is_good(keyring, old), is_good(keyring, new)) == (False, True)
+    assert keyring.principal(f"Bearer {new}").scopes == READER
 
 
 def test_a_slip_of_the_editor_locks_nobody_out(path: Path, clock: SteadyClock) -> None:
