@@ -9,7 +9,7 @@ with every fill, or it shows that the order is there and no more than that.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -113,6 +113,7 @@ class AlpacaBroker:
         self._stream = Stream(door, clock, self._feed.hear, self._feed.line_is_new)
         self._host = url
         self._stands_by: bool | None = None  # None before `run`
+        self._stops: Callable[[str], str | None] = lambda _key: None  # the lane's, once it runs
 
     async def submit(self, batch: Sequence[Submission]) -> list[Answer]:
         """Send one order in one request."""
@@ -152,6 +153,7 @@ class AlpacaBroker:
 
     async def run(self, standing: Standing) -> None:
         """Hear and publish what becomes of orders, for ever, while the lane is ours."""
+        self._stops = standing.stops
         while True:
             self._stands_by = True
             while not standing.epoch():  # noqa: ASYNC110 - a lease rings no bell
@@ -230,6 +232,10 @@ class AlpacaBroker:
             return NotSent(f"the order cannot be shown: {order.cause}")
         if amount(order.filled_qty):
             return Rejected("partially-filled", "Alpaca's quantities do not count earlier fills")
+        # That look may have taken seconds, in which a halt came, or the lease went.
+        stop = self._stops(item.broker_order_key)
+        if stop is not None:
+            return NotSent(stop)
         path = f"/v2/orders/{quote(order.id, safe='')}"
         reply = await self._exchange.send(path, replace_body(item), method="PATCH")
         if not isinstance(reply, Reply):

@@ -489,6 +489,30 @@ def test_what_a_replace_is_told() -> None:
         assert isinstance(asyncio.run(scenario(act)), kind), act
 
 
+def test_a_halt_that_comes_while_the_order_is_looked_up_stops_the_new_terms() -> None:
+    async def scenario() -> tuple[Answer, Answer, int]:
+        async with an_account() as account:
+            fake, broker, _ = account
+            await broker.submit([ONE])
+            why: list[str | None] = ["halted"]
+            standing = account.standing()._replace(stops=lambda _key: why[0])
+            async with asyncio.TaskGroup() as loops:
+                running = loops.create_task(broker.run(standing))
+                await eventually(lambda: fake.lines)
+                [stopped] = await broker.replace([a_replacement(KEY)])
+                left = fake.asked("PATCH", "/v2/orders")
+                why[0] = None
+                [sent] = await broker.replace([a_replacement(KEY)])
+                running.cancel()
+            return stopped, sent, left
+
+    stopped, sent, left = asyncio.run(scenario())
+
+    assert stopped == NotSent("halted")
+    assert left == 0
+    assert isinstance(sent, Accepted)
+
+
 def test_a_ping_asks_whether_the_account_may_trade() -> None:
     async def scenario(act: Act) -> bool:
         async with Counterparty([act]) as peer:
