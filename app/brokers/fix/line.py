@@ -166,8 +166,11 @@ class Line:
     async def _farewell(self, life: asyncio.Task[None]) -> None:
         self._leaving = True
         if self.is_up:
-            await self.log_out("we are closing")
-            await asyncio.wait({life}, timeout=self._options.farewell_s)
+            # Goodbye waits for its turn behind what is under way, which may stand still itself.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._options.farewell_s):
+                    await self.log_out("we are closing")
+                    await asyncio.wait({life})
         life.cancel()
 
     async def _live(self, standing: Standing) -> None:

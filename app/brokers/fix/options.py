@@ -57,7 +57,10 @@ class LineOptions:
     # A broker that is away is asked often at first, and then seldom enough not to be banned.
     back_off_s_min: float = 0.25
     back_off_s_max: float = 30.0
-    # How long a logout waits for its answer before the line is cut.
+    # A broker whose buffers, and the system's, take nothing for so long reads nothing any more. Its
+    # host may still answer every probe of TCP, so nobody else would ever end the connection.
+    write_s: float = 10.0
+    # How long goodbye may take, its answer included, before the line is cut.
     farewell_s: float = 2.0
     keep_days: int = 7
 

@@ -223,8 +223,9 @@ class Writing:
         self.last_at = instant.wall_ms
         self._ground.machine.wrote(instant, number)
         try:
-            await self._stream.drain()
-        except OSError as e:
+            async with asyncio.timeout(self._ground.options.write_s):
+                await self._stream.drain()
+        except OSError as e:  # a time-out is one
             raise Over(f"{type(e).__name__} while writing") from e
 
     def _must_be_ours(self) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -17,6 +17,7 @@ from app.brokers.fix.outbox import Outbox, Post
 from app.ports.sessions import Numbers, Outgoing, SessionOwner
 from tests.brokers.fix.counterpart import Book, Counterpart
 from tests.brokers.fix.stage import IDENTITY, Stage, running, staged
+from tests.builders import a_report
 from tests.contracts.record import KIM
 from tests.eventually import eventually
 
@@ -485,6 +486,44 @@ def test_a_password_that_cannot_be_written_ends_the_connection_and_is_not_told()
         async with running(line, stage.standing, up=False):
             await eventually(lambda: "cannot be written" in (line.status().why or ""))
             assert "cret" not in (line.status().why or "")
+
+    play(story)
+
+
+def test_a_broker_that_stops_reading_is_left_and_another_connection_is_made() -> None:
+    """As one whose process is stopped: its host goes on saying that the line is well."""
+
+    async def story(stage: Stage) -> None:
+        line = stage.line(write_s=0.2)
+        async with running(line, stage.standing):
+            cast("asyncio.Transport", stage.counterpart.peer._writer.transport).pause_reading()
+            posts = [Post("D", ((58, "x" * 60_000),), f"k-{n}", stage.gone) for n in range(200)]
+            line.post(posts)
+            await eventually(lambda: line.logons == 2)
+            assert {(key, why) for key, _, why in stage.lost} == {
+                (post.key, "the session was lost") for post in posts
+            }
+
+    play(story)
+
+
+def test_goodbye_ends_in_its_time_though_the_bus_is_away_behind_a_new_numbering() -> None:
+    async def story(stage: Stage) -> None:
+        line = stage.line(farewell_s=0.2)
+        away = asyncio.Event()
+
+        async def publish(_reports: object) -> None:
+            away.set()
+            await asyncio.Event().wait()
+
+        line._hear = lambda _message: [a_report()]
+        async with asyncio.timeout(10), running(line, stage.standing._replace(publish=publish)):
+            stage.counterpart.peer.send("8", [(11, "k-1")])
+            await away.wait()
+            # Its answer may not leave before what was heard under the old numbers is on disk.
+            stage.book.next_out = 1
+            stage.counterpart.peer.send("A", [(98, 0), (108, 1), (141, "Y")])
+            await eventually(lambda: line.status().alarm)
 
     play(story)
 
