@@ -94,6 +94,8 @@ def _by_terms(
 def weighed(key: str, answer: Said | Lookup, placed: Placed | None, *, refused: bool) -> Lookup:
     """Let "unknown order" stand only where the number proves it too, or its own refusal did."""
     lookup = shown(key, answer)
+    if isinstance(answer, Said) and answer.is_refused_replace and not is_replace_key(key):
+        return Unknown("it shows a refused replace of it, and not the order")
     if not isinstance(lookup, Absent) or refused or placed is None or placed.lacked:
         return lookup
     if not placed.number:

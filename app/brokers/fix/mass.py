@@ -3,7 +3,8 @@
 Each report is an answer about one order. The last one says so (912), or their number is told in
 advance (911); some brokers tell neither, and simply fall silent. The trap is the end: a list that
 has ended says that no more is coming, and not that there is nothing more. So whatever it leaves
-out, or shows twice, or shows in a way that nobody can read, is no answer at all.
+out, or shows twice, or shows in a way that nobody can read, is no answer at all; nor is a refused
+replace, which some brokers list among the orders.
 """
 
 from typing import Final
@@ -38,6 +39,8 @@ class Mass:
         self.ended |= said.is_last or (is_count and self.heard >= int(total or 0))
         key = attempt_key_of(said.key or "")
         if order_id_of(key) is None or not isinstance(said.shown, Found):
+            return
+        if said.is_refused_replace:
             return
         if key in self._orders:
             self._orders[key] = None

@@ -12,7 +12,8 @@ from app.brokers.fix import tags
 from app.brokers.fix.executions import refused
 from app.brokers.fix.words import Dialect, order_key_in
 from app.brokers.wire import Unreadable
-from app.domain.messages import Answer, ExecutionReport, ExecutionType, Lookup
+from app.domain.messages import Answer, ExecutionReport, ExecutionType, Found, Lookup
+from app.domain.values import Status, is_replace_key
 
 PENDING_REPLACE: Final = "E"  # OrdStatus (39)
 REJECTED: Final = "8"
@@ -39,6 +40,12 @@ class Said(NamedTuple):
     filled_quantity: Decimal | None = None  # 14: what must have traded there by now
     trouble: str | None = None  # a person should hear of this
     unread: bool = False  # because nobody could read it: it is kept for him
+
+    @property
+    def is_refused_replace(self) -> bool:
+        """Whether it shows a replace that was refused: the order goes on under another id."""
+        is_refused = isinstance(self.shown, Found) and self.shown.status is Status.REJECTED
+        return is_refused and self.key is not None and is_replace_key(self.key)
 
 
 def addressed(values: _Values, **more: Any) -> Said:

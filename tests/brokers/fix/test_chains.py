@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from app import codec
-from app.brokers.fix.chains import PENDING, Asked, asked_as, settled
+from app.brokers.fix.chains import PENDING, Asked, asked_as, settled, weighed
 from app.brokers.fix.said import Said
 from app.domain.messages import Absent, Found, Lookup, Unknown
 from app.domain.order import Order
@@ -122,3 +122,13 @@ def test_what_was_asked_is_read_from_what_left() -> None:
     found = asked_as(NEXT, Placed(1, 7, lacked=True, body=market))
     assert found == Asked(NEXT, FIRST, (Decimal(20), None), lacked=True)
     assert asked_as(NEXT, None) is None
+
+
+def test_a_question_about_an_order_that_shows_a_refused_replace_proves_nothing() -> None:
+    refused = Found("N2", Status.REJECTED)
+
+    by_next = weighed(FIRST, Said(key=NEXT, request=NEXT, shown=refused), None, refused=False)
+    by_own = weighed(FIRST, Said(key=FIRST, request=FIRST, shown=refused), None, refused=False)
+
+    assert isinstance(by_next, Unknown)
+    assert by_own == refused

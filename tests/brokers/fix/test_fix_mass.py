@@ -69,6 +69,17 @@ def test_what_is_shown_twice_or_not_found_or_not_ours_is_not_shown() -> None:
     assert heard((f"{a}R001", True, None)).shown == ({a: WORKS}, True)
 
 
+def test_a_refused_replace_that_is_listed_is_no_end_of_its_order() -> None:
+    a, b = a_key(), a_key()
+    refused = Found("N-2", Status.REJECTED)
+    mass = heard((a, False, None))
+    for key in (f"{a}R001", f"{b}R001"):
+        mass.hear(Said(key=key, request=key, shown=refused), None)
+    mass.hear(Said(key=b, request=b, shown=refused), None)
+
+    assert mass.shown.orders == {a: WORKS, b: refused}
+
+
 def test_more_than_can_be_kept_is_never_all() -> None:
     mass = Mass()
     mass._orders = dict.fromkeys(map(str, range(SHOWN_MAX - 1)))
