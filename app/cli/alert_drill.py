@@ -42,6 +42,11 @@ FAULT_S: Final = 6.0
 REST_S: Final = (0.1, 1.0)
 # Of a cause of which nothing was heard: it is counted as told so late, and the drill goes on.
 GIVEN_UP_S: Final = 30.0
+# A subject whose trouble never ends is given no other cause. When that is so of all of them, nobody
+# would ever be told anything: a hold and a cool-down together are half of this.
+STUCK_S: Final = 300.0
+# A batch is insisted on for some minutes, if the gateway asks for that.
+FED_S_MAX: Final = 60.0
 KINDS: Final = {"report": "report.", "line": "broker.unreachable", "broker": ""}
 FAULTS: Final = (DrillFault.ERRS, DrillFault.DIES, DrillFault.HANGS, DrillFault.REFUSES)
 Say = Callable[[str], None]
@@ -136,7 +141,7 @@ class AlertDrill:
     def play(self) -> Alerted:
         """Play it to its end; whatever happens, every process of it ends."""
         stage = self._stage
-        feeding = threading.Thread(target=self._feed, name="feed")
+        feeding = threading.Thread(target=self._feed, name="feed", daemon=True)
         try:
             self._say(f"gateway ready in {stage.open():.2f} s, {self._rate} orders a second each")
             sessions = self._ring()
@@ -148,7 +153,7 @@ class AlertDrill:
         finally:
             self._over.set()
             if feeding.ident is not None:
-                feeding.join()
+                feeding.join(FED_S_MAX)
             stage.close()
         kinds: dict[str, list[float]] = defaultdict(list)
         for course in self._courses:
@@ -190,9 +195,15 @@ class AlertDrill:
     # --- causes ---------------------------------------------------------------------------
 
     def _cause_and_listen(self) -> None:
-        seen, told = -1, 0
+        seen, told, before = -1, 0, -1
+        stuck_at = 0.0
         while told < self._causes:
             self._stage.must_live()
+            if told > before:
+                before, stuck_at = told, time.monotonic() + STUCK_S
+            if time.monotonic() > stuck_at:
+                ill = {course.subject: sorted(course.open) for course in self._courses}
+                raise TimeoutError(f"no cause was told for {STUCK_S:g} s; open by subject: {ill}")
             for offset, at_ms, anomaly in self._events.after(seen):
                 seen = offset
                 told += self._hear(at_ms, anomaly, told)

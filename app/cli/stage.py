@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from socket import create_server
+from threading import Timer
 from time import monotonic
 from typing import Any, Final
 
@@ -18,12 +19,25 @@ from app.cli.client import Client
 from app.cli.simulated import Simulated, start
 
 STOP_S_MAX: Final = 60.0
+# One that says nothing for so long says nothing any more, and its pipe would be read for ever.
+START_S_MAX: Final = 180.0
 
 
 def free_port() -> int:
     """Return a port that nobody listens on now."""
     with create_server(("127.0.0.1", 0)) as bound:
         return int(bound.getsockname()[1])
+
+
+def ready_line(process: "subprocess.Popen[str]") -> str:
+    """Return what a part of ours says when it is ready; nothing if it has ended, or had to be."""
+    assert process.stdout is not None
+    impatience = Timer(START_S_MAX, process.kill)
+    impatience.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        impatience.cancel()
 
 
 class Stage:
@@ -72,9 +86,7 @@ class Stage:
                 stderr=log,
                 text=True,
             )
-        assert self.gateway.stdout is not None
-        line = self.gateway.stdout.readline()
-        if not line:
+        if not ready_line(self.gateway):
             self._ended()
             raise RuntimeError(f"the gateway did not start: {self.log.read_text()[-2_000:]}")
         return monotonic() - began

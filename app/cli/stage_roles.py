@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, Final
 
 from app.cli.output import Ends, Failure
-from app.cli.stage import STOP_S_MAX, Stage
+from app.cli.stage import STOP_S_MAX, Stage, ready_line
 
 # The doors first: whoever comes after them finds callbacks answered.
 ROLES: Final = ("api", "dispatcher", "relay", "projector", "failover")
@@ -73,8 +73,7 @@ class RoleStage(Stage):
         began = monotonic()
         self.started = [self._start(role, extra) for role in ROLES if role not in self._parts]
         for part in self.started:
-            assert part.stdout is not None
-            if not part.stdout.readline():
+            if not ready_line(part):
                 raise RuntimeError(f"a role did not start: {self.log.read_text()[-2_000:]}")
         return monotonic() - began
 

@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Timer
 from types import TracebackType
 from typing import Self
 
 # A kill and a restart take a blink; a record of a million orders takes some seconds to replay.
 STOP_TIMEOUT_S = 10.0
+# One that says nothing for so long says nothing any more, and its pipe would be read for ever.
+START_TIMEOUT_S = 180.0
 
 
 class SimDied(Exception):
@@ -51,7 +54,12 @@ class SimProcess:
             [*command, *self._more], stdout=subprocess.PIPE, text=True
         )
         assert self._child.stdout is not None
-        line = self._child.stdout.readline()
+        impatience = Timer(START_TIMEOUT_S, self._child.kill)
+        impatience.start()
+        try:
+            line = self._child.stdout.readline()
+        finally:
+            impatience.cancel()
         if not line:
             self._end()
             raise SimDied(f"broker {self.name!r} ended before it was ready")
