@@ -22,6 +22,7 @@ from app.cli.client import Client, key_of
 from app.cli.docs import README
 from app.cli.stage import free_port
 from app.settings import inherited
+from tests.children import first_words
 from tests.eventually import eventually
 
 TEXT: Final = README.read_text()
@@ -74,8 +75,7 @@ class House:
             )
 
     def ready(self) -> None:
-        assert self.gateway.stdout is not None
-        assert self.gateway.stdout.readline(), (self.here / "serve.log").read_text()
+        assert first_words(self.gateway), (self.here / "serve.log").read_text()
 
     def paste(self, block: Block) -> subprocess.CompletedProcess[str]:
         script = block.script.replace("localhost:8080", f"127.0.0.1:{self.port}")

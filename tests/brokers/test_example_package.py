@@ -13,6 +13,7 @@ import pytest
 from app.brokers.conformance.catalogue import CASES
 from app.settings import inherited
 from tests.brokers.test_conformance import NO_REPLACE, NO_SESSION, a_port
+from tests.children import first_words
 
 EXAMPLE = Path(__file__).parent / "example_package"
 ADAPTER = EXAMPLE / "acme_openbell.py"
@@ -37,13 +38,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict
         [*command, "--callback", f"http://{pushed}/"], stdout=subprocess.PIPE, text=True
     )
     try:
-        assert server.stdout is not None
-        port = json.loads(server.stdout.readline())["port"]
+        port = json.loads(first_words(server))["port"]
         options = {"url": f"http://localhost:{port}", "secret": "s3cret", "timeout_s": 0.5}
         brokers = json.dumps({"acme": {"adapter": "acme", "options": options}})
         yield {**inherited(), "PYTHONPATH": str(place), "OPENBELL_BROKERS": brokers}, pushed
     finally:
-        server.terminate()
+        server.kill()
         server.communicate()
 
 
@@ -51,7 +51,7 @@ def _ran(
     command: list[str], env: dict[str, str] | None = None, cwd: Path | None = None
 ) -> "subprocess.CompletedProcess[str]":
     ran = subprocess.run(  # noqa: S603 - our own programs
-        command, env=env, cwd=cwd, capture_output=True, text=True, check=False
+        command, env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=300
     )
     assert ran.returncode in {0, 1, 2}, ran.stdout + ran.stderr
     return ran

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.children import first_words, outlived
 from tests.eventually import eventually
 
 PARENT = """
@@ -32,9 +33,8 @@ def test_it_ends_when_its_parent_was_killed(tmp_path: Path) -> None:
     parent = subprocess.Popen(  # noqa: S603 - our own lines
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
     )
-    with parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
+    with outlived(parent):
+        child = int(first_words(parent))
         assert lives(child)
         parent.kill()
 

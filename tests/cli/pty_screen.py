@@ -42,8 +42,9 @@ class Screen:
 
     def ends(self) -> int:
         """Wait for the end, and return the exit code."""
-        while self._read():
-            pass
+        ends_at = perf_counter() + SAYS_WITHIN_S
+        while self._read():  # what goes on drawing never falls silent
+            assert perf_counter() < ends_at, f"it goes on:\n{self._fresh()[-3_000:]}"
         return self.process.wait(SAYS_WITHIN_S)
 
     def _fresh(self) -> str:

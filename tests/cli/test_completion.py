@@ -34,7 +34,12 @@ def here(home: Path, **settings: str) -> dict[str, str]:
 def in_bash(script: str, environment: dict[str, str]) -> str:
     assert BASH is not None
     ran = subprocess.run(  # noqa: S603 - our own script
-        [BASH, "--norc", "-c", script], env=environment, capture_output=True, text=True, check=True
+        [BASH, "--norc", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert ran.stderr == ""
     return ran.stdout

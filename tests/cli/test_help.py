@@ -53,7 +53,7 @@ def test_the_help_imports_nothing_heavy(words: list[str]) -> None:
     )
 
     ran = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
 
     assert "Take orders" in ran.stdout + ran.stderr

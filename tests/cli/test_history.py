@@ -20,6 +20,7 @@ from app.cli import app
 from app.cli.history_bar import Speed
 from app.settings import inherited
 from tests.accounts.history.archive import MONDAY, SEOUL, TUESDAY, a_row, corrupt, rows, write
+from tests.children import outlived
 from tests.eventually import eventually
 from tests.servers.server import Server, fresh_name
 
@@ -211,6 +212,7 @@ def test_without_pyarrow_the_command_says_what_to_install(desk: Desk) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
 
     assert ran.returncode == 1
@@ -223,12 +225,13 @@ def test_a_killed_command_leaves_no_worker_and_goes_on_when_it_is_repeated(desk:
     words = ["history", "load", str(desk.archive), *ZONE, "--rate", "200", "--workers", "1"]
     chunks = desk.store["history_chunks"]
 
-    with subprocess.Popen(  # noqa: S603 - our own program
+    child = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "app", *words],
         env=inherited() | desk.environment,
         cwd=desk.here,
         stderr=subprocess.DEVNULL,
-    ) as command:
+    )
+    with outlived(child) as command:
         wait_until(lambda: desk.orders.count_documents({}) >= 100)
         worker = int(chunks.find_one({"state": "running"})["worker"].split(":")[1])
         command.kill()

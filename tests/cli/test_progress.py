@@ -30,6 +30,7 @@ def ran(stderr: int | None) -> str:
         stderr=stderr,
         text=True,
         check=True,
+        timeout=60,  # a terminal that nobody reads takes 4 KB and no more
     )
     return process.stdout
 

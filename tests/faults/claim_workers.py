@@ -36,6 +36,7 @@ from app.sqlite import Database
 from app.stores import Stores
 from app.wiring import furnish
 from tests.builders import SESSION
+from tests.children import first_words
 from tests.ledger.books import sendable
 from tests.servers.wishes import without_settings
 
@@ -64,8 +65,7 @@ class Worker:
 
     def is_ready(self) -> None:
         """Wait for its first word: it has taken what it could of the brokers that it names."""
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n", "it ended before it was ready"
+        assert first_words(self._process) == "ready\n", "it was not ready in time, or has ended"
 
     def goes(self) -> None:
         """Let a claimer begin."""

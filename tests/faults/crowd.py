@@ -57,7 +57,8 @@ class Crowd:
     def start(self) -> None:
         """Let them all begin."""
         for part in (self._post, self._change_minds, self._turn_dials):
-            thread = Thread(target=self._guarded, args=(part,), name=part.__name__)
+            # One that `finish` has given up holds up no interpreter's end.
+            thread = Thread(target=self._guarded, args=(part,), name=part.__name__, daemon=True)
             thread.start()
             self._threads.append(thread)
 

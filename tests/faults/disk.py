@@ -18,6 +18,7 @@ from typing import Final
 from tests.faults.storm_stage import until
 
 DISK_BYTES: Final = 160 * 1024 * 1024
+TOOL_S_MAX: Final = 60.0
 TOOLS: Final = ("mkfs.ext4", "mount", "umount", "losetup")
 
 
@@ -81,6 +82,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=TOOL_S_MAX,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from app.cli.simulated import Simulated
 from tests.brokers.fix.counterpart import SENDER, TARGET
+from tests.children import first_words
 from tests.faults.storm_stage import StormStage
 
 BROKER: Final = "north"
@@ -44,8 +45,7 @@ class Acceptor:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        self.port = int(first_words(self._process))
 
     @property
     def process(self) -> "Acceptor":

@@ -22,6 +22,8 @@ from tests.faults.stack_crowd import Crowd
 from tests.faults.storm_night import _ORDERS, NEVER_THERE, _wrong_with
 
 CONNECT_S: Final = 5
+# By itself it would wait for an answer for ever. The stand-in reads a whole view in a minute.
+SOCKET_MS: Final = 300_000
 SHOWN_MAX: Final = 5
 _TRACE: Final = """
 CREATE TABLE storm_outbox (event_id text NOT NULL, topic text NOT NULL);
@@ -100,7 +102,7 @@ class Books:
             client.drop_database(self._mongo_database)
 
     def _mongo(self) -> pymongo.MongoClient[Any]:
-        return pymongo.MongoClient(self._mongo_url)
+        return pymongo.MongoClient(self._mongo_url, socketTimeoutMS=SOCKET_MS)
 
 
 def compared(copy: Path, crowd: Crowd) -> list[str]:

@@ -83,6 +83,7 @@ class Crowd:
         self._begin(Thread(target=self._guarded, args=(self._change_minds, "fickle")))
 
     def _begin(self, thread: Thread) -> None:
+        thread.daemon = True  # one that `finish` has given up holds up no interpreter's end
         thread.start()
         self._threads.append(thread)
 

@@ -64,7 +64,8 @@ class Kept:
         self._child: subprocess.Popen[str] | None = None
         self._lock = Lock()
         self._enough = Event()
-        self._thread = Thread(target=self._keep, name=f"keeps {self.name}")
+        # What has failed to end holds up no interpreter's own end.
+        self._thread = Thread(target=self._keep, name=f"keeps {self.name}", daemon=True)
 
     def start(self) -> "Kept":
         self._thread.start()
@@ -188,6 +189,7 @@ class StackStage(RoleStage):
             capture_output=True,
             text=True,
             check=False,
+            timeout=START_S_MAX,
         )
         assert ran.returncode == 0, ran.stderr
 

@@ -37,6 +37,8 @@ ANSWERS: Final = 3
 # Shorter than any restart, so that some are told that nobody knows.
 PATIENCE_S: Final = 0.05
 PAUSE_S: Final = 0.05
+# After the last kill. A server that never came back would be asked for ever.
+GIVEN_UP_S: Final = 60.0
 
 
 @dataclass
@@ -63,7 +65,8 @@ class Client:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(writer.run())
             while not enough.is_set():
-                await self._post(desk, self._fresh(clock.random_bits(16) % BATCH_MAX + 1))
+                fresh = self._fresh(clock.random_bits(16) % BATCH_MAX + 1)
+                await self._post(desk, fresh, enough)
             writer.drain()
 
     def _fresh(self, count: int) -> list[OrderRequest]:
@@ -72,10 +75,15 @@ class Client:
         names = [f"c-{made + n}" for n in range(count)]
         return [a_request(name, 10, "AAPL", account_id=account) for name in names]
 
-    async def _post(self, desk: Desk, requests: Sequence[OrderRequest]) -> None:
+    async def _post(
+        self, desk: Desk, requests: Sequence[OrderRequest], enough: threading.Event
+    ) -> None:
         """Ask until each has an answer."""
-        asked_again = False
+        asked_again, over_at = False, None
         while requests:
+            if over_at is None and enough.is_set():
+                over_at = perf_counter() + GIVEN_UP_S
+            assert over_at is None or perf_counter() < over_at, "the server never came back"
             told = list(zip(requests, await desk.place_all(requests), strict=True))
             requests = [request for request, answer in told if isinstance(answer, Busy)]
             for request, answer in told:

@@ -5,7 +5,6 @@ the disk is copied as it is, and another gateway starts on the copy. The second 
 this can fail: a ledger that asks for less than FULL loses what it acknowledged.
 """
 
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Final
 import pytest
 
 from app.cli.book import reserved_book
+from tests.children import first_words, outlived
 from tests.faults.crowd import Crowd
 from tests.faults.disk import Disk, why_no_disk
 from tests.faults.storm_stage import StormStage, say, until
@@ -112,13 +112,10 @@ def test_only_full_keeps_what_it_acknowledged(level: str, tmp_path: Path) -> Non
 def _scribbling(ledger: Path, acked: Path, level: str) -> Iterator[int]:
     """Lend the id of a process that takes orders; at the end it is gone."""
     command = [sys.executable, "-m", "tests.faults.scribe", str(ledger), str(acked), level]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as scribe:  # noqa: S603
-        try:
-            assert scribe.stdout is not None
-            assert scribe.stdout.readline() == "ready\n"
-            yield scribe.pid
-        finally:
-            scribe.send_signal(signal.SIGKILL)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+    with outlived(child) as scribe:
+        assert first_words(scribe) == "ready\n"
+        yield scribe.pid
 
 
 def _lines(acked: Path) -> list[str]:

@@ -38,6 +38,8 @@ LEASE_MS: Final = 3_600_000
 # The machine may be busy with three other suites; only a test that fails waits so long.
 PATIENCE_S: Final = 30.0
 ROUTES: Final = {"XNAS": "north", "XNYS": "south"}
+# A statement of a test's own; whatever takes so long has a lock or a plan that is a fault.
+STATEMENT_MS: Final = 600_000
 STALL: Final = 20_260_302  # the lock that a stalled commit waits for
 
 
@@ -96,7 +98,7 @@ class Process:
         return self.starts(work).result(PATIENCE_S * 2)
 
     def close(self) -> None:
-        self._thread.submit(self._runner.close).result()
+        self._thread.submit(self._runner.close).result(PATIENCE_S * 4)
         self._thread.shutdown()
         self.database.close()
 
@@ -148,7 +150,8 @@ class Site:
 
     def session(self) -> psycopg.Connection[Any]:
         """Return a session of somebody with a terminal of his own, in autocommit."""
-        return psycopg.connect(self.url, autocommit=True, connect_timeout=10)
+        bound = f"-c statement_timeout={STATEMENT_MS}"
+        return psycopg.connect(self.url, autocommit=True, connect_timeout=10, options=bound)
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run any statement; return its rows."""

@@ -21,6 +21,8 @@ SEED: Final = 20_261_123
 STREAM_S: Final = 0.3
 CALL_S_MAX: Final = 20
 SAID_CHARACTERS: Final = 6_000
+# Beside what it was given to spend: a play of the whole document takes some two minutes.
+PLAY_S_MAX: Final = 900
 
 
 class Run(NamedTuple):
@@ -65,6 +67,7 @@ def play(stage: Stage, run: Run, directory: Path) -> Found:
         capture_output=True,
         text=True,
         check=False,
+        timeout=PLAY_S_MAX + (run.seconds or 0),
     )
     assert report.exists(), ended.stdout[-SAID_CHARACTERS:] + ended.stderr[-SAID_CHARACTERS:]
     return _found(json.loads(report.read_text("utf-8")), ended.stdout)

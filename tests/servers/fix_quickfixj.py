@@ -15,7 +15,7 @@ from typing import Final
 from tests.servers import fix
 from tests.servers.fix import Acceptor
 from tests.servers.prepared import classpath
-from tests.servers.remains import Unavailable, scratch
+from tests.servers.remains import MADE_S_MAX, Unavailable, scratch
 
 SOURCES: Final = Path(__file__).parent / "java" / "quickfixj"
 NO_JAVA: Final = "no QuickFIX/J (needs java and javac, a JDK)"
@@ -62,6 +62,7 @@ def _compiled(javac: str, libraries: str) -> Path:
         capture_output=True,
         text=True,
         check=False,
+        timeout=MADE_S_MAX,
     )
     if made.returncode:
         raise Unavailable(f"QuickFIX/J's acceptor: {' '.join(made.stderr.split())[-200:]}")

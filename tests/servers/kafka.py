@@ -22,7 +22,7 @@ from tests.servers.container import run_container
 from tests.servers.images import IMAGES
 from tests.servers.prepared import classpath
 from tests.servers.process import Process, Program, ask, free_port
-from tests.servers.remains import Unavailable, scratch
+from tests.servers.remains import MADE_S_MAX, Unavailable, scratch
 from tests.servers.server import Server, lifecycle
 
 NO_CLASSPATH: Final = "no Apache Kafka class path (make prepares it where java and mvn are)"
@@ -118,6 +118,7 @@ def _apache(java: str, libraries: str) -> Server:
         capture_output=True,
         text=True,
         check=False,
+        timeout=MADE_S_MAX,
     )
     if made.returncode:
         raise Unavailable(f"Kafka's format failed: {' '.join(made.stderr.split())[-200:]}")

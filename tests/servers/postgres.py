@@ -23,7 +23,7 @@ from psycopg import sql
 from tests.servers.container import run_container
 from tests.servers.images import IMAGES
 from tests.servers.process import Process, Program, free_port
-from tests.servers.remains import Owner, Unavailable, as_owner, scratch, unprivileged
+from tests.servers.remains import MADE_S_MAX, Owner, Unavailable, as_owner, scratch, unprivileged
 from tests.servers.server import Server, fresh_name, lifecycle, place
 from tests.servers.wishes import wish
 
@@ -119,6 +119,7 @@ def _initdb(binaries: Path, directory: Path, owner: Owner | None) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=MADE_S_MAX,
         **as_owner(owner),
     )
     if made.returncode:

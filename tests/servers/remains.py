@@ -15,6 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
+# A tool that makes a server's files takes seconds: initdb, javac, Kafka's format.
+MADE_S_MAX = 120.0
+# It gives what is left five seconds; there is nothing left when it is dismissed.
+DISMISSED_S_MAX = 15.0
+
 
 class Unavailable(Exception):
     """A server cannot be had; the message says why, in words for the skip's line."""
@@ -92,7 +97,11 @@ class Guardian:
 
     def dismiss(self) -> None:
         self._lines.close()
-        self._process.wait()
+        try:
+            self._process.wait(DISMISSED_S_MAX)
+        except subprocess.TimeoutExpired:  # a child that was forked and never executed has our end
+            self._process.kill()
+            self._process.wait()
 
 
 _directories: list[Path] = []

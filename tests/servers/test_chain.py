@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from tests.children import first_words, outlived
 from tests.eventually import eventually
 from tests.servers import container, images
 from tests.servers.prepared import classpath
@@ -115,14 +116,14 @@ def test_a_killed_run_leaves_no_process_and_no_directory(
     service: str, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue(service).needs("kill")  # else there may be none to start here
-    with subprocess.Popen(  # noqa: S603 - our own lines
+    child = subprocess.Popen(  # noqa: S603 - our own lines
         [sys.executable, "-c", RUN.format(service=service)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-    ) as run:
-        assert run.stdout is not None
-        pid, directory = run.stdout.readline().split()
+    )
+    with outlived(child) as run:
+        pid, directory = first_words(run).split()
         assert lives(int(pid))
         assert Path(directory).exists()
         run.kill()

@@ -16,6 +16,7 @@ from aiokafka.admin import (  # type: ignore[import-untyped]
 )
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
+from tests.children import first_words, outlived
 from tests.servers.server import Server, fresh_name
 
 # A member that joins, says so, and never leaves by itself.
@@ -173,10 +174,9 @@ def test_a_killed_member_is_replaced(kafka: Server, capability: str) -> None:
 
 def join_and_die(*words: str) -> None:
     command = [sys.executable, "-c", MEMBER, *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as member:  # noqa: S603 - our own lines
-        assert member.stdout is not None
-        assert member.stdout.readline()
-        member.kill()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - our own lines
+    with outlived(child) as member:
+        assert first_words(member)
 
 
 def test_dedupe_a_lost_acknowledgement_makes_no_second_record(kafka: Server) -> None:

@@ -14,6 +14,7 @@ import pytest
 from psycopg import connect
 from redis import Redis
 
+from tests.children import outlived
 from tests.eventually import eventually
 from tests.servers.proc import lives
 from tests.servers.stack import running_stack
@@ -71,14 +72,16 @@ def test_a_command_finds_its_settings_in_the_environment_and_in_the_file(tmp_pat
 
 def test_a_signal_ends_it_all(tmp_path: Path) -> None:
     file = tmp_path / "stack.env"
-    with subprocess.Popen(  # noqa: S603 - our own program
+    child = subprocess.Popen(  # noqa: S603 - our own program
         [*STACK, "--env-file", str(file)],
         cwd=ROOT,
         env=without_settings(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as stack:
+    )
+    # A stack waits for a signal for ever, and so would we if it is not up in time.
+    with outlived(child) as stack:
         asyncio.run(eventually(file.exists, 60))
         lines = file.read_text()
         stack.send_signal(signal.SIGTERM)  # Ctrl-C takes the same way

@@ -13,6 +13,7 @@ from app.web.app import create_app
 from tests.web.house import Gateway, put_in_doubt, run
 
 WAIT_MS: Final = 20_000
+ENDS_WITHIN_S: Final = 30.0
 # What the page is forbidden and tries all the same, as the browser itself tells it.
 WATCH: Final = """
 window.violations = [];
@@ -43,7 +44,7 @@ class Served:
         self._server = uvicorn.Server(config)
         self._bound = socket.create_server(("127.0.0.1", self.port))
         self.port = self._bound.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
@@ -66,7 +67,8 @@ class Served:
         self.gateway.house.health.draining = True
         self.passes()
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(ENDS_WITHIN_S)
+        assert not self._thread.is_alive(), "the server does not come to an end"
         self._bound.close()
 
 
