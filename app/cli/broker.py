@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from app.cli.broker_circuit import circuit_app
 from app.cli.broker_rate import BROKERS, BrokerId, change, path_of, rate_app, schedule_app
 from app.cli.broker_session import session_app
 from app.cli.command import Call, Expires, Reason, seconds_of, verb
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Brokers: their rate, breaker and d
 app.add_typer(rate_app, name="rate")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(session_app, name="session")
+app.add_typer(circuit_app, name="circuit")
 
 COLUMNS: Final = (
     "broker_id",

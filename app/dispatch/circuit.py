@@ -36,7 +36,6 @@ from app.dispatch.permission import (
     NOT_SENT,
     OK,
     SECOND_NS,
-    GateSettings,
     GateState,
     Hook,
     Lane,
@@ -46,6 +45,7 @@ from app.dispatch.permission import (
     Refusal,
     rank_of,
 )
+from app.domain.breaking import GateSettings
 from app.domain.messages import (
     Answer,
     Lookup,
@@ -94,9 +94,17 @@ class Circuit(pybreaker.CircuitBreakerListener):
         self._pinging = False
 
     def configure(self, settings: GateSettings) -> None:
+        """Put other numbers in force.
+
+        Half open, the trials begin anew behind a ping: those that were given would count against
+        a number that is no more, and a circuit that waits for none of them waits for ever.
+        """
         self.settings = settings
         self._breaker.fail_max = settings.failures_max
         self._breaker.success_threshold = settings.trials
+        if self._breaker.current_state == pybreaker.STATE_HALF_OPEN:
+            self._move(self._breaker.open, "other numbers: the trials begin anew")
+            self.ask_now()
 
     def acquire(self) -> Permit | Refusal:
         now = self._clock.monotonic_ns()
@@ -169,6 +177,12 @@ class Circuit(pybreaker.CircuitBreakerListener):
         self._rates.clear()
         self._closed_since_ns = self._clock.monotonic_ns()
         self._move(self._breaker.close, "reset by an operator")
+        self._tell()
+
+    def ask_now(self) -> None:
+        """Wait no longer: a ping is due, then the trials. It opens nothing, and skips neither."""
+        self._trips = 0
+        self._open_until_ns = self._clock.monotonic_ns()
         self._tell()
 
     def state(self) -> GateState:

@@ -12,7 +12,6 @@ from typing import TypeVar, cast
 from app.clock import Clock
 from app.dispatch.circuit import Circuit
 from app.dispatch.permission import (
-    GateSettings,
     GateState,
     Hook,
     Lane,
@@ -21,6 +20,7 @@ from app.dispatch.permission import (
     Refusal,
 )
 from app.dispatch.unwitnessed import NOBODY
+from app.domain.breaking import GateSettings
 from app.domain.messages import (
     Absent,
     Answer,
@@ -177,10 +177,19 @@ class GatedBroker:
         """Close the circuit and forget what was counted towards opening it."""
         self._circuits[lane].reset()
 
+    def begin_again(self, to: str) -> None:
+        """Let every lane be asked again: `closed` at once, `half_open` behind a ping and trials."""
+        for circuit in self._circuits.values():
+            if to == "closed":
+                circuit.reset()
+            else:
+                circuit.ask_now()
+
     def configure(self, settings: GateSettings) -> None:
         """Put other numbers in force, for all lanes, from the next request on."""
         for circuit in self._circuits.values():
-            circuit.configure(settings)
+            if settings != circuit.settings:
+                circuit.configure(settings)
 
     def state(self, lane: Lane = Lane.SUBMIT) -> GateState:
         return self._circuits[lane].state()

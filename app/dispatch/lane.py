@@ -25,6 +25,7 @@ from app.dispatch.permits import NAP_S_MAX
 from app.dispatch.plan import batches, claim_size, submission
 from app.domain.messages import Answer, NotSent, Submission
 from app.domain.records import BrokerControl, Claimed, FenceLost
+from app.domain.tuning import circuit_of, tuning_of
 from app.ports.dispatch import DispatchStore, Recheck
 
 SECOND_NS: Final = 1_000_000_000
@@ -98,6 +99,10 @@ class Lane:
         if control is None or control.version == self.applied_version:
             return
         self.broker.override(Override(control.breaker))
+        tuning = tuning_of(control)
+        self.broker.configure(circuit_of(tuning))
+        if tuning.reset_version > self.applied_version:  # asked once, so it is done once
+            self.broker.begin_again(tuning.reset_to)
         self.applied_version = control.version
         self.wake()
 

@@ -1,4 +1,4 @@
-"""What a circuit takes, gives and shows: settings, permits, refusals, its state.
+"""What a circuit takes, gives and shows: permits, refusals, its state; `domain` has its numbers.
 
 Values only, so that whoever asks for a permit need not know how the circuit decides.
 """
@@ -41,26 +41,6 @@ class Override(StrEnum):
     FORCED_OPEN = "forced_open"  # refuse everything
     FORCED_CLOSED = "forced_closed"  # refuse nothing, judge nothing
     METRICS_ONLY = "metrics_only"  # judge, count what would be refused, refuse nothing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateSettings:
-    """When a circuit opens, and how it comes back."""
-
-    failures_max: int = 20  # in a row
-    failure_rate: float = 0.5
-    slow_rate: float = 0.8
-    slow_s: float = 1.0
-    window_s: int = 10  # the rates look back over so many buckets of a second
-    calls_min: int = 50  # fewer calls in the window say nothing
-    open_s: float = 5.0  # doubles with each trip
-    open_s_max: float = 60.0
-    calm_s: float = 300.0  # closed for so long, the doubling starts anew
-    jitter: float = 0.10  # several gateways do not knock together
-    trials: int = 5
-    trials_in_flight_max: int = 2
-    half_open_s_max: float = 15.0  # a trial out for so long is lost
-    ping_s_max: float = 5.0
 
 
 @dataclass(slots=True, eq=False)

@@ -15,6 +15,7 @@ from app.web.anomaly_rules import rule_specs
 from app.web.audits import audit_specs
 from app.web.batch import batch_specs
 from app.web.bells import bell_specs
+from app.web.breakers import breaker_specs
 from app.web.broker_sessions import broker_session_specs
 from app.web.console.doors import console_specs
 from app.web.course_specs import course_specs
@@ -112,6 +113,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *hook_specs(house),
         *alert_hook_specs(house),
         *dial_specs(house),
+        *breaker_specs(house),
         *broker_session_specs(house),
         *course_specs(house),
         *drill_specs(house),

@@ -26,6 +26,11 @@ class TuningTold(Told):
     ramp_s: int = Field(examples=[0])
     schedule: list[EdgeTold]
     held: bool = Field(description="A person's number stands above the schedule.")
+    circuit: dict[str, float] = Field(
+        description="The breaker's numbers that people have turned.", examples=[{"open_s": 10.0}]
+    )
+    reset_version: int = Field(description="Which version reset the breaker; 0: none.")
+    reset_to: str = Field(examples=["half_open"])
 
 
 class ControlTold(Told):

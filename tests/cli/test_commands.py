@@ -69,6 +69,8 @@ def test_a_spent_id_is_a_conflict_that_says_what_exists(terminal: Terminal) -> N
         (("broker", "rate", "set", "b1", *REASON), 2),
         (("broker", "rate", "set", "b1", "800", *REASON, "--floor", "low"), 2),
         (("broker", "schedule", "set", "b1", "open", *REASON), 2),
+        (("broker", "circuit", "set", "b1", "open=3", *REASON), 2),
+        (("broker", "circuit", "set", "b1", "open_s=soon", *REASON), 2),
         (("broker", "rate", "set", "b1", "800", "--reason", "why"), 2),
         (("broker", "rate", "set", "b1", "800", *REASON, "--expires", "soon"), 2),
         (("halt", "on", "--scope", "galaxy:7", *REASON), 2),
@@ -173,6 +175,13 @@ def test_the_switches_of_a_broker(
             {"schedule": [{"at": "open-60m", "tps": 6}, {"at": "open", "tps": 3}]},
         ),
         (("schedule", "clear", "b1"), "DELETE", "rate/schedule", {}),
+        (
+            ("circuit", "set", "b1", "failures_max=9", "open_s=2.5", "slow_s=none"),
+            "PATCH",
+            "breaker/config",
+            {"failures_max": 9, "open_s": 2.5, "slow_s": None},
+        ),
+        (("circuit", "reset", "b1"), "POST", "breaker/reset", {"to": "half_open"}),
     ],
 )
 def test_the_rate_of_a_broker_and_its_schedule(

@@ -63,6 +63,8 @@ ACCOUNT_LISTS: Final = {"create_webhook", "change_webhook"}
 VERSIONED: Final[dict[str, dict[str, object]]] = {
     "set_broker_breaker": {"mode": "auto"},
     "set_broker_dispatch": {"state": "paused"},
+    "set_breaker_config": {"open_s": 10.0},
+    "reset_breaker": {},
     "set_route_policy": {"automation": "off"},
     "lock_route": {"ttl_s": 60},
     "unlock_route": {},
