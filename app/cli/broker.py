@@ -59,6 +59,17 @@ def get(call: Call, *, broker_id: BrokerId) -> None:
 
 @verb(
     app,
+    "contract",
+    role="operator",
+    examples=("broker contract b1", "broker contract b1 --json"),
+)
+def contract(call: Call, *, broker_id: BrokerId) -> None:
+    """Show what a broker can do, how much of it, and when."""
+    call.show(call.get(f"{path_of(broker_id)}/contract"))
+
+
+@verb(
+    app,
     "breaker",
     role="operator",
     examples=(

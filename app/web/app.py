@@ -18,6 +18,7 @@ from app.web.bells import bell_specs
 from app.web.breakers import breaker_specs
 from app.web.broker_sessions import broker_session_specs
 from app.web.console.doors import console_specs
+from app.web.contracts import contract_specs
 from app.web.course_specs import course_specs
 from app.web.description import described
 from app.web.dials import dial_specs
@@ -114,6 +115,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *alert_hook_specs(house),
         *dial_specs(house),
         *breaker_specs(house),
+        *contract_specs(house),
         *broker_session_specs(house),
         *course_specs(house),
         *drill_specs(house),

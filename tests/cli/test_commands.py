@@ -195,6 +195,12 @@ def test_the_rate_of_a_broker_and_its_schedule(
     )
 
 
+def test_a_contract_is_asked_of_its_broker(terminal: Terminal) -> None:
+    terminal.run("broker", "contract", "b1")
+
+    assert terminal.gateway.requests[-1][:2] == ("GET", "/admin/v1/brokers/b1/contract")
+
+
 def test_a_halt_names_its_scope(terminal: Terminal) -> None:
     result = terminal.run("halt", "on", "--scope", "symbol:AAPL", *REASON)
 
