@@ -80,7 +80,11 @@ class BreakerChange(Asked):
 
 
 class DispatchChange(Asked):
-    """Whether orders leave for this broker; cancels do in any case."""
+    """Whether orders leave for this broker; cancels do in any case.
+
+    paused is a drain: nothing new is claimed, what was claimed leaves and is answered. So there is
+    no third state. It is drained when its lane has none in flight; a halt stops what is claimed.
+    """
 
     state: Literal["running", "paused"]
     ttl_s: Ttl | None = None

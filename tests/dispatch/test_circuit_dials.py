@@ -8,6 +8,7 @@ from app.dispatch.gate import Lane, Refusal
 from app.domain.breaking import BOUNDS, NAMES, USUAL, GateSettings, as_facts, numbers_of
 from app.domain.records import Actor, BrokerControl
 from app.domain.tuning import circuit_of, fact_of, tuning_of, with_facts
+from app.domain.values import Status
 from tests.dispatch.rig import LIVELY, SILENT, Rig
 from tests.dispatch.test_ownership import SharedFile, Site
 from tests.virtual import Virtual
@@ -125,3 +126,22 @@ def test_a_lane_resets_once_for_each_version_that_asks(site: Site) -> None:
     assert lane.broker.state().state == "open", "another change resets nothing"
     stored({"reset_version": 4})
     assert lane.broker.state().state == "closed"
+
+
+def test_a_pause_is_a_drain_what_is_out_is_answered_and_nothing_new_is_claimed(site: Site) -> None:
+    """Why there is no mode `draining` beside `paused`: it would be this one again."""
+    site.broker.delay_s = 2.0
+    lane = site.lane("a")
+    site.run(lane.open())
+    site.goes_on(lane.run())
+    (out,) = site.takes("c-out")
+    site.until(lambda: site.broker.keys)
+    control = site.run(site.ledger.controls())["north"]
+    paused = with_facts(control, {"dispatch": "paused"})
+    site.run(site.ledger.set_control(paused, control.version, KIM))
+    (kept,) = site.takes("c-kept")
+    site.passes(5)
+
+    assert (site.status(out), site.status(kept)) == (Status.NEW, Status.QUEUED)
+    assert (len(site.broker.keys), lane.permits.in_flight) == (1, 0)
+    site.check()
