@@ -17,6 +17,9 @@ from app.domain.values import legible
 from app.ports.bus import Event, Record
 
 SUFFIX: Final = ".dlq"
+# Whose place in a topic of letters is what was published again or let go; one for each topic,
+# because members of one group wait for each other.
+GROUP: Final = "openbell.deadletter."
 PARKED: Final = "io.openbell.dead_letter.parked.v1"
 # Eight times the largest event that a topic takes: one that was parked for its size fits whole,
 # also where each of its bytes needs two as a letter's text.

@@ -216,7 +216,7 @@ def doubts(connection: Connection) -> list[Doubt]:
 # between. So far it is counted; beyond, it is as many as there are ids from first to last, which
 # is a few too many.
 OUTBOX_COUNTED_MAX: Final = 10_000
-_OUTBOX: Final = text(
+OUTBOX_LENGTH: Final = text(
     "SELECT CASE WHEN n < :most THEN n ELSE (SELECT max(id) - min(id) + 1 FROM outbox) END"
     " FROM (SELECT count(*) AS n FROM (SELECT 1 FROM outbox LIMIT :most) AS few) AS counted"
 )
@@ -233,7 +233,7 @@ def backlog(connection: Connection) -> Backlog:
     counts: dict[str, dict[str, int]] = {
         name: {row[0]: row[1] for row in connection.execute(q)} for name, q in _COUNTS.items()
     }
-    outbox = connection.execute(_OUTBOX, {"most": OUTBOX_COUNTED_MAX}).scalar_one()
+    outbox = connection.execute(OUTBOX_LENGTH, {"most": OUTBOX_COUNTED_MAX}).scalar_one()
     return Backlog(**counts, outbox=outbox)
 
 

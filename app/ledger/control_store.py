@@ -9,6 +9,7 @@ from datetime import date
 
 from app import crash
 from app.domain.order import Order
+from app.domain.outflow import OutboxStands
 from app.domain.records import (
     Actor,
     Anchor,
@@ -23,7 +24,7 @@ from app.domain.records import (
     Vitals,
 )
 from app.domain.session import SessionPause
-from app.ledger import audit, bells, control, ending, pauses, showing, verdicts
+from app.ledger import audit, bells, control, ending, outbox_waiting, pauses, showing, verdicts
 from app.ledger.edge import Edge
 from app.ledger.vitals import vitals
 
@@ -143,6 +144,9 @@ class ControlLedger(Edge):
 
     async def by_status(self, trading_session_id: str, trade_date: date) -> dict[str, int]:
         return await self._read(lambda c: control.by_status(c, trading_session_id, trade_date))
+
+    async def outbox(self) -> OutboxStands:
+        return await self._read(outbox_waiting.stands)
 
     async def vitals(self) -> Vitals:
         now = self._clock.now()

@@ -9,6 +9,7 @@ from datetime import date
 from typing import NamedTuple, Protocol
 
 from app.domain.order import Order
+from app.domain.outflow import OutboxStands
 from app.domain.proposal import Proposal, ProposalState
 from app.domain.records import (
     Actor,
@@ -156,6 +157,9 @@ class ControlStore(Protocol):
 
     async def by_status(self, trading_session_id: str, trade_date: date) -> dict[str, int]:
         """Count the orders of one session, which is of that date."""
+
+    async def outbox(self) -> OutboxStands:
+        """Return what waits to be published."""
 
     async def vitals(self) -> Vitals:
         """Return what the watch looks at each second; raise `StoreAway` at once, do not wait."""

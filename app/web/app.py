@@ -32,6 +32,7 @@ from app.web.key_doors import key_specs
 from app.web.kills import kill_specs
 from app.web.metrics import Meters
 from app.web.orders import order_specs
+from app.web.outflow import outflow_specs
 from app.web.overview import overview_specs
 from app.web.plans import plan_specs
 from app.web.porch import Porch
@@ -128,6 +129,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *bell_specs(house),
         *release_specs(house),
         *overview_specs(house),
+        *outflow_specs(house),
         *audit_specs(house),
         *key_specs(house),
         *console_specs(house),

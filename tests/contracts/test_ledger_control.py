@@ -194,3 +194,13 @@ def test_the_vitals_say_what_waits_who_owns_and_what_is_in_doubt(shop: Shop) -> 
     assert vitals.unbalanced == 0
     shop.passes(10_001)
     assert shop.run(shop.store.vitals()).owned == set()
+
+
+def test_the_outbox_says_what_waits_and_what_its_oldest_event_is(shop: Shop) -> None:
+    assert shop.run(shop.store.outbox()) == (0, None, None, None)
+    order = shop.take()
+    shop.take("c-2")
+
+    stands = shop.run(shop.store.outbox())
+    assert stands.waiting >= 2
+    assert (stands.oldest_event_id, stands.oldest_at) == (f"{order.order_id}-1", order.updated_at)
