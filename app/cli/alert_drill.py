@@ -218,10 +218,11 @@ class AlertDrill:
         stands = anomaly["state"] == "open" and anomaly["acknowledged_by"] is None
         if stands and anomaly["rule"]["id"].startswith(KINDS["report"]):
             # What is in quarantine ends with a person's word, and only then can the next begin.
-            path = f"/admin/v1/anomalies/{anomaly['anomaly_id']}/ack"
+            path = f"/admin/v1/anomalies/{anomaly['anomaly_id']}"
             # A line of its own: one that was idle for five seconds is one that the server closed.
             with closing(self._stage.client("operator")) as operator:
-                operator.call("POST", path, {"reason": "a drill has read it"})
+                body = {"reason": "a drill has read it"}
+                operator.change("POST", f"{path}/ack", body, seen=path)
         if heard and (told + heard) % 50 == 0:
             worst = max(late for course in self._courses for late in course.late_s)
             self._say(f"{told + heard:,} of {self._causes:,} causes told, worst {worst:.2f} s")

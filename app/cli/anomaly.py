@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.anomaly_rule import rule_app
-from app.cli.client import segment
+from app.cli.client import etag_of, segment
 from app.cli.command import Call, Reason, seconds_of, verb
 from app.cli.complete import open_anomalies
 from app.cli.output import Ends, Failure, print_out, say
@@ -101,10 +101,10 @@ def ack(
     """Say that somebody has seen it."""
     path = f"{ANOMALIES}/{segment(anomaly_id)}"
     ttl_s = seconds_of(silence)
-    seen = call.client.call("POST", f"{path}/ack", {"reason": reason}).document
+    seen = call.client.change("POST", f"{path}/ack", {"reason": reason}, seen=path).document
     if ttl_s is not None:
         body = {"ttl_s": ttl_s, "reason": reason}
-        seen = call.client.call("POST", f"{path}/silence", body).document
+        seen = call.client.call("POST", f"{path}/silence", body, etag_of(seen)).document
     call.show(seen)
 
 
@@ -150,8 +150,9 @@ def raise_(  # noqa: PLR0913 - what is said of it
 )
 def resolve(call: Call, *, anomaly_id: AnomalyId, reason: Reason) -> None:
     """End one that a person or another system has raised."""
-    path = f"{ANOMALIES}/{segment(anomaly_id)}/resolve"
-    call.show(call.client.call("POST", path, {"reason": reason}).document)
+    path = f"{ANOMALIES}/{segment(anomaly_id)}"
+    told = call.client.change("POST", f"{path}/resolve", {"reason": reason}, seen=path)
+    call.show(told.document)
 
 
 @verb(

@@ -55,7 +55,7 @@ def api(  # noqa: PLR0913 - the parts of a request
     \b
     Examples:
       openbell api GET "/v1/orders?account_id=A-1&limit=5"
-      openbell api POST /admin/v1/halt -d '{"scope": "all", "reason": "a drill"}'
+      openbell api POST /admin/v1/halt -d '{"scope": "all", "reason": "a drill"}' --confirm all
     """  # noqa: D301 - the mark must be the character, it keeps the lines below as they are
     if method.upper() not in METHODS or not path.startswith("/"):
         raise Failure(Ends.USAGE, "expected a method and a path, such as GET /v1/sessions")

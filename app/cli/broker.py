@@ -90,7 +90,7 @@ def breaker(
     forced_open stops new sends to it; cancels still pass.
     """
     body = {"mode": mode.value, "ttl_s": seconds_of(expires), "reason": reason}
-    change(call, "PUT", broker_id, "breaker", body)
+    change(call, "PUT", broker_id, "breaker", body, confirm=broker_id)
 
 
 @verb(

@@ -161,11 +161,20 @@ def clear_schedule(call: Call, *, broker_id: BrokerId, reason: Reason) -> None:
     change(call, "DELETE", broker_id, "rate/schedule", {"reason": reason})
 
 
-def change(call: Call, method: str, broker_id: str, what: str, body: dict[str, Any]) -> None:
+def change(
+    call: Call,
+    method: str,
+    broker_id: str,
+    what: str,
+    body: dict[str, Any],
+    *,
+    confirm: str | None = None,
+) -> None:
     """Change one thing of a broker on the version that stands there, and show the answer."""
     seen = path_of(broker_id)
     given = {name: value for name, value in body.items() if value is not None}
-    call.show(call.client.change(method, f"{seen}/{what}", given, seen=seen).document)
+    reply = call.client.change(method, f"{seen}/{what}", given, seen=seen, confirm=confirm)
+    call.show(reply.document)
 
 
 def path_of(broker_id: str) -> str:

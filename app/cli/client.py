@@ -33,6 +33,8 @@ PAGE: Final = 1_000
 # that end is in doubt for nothing.
 REST_S_MAX: Final = 3.0
 OK: Final = 200
+# No version is 0: whoever saw nothing is told what is so, and changes nothing.
+NOTHING_SEEN: Final = {"If-Match": '"v0"'}
 # What is asked with these changes nothing, so it is never in doubt.
 ASKING: Final = ("GET", "HEAD")
 
@@ -221,6 +223,12 @@ class Client:
 
     def pause(self, seconds: float) -> None:
         self._pause(seconds)
+
+
+def etag_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the If-Match for a row of a list: its version is what its ETag would be."""
+    version = row.get("version")
+    return {} if version is None else {"If-Match": f'"v{version}"'}
 
 
 def parts_of(url: str) -> SplitResult:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.client import segment
+from app.cli.client import NOTHING_SEEN, etag_of, segment
 from app.cli.command import Call, Reason, verb
 from app.cli.complete import doubts
 from app.cli.output import Ends, Failure
@@ -119,5 +119,8 @@ def resolve(  # noqa: PLR0913 - a verdict needs all of it
     }
     given = {name: value for name, value in body.items() if value is not None}
     headers = {"X-Approver-Key": approver_key or call.target.first_key("approver")}
+    doubts = call.get(DOUBTS)["data"]
+    seen = [etag_of(doubt) for doubt in doubts if doubt["order_id"] == order_id]
+    headers |= seen[0] if seen else NOTHING_SEEN
     path = f"{DOUBTS}/{segment(order_id)}/resolve"
     call.show(call.client.call("POST", path, given, headers).document)

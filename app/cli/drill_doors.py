@@ -78,7 +78,7 @@ def start(  # noqa: PLR0913 - what a drill is
 def end(call: Call, *, drill_id: DrillId, reason: Reason) -> None:
     """Let the broker be well at once."""
     path = f"{DRILLS}/{segment(drill_id)}"
-    call.show(call.client.call("DELETE", path, {"reason": reason}).document)
+    call.show(call.client.change("DELETE", path, {"reason": reason}, seen=path).document)
 
 
 def declare_doors(app: typer.Typer) -> None:

@@ -86,7 +86,7 @@ def run(call: Call, *, route_id: RouteId, to: To, reason: Reason, force: Force =
     """Lead a route to another broker now; orders in doubt stay where they are."""
     kind = "forced" if force else "planned"
     body = {"to": to, "kind": kind, "expected_epoch": _epoch(call, route_id), "reason": reason}
-    _show(call, call.client.call("POST", f"{path_of(route_id)}/failover", body).document)
+    _move(call, f"{path_of(route_id)}/failover", body, to)
 
 
 @verb(
@@ -101,7 +101,7 @@ def run(call: Call, *, route_id: RouteId, to: To, reason: Reason, force: Force =
 def back(call: Call, *, route_id: RouteId, reason: Reason) -> None:
     """Lead a route home: to the first of its candidates."""
     body = {"expected_epoch": _epoch(call, route_id), "reason": reason}
-    _show(call, call.client.call("POST", f"{path_of(route_id)}/failback", body).document)
+    _move(call, f"{path_of(route_id)}/failback", body, route_id)
 
 
 @verb(
@@ -137,10 +137,12 @@ def _epoch(call: Call, route_id: str) -> int:
 
 
 def _say(call: Call, failover_id: str, word: str, reason: str) -> None:
-    path = f"{FAILOVERS}/{segment(failover_id)}/{word}"
-    call.show(call.client.call("POST", path, {"reason": reason}).document)
+    seen = f"{FAILOVERS}/{segment(failover_id)}"
+    call.show(call.client.change("POST", f"{seen}/{word}", {"reason": reason}, seen=seen).document)
 
 
-def _show(call: Call, told: dict[str, Any]) -> None:
+def _move(call: Call, path: str, body: dict[str, Any], typed: str) -> None:
+    """Move a route, confirmed by the name that stands in the command itself."""
+    told = call.client.call("POST", path, body, {"X-Confirm": typed}).document
     call.show(told)
     say(f"the route leads to {told['to_broker']}; what is in doubt stays at {told['from_broker']}")

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from app.cli.client import NOTHING_SEEN, etag_of
 from app.cli.command import Call, Reason, verb
 from app.cli.output import say
 
@@ -50,7 +51,9 @@ def status(call: Call) -> None:
 )
 def on(call: Call, *, scope: Scope, reason: Reason) -> None:
     """Stop new sends within a scope, at once."""
-    reply = call.client.call("POST", "/admin/v1/halt", _body(scope, reason))
+    # What is stopped was typed in full a moment ago: that is the confirmation.
+    confirmed = {"X-Confirm": scope.rpartition(":")[2]}
+    reply = call.client.call("POST", "/admin/v1/halt", _body(scope, reason), confirmed)
     call.show(reply.document)
     say("new sends stop; orders at a broker go on, and cancels still pass")
 
@@ -66,8 +69,18 @@ def on(call: Call, *, scope: Scope, reason: Reason) -> None:
 )
 def off(call: Call, *, scope: Scope, reason: Reason) -> None:
     """Lift a halt; it needs the key of another person than who halted."""
-    reply = call.client.call("POST", "/admin/v1/resume", _body(scope, reason))
+    body = _body(scope, reason)
+    reply = call.client.call("POST", "/admin/v1/resume", body, _seen(call, body))
     call.show(reply.document if reply.document is not None else {"resumed": scope})
+
+
+def _seen(call: Call, body: dict[str, str]) -> dict[str, str]:
+    """Name the halt that stands now; the one that somebody sets meanwhile is another one."""
+    for halt in call.get("/admin/v1/halts")["data"]:
+        named = halt["scope"] if halt["scope"] == "all" else halt["target"]
+        if (halt["scope"], named) == (body["scope"], body.get("id", "all")):
+            return etag_of(halt)
+    return NOTHING_SEEN
 
 
 def _body(scope: str, reason: str) -> dict[str, str]:

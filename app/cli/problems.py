@@ -28,6 +28,7 @@ _ADVICE: Final = {
     "client-order-id-conflict": "use a new id for a new order; look at the one that exists",
     "order-terminal": "nothing is left to do: openbell order get shows how it ended",
     "stale-version": "look at what stands there now, and decide again",
+    "confirm-required": "name what it moves, exactly; openbell api sends it with --confirm",
     "selection-grew": "make the dry run again, and look at what has come",
     "prechecks-failed": "openbell failover plan shows every check; --force goes in spite of them",
     "second-principal-required": "ask another person, with another key, to do it",

@@ -116,6 +116,19 @@ class Anomaly(NamedTuple):
     acknowledged_at: int | None = None
     silenced_until: int | None = None
 
+    @property
+    def version(self) -> int:
+        """What a mark on it must name: whatever would change a person's mind, and no more.
+
+        It is measured each second, and a version that moved with that could never be named. All
+        of these facts only go one way, except for the last, which is here whole.
+        """
+        ended = self.state is AnomalyState.RESOLVED
+        critical = self.severity is Severity.CRITICAL
+        facts = (not self.drill, critical, ended, self.acknowledged_by is not None)
+        marks = sum(fact << place for place, fact in enumerate(facts))
+        return 1 + marks + ((self.silenced_until or 0) << len(facts))
+
 
 def told(anomaly: Anomaly) -> dict[str, object]:
     """Return what events and doors show of it, as plain JSON values."""

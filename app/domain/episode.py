@@ -106,6 +106,21 @@ def followed(standing: Anomaly, finding: Finding, told_at: int, now: int) -> Tur
     return Turn(seen, AnomalyStep.UPDATED if now - told_at >= TOLD_EVERY_MS else None)
 
 
+def over(standing: Anomaly) -> Finding:
+    """Return the finding by which a person ends an anomaly: all is well."""
+    return Finding(
+        rule_id=standing.rule_id,
+        rule_version=standing.rule_version,
+        subject=standing.subject,
+        severity=None,
+        observed=standing.observed,
+        threshold=standing.threshold,
+        recommended=standing.recommended,
+        evidence={},
+        drill=standing.drill,
+    )
+
+
 def served(subject: Subject, routes: Iterable[Route]) -> list[Route]:
     """Return the routes that this subject is, or serves now."""
     if subject.kind == "route":

@@ -156,6 +156,11 @@ class Failover(NamedTuple):
     acknowledged_at: int | None = None
 
     @property
+    def version(self) -> int:
+        """What a word on it must name: each step counts, and so does that it was read."""
+        return self.number + (self.acknowledged_by is not None)
+
+    @property
     def started_at(self) -> int:
         return self.steps[0].at
 

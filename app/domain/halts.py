@@ -8,6 +8,11 @@ from app.domain.records import Halt
 SCOPES: Final = ("all", "route", "broker", "account", "symbol")
 
 
+def version_of(halt: Halt) -> int:
+    """Return what its resume must name: a halt never changes, and the next one is a later one."""
+    return halt.halted_at
+
+
 class Halts(NamedTuple):
     """Every halt in force, sorted by scope."""
 

@@ -253,6 +253,7 @@ class Doubt(NamedTuple):
     broker_order_key: str
     broker_id: str
     since: int
+    version: int  # the order's
 
 
 class Health(NamedTuple):

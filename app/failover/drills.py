@@ -69,13 +69,15 @@ class SimulatedDrills:
             raise Refused(Code.DRILL_REFUSED, f"{broker_id}: {e}") from e
         return drill
 
-    async def end(self, drill_id: str, by: Actor) -> Drill:
+    async def end(self, drill_id: str, by: Actor, seen: int | None = None) -> Drill:
         drill = await self._found(drill_id)
+        if seen not in {None, drill.version}:  # its broker may be in another drill by now
+            raise Refused(Code.STALE_VERSION, f"somebody has ended {drill_id}")
         try:
             await self._line(drill.broker_id).heal()
         except OSError as e:
             raise Refused(Code.DRILL_REFUSED, f"{drill.broker_id}: {e}") from e
-        return await self._record.end_drill(drill_id, by)
+        return await self._record.end_drill(drill_id, by, seen)
 
     async def drills(self, since: int) -> list[Drill]:
         return await self._record.drills(since)

@@ -92,10 +92,13 @@ class FailoverHelm:
             trading_session_id=session.trading_session_id if session else None,
         )
 
-    async def abort(self, failover_id: str, by: Actor) -> Failover:
+    async def abort(self, failover_id: str, by: Actor, seen: int | None = None) -> Failover:
         standing = await self._record.failover(failover_id)
         if standing is None:
             raise Refused(Code.NOT_FOUND, f"no failover {failover_id}")
+        if seen not in {None, standing.version}:
+            detail = f"{failover_id} is {standing.state} by now"
+            raise Refused(Code.STALE_VERSION, detail, current=standing._asdict())
         if standing.fenced_at is not None or standing.has_ended:
             raise Refused(Code.FAILOVER_FENCED, f"{failover_id} is {standing.state}")
         now = self._clock.now()

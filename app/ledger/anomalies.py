@@ -186,7 +186,39 @@ def place_of(
     )
 
 
-def acknowledge(connection: Connection, anomaly_id: str, by: Actor, now: int) -> Anomaly:
+class Seen(NamedTuple):
+    """Which anomaly a person means, and the version that he has looked at; None: as it stands."""
+
+    anomaly_id: str
+    version: int | None
+
+
+def raise_by(connection: Connection, finding: Finding, drawn: Drawn, by: Actor) -> Anomaly:
+    """Note trouble by a person's word; return the anomaly that stands for it."""
+    note(connection, [finding], drawn)
+    key = (finding.rule_id, finding.subject)
+    after = next(kept.anomaly for kept in standing(connection) if _key(kept.anomaly) == key)
+    words = {"severity": finding.severity, "drill": finding.drill, **finding.evidence}
+    row = Change("anomaly.raise", str(finding.subject), None, {"anomaly": after.anomaly_id} | words)
+    audit.append(connection, by, row, drawn.now)
+    return after
+
+
+def resolve_by(connection: Connection, seen: Seen, drawn: Drawn, by: Actor) -> Anomaly:
+    """End an anomaly by a person's word; what is over stays as it is."""
+    before = _looked_at(connection, seen).anomaly
+    if before.state is AnomalyState.RESOLVED:
+        return before
+    note(connection, [episode.over(before)], drawn)
+    kept = one(connection, seen.anomaly_id)
+    assert kept is not None, "it was just ended"
+    was, after = {"state": before.state}, {"state": kept.anomaly.state}
+    row = Change("anomaly.resolve", str(before.subject), was, after)
+    audit.append(connection, by, row, drawn.now)
+    return kept.anomaly
+
+
+def acknowledge(connection: Connection, looked: Seen, by: Actor, now: int) -> Anomaly:
     """Note who has seen it; the first one stands."""
 
     def seen(anomaly: Anomaly) -> Anomaly:
@@ -194,40 +226,46 @@ def acknowledge(connection: Connection, anomaly_id: str, by: Actor, now: int) ->
             return anomaly
         return anomaly._replace(acknowledged_by=by.name, acknowledged_at=now)
 
-    return _changed(connection, anomaly_id, "anomaly.ack", seen, by, now)
+    return _changed(connection, looked, ("anomaly.ack", seen), by, now)
 
 
-def silence(connection: Connection, anomaly_id: str, until: int, by: Actor, now: int) -> Anomaly:
+def silence(connection: Connection, looked: Seen, until: int, by: Actor, now: int) -> Anomaly:
     """Let nobody be told of it before then."""
-    return _changed(
-        connection,
-        anomaly_id,
-        "anomaly.silence",
-        lambda anomaly: anomaly._replace(silenced_until=until),
-        by,
-        now,
-    )
+
+    def quiet(anomaly: Anomaly) -> Anomaly:
+        return anomaly._replace(silenced_until=until)
+
+    return _changed(connection, looked, ("anomaly.silence", quiet), by, now)
 
 
 def _changed(
     connection: Connection,
-    anomaly_id: str,
-    action: str,
-    change: Callable[[Anomaly], Anomaly],
+    looked: Seen,
+    mark: tuple[str, Callable[[Anomaly], Anomaly]],
     by: Actor,
     now: int,
 ) -> Anomaly:
-    one_by_one(connection)
-    kept = one(connection, anomaly_id)
-    if kept is None:
-        raise Refused(Code.NOT_FOUND, f"no anomaly {anomaly_id}")
+    kept = _looked_at(connection, looked)
+    action, change = mark
     after = change(kept.anomaly)
     if after == kept.anomaly:
         return after
     keep(connection, Kept(now, after), AnomalyStep.UPDATED)
-    row = Change(action, f"anomaly/{anomaly_id}", _marks(kept.anomaly), _marks(after))
+    row = Change(action, f"anomaly/{looked.anomaly_id}", _marks(kept.anomaly), _marks(after))
     audit.append(connection, by, row, now)
     return after
+
+
+def _looked_at(connection: Connection, seen: Seen) -> Kept:
+    """Return the anomaly, and let nobody else change it before this is committed."""
+    one_by_one(connection)
+    kept = one(connection, seen.anomaly_id)
+    if kept is None:
+        raise Refused(Code.NOT_FOUND, f"no anomaly {seen.anomaly_id}")
+    if seen.version not in {None, kept.anomaly.version}:
+        detail = f"{seen.anomaly_id} is not as it was seen"
+        raise Refused(Code.STALE_VERSION, detail, current=told(kept.anomaly))
+    return kept
 
 
 def _marks(anomaly: Anomaly) -> dict[str, object]:

@@ -16,7 +16,7 @@ from app.domain.records import Actor
 from app.domain.reverting import FOR_GOOD, Spell
 from app.domain.session import Calendar
 from app.ledger import anomalies, anomaly_rules, outside
-from app.ledger.anomalies import Drawn
+from app.ledger.anomalies import Drawn, Seen
 from app.ledger.edge import Edge
 from app.ports.trouble import RuleKept
 from app.sql import Database
@@ -55,13 +55,23 @@ class AnomalyLedger(Edge):
         kept = await self._read(lambda c: anomalies.one(c, anomaly_id))
         return None if kept is None else kept.anomaly
 
-    async def acknowledge(self, anomaly_id: str, by: Actor) -> Anomaly:
-        now = self._clock.now()
-        return await self._write_once(lambda c: anomalies.acknowledge(c, anomaly_id, by, now))
+    async def acknowledge(self, anomaly_id: str, by: Actor, seen: int | None = None) -> Anomaly:
+        now, looked = self._clock.now(), Seen(anomaly_id, seen)
+        return await self._write_once(lambda c: anomalies.acknowledge(c, looked, by, now))
 
-    async def silence(self, anomaly_id: str, until: int, by: Actor) -> Anomaly:
-        now = self._clock.now()
-        return await self._write_once(lambda c: anomalies.silence(c, anomaly_id, until, by, now))
+    async def silence(
+        self, anomaly_id: str, until: int, by: Actor, seen: int | None = None
+    ) -> Anomaly:
+        now, looked = self._clock.now(), Seen(anomaly_id, seen)
+        return await self._write_once(lambda c: anomalies.silence(c, looked, until, by, now))
+
+    async def raise_by(self, finding: Finding, by: Actor) -> Anomaly:
+        drawn = self._drawn(1)
+        return await self._write_once(lambda c: anomalies.raise_by(c, finding, drawn, by))
+
+    async def resolve_by(self, anomaly_id: str, by: Actor, seen: int | None = None) -> Anomaly:
+        drawn, looked = self._drawn(1), Seen(anomaly_id, seen)
+        return await self._write_once(lambda c: anomalies.resolve_by(c, looked, drawn, by))
 
     async def rules(self) -> list[RuleKept]:
         return await self._read(anomaly_rules.rules)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from app import codec
 from app.domain.errors import Code, Refused
 from app.domain.failover import RoutePolicy
-from app.domain.halts import SCOPES, Halts
+from app.domain.halts import SCOPES, Halts, version_of
 from app.domain.records import (
     Actor,
     Backlog,
@@ -159,12 +159,21 @@ def halt(connection: Connection, scope: str, target: str, by: Actor, now: int) -
     return standing
 
 
-def resume(connection: Connection, scope: str, target: str, by: Actor, now: int) -> None:
-    """Lift a halt; who stopped the sends may not be who starts them again."""
+def resume(
+    connection: Connection, place: tuple[str, str], by: Actor, now: int, seen: int | None
+) -> None:
+    """Lift the halt that was seen; who stopped the sends may not be who starts them again."""
     one_by_one(connection)
-    standing = next((h for h in halts(connection) if (h.scope, h.target) == (scope, target)), None)
+    scope, target = place
+    standing = next((h for h in halts(connection) if (h.scope, h.target) == place), None)
     if standing is None:
         raise Refused(Code.NOT_FOUND, f"no halt on {scope}:{target}")
+    if seen not in {None, version_of(standing)}:
+        raise Refused(
+            Code.STALE_VERSION,
+            f"{standing.halted_by} has halted it since",
+            current=standing._asdict(),
+        )
     if standing.halted_by == by.name and by.approval is None:
         raise Refused(
             Code.SECOND_PRINCIPAL_REQUIRED, f"{by.name} halted; another person must resume"
@@ -181,11 +190,13 @@ def routes(connection: Connection) -> list[Route]:
 _DOUBTS: Final = Statement(
     lambda _: (
         "SELECT o.order_id, o.account_id, o.symbol, i.broker_order_key, i.broker_id,"
-        " o.updated_at FROM dispatch_inflight AS i JOIN orders@day AS o ON o.order_id = i.order_id"
-        " AND o.trade_date = i.trade_date WHERE i.trade_date = @day AND i.outcome = 'unknown'"
+        " o.updated_at, o.version FROM dispatch_inflight AS i JOIN orders@day AS o"
+        " ON o.order_id = i.order_id AND o.trade_date = i.trade_date"
+        " WHERE i.trade_date = @day AND i.outcome = 'unknown'"
         " UNION ALL SELECT o.order_id, o.account_id, o.symbol, q.broker_order_key, q.broker_id,"
-        " q.asked_at FROM replace_requests AS q JOIN orders@day AS o ON o.order_id = q.order_id"
-        " AND o.trade_date = q.trade_date WHERE q.trade_date = @day AND q.state = 'unknown'"
+        " q.asked_at, o.version FROM replace_requests AS q JOIN orders@day AS o"
+        " ON o.order_id = q.order_id AND o.trade_date = q.trade_date"
+        " WHERE q.trade_date = @day AND q.state = 'unknown'"
     )
 )
 _DOUBTFUL_DAYS: Final = text(

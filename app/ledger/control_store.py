@@ -26,6 +26,7 @@ from app.domain.records import (
 from app.domain.session import SessionPause
 from app.ledger import audit, bells, control, ending, outbox_waiting, pauses, showing, verdicts
 from app.ledger.edge import Edge
+from app.ledger.verdicts import Word
 from app.ledger.vitals import vitals
 
 
@@ -62,9 +63,9 @@ class ControlLedger(Edge):
         now = self._clock.now()
         return await self._write_once(lambda c: control.halt(c, scope, target, by, now))
 
-    async def resume(self, scope: str, target: str, by: Actor) -> None:
-        now = self._clock.now()
-        await self._write_once(lambda c: control.resume(c, scope, target, by, now))
+    async def resume(self, scope: str, target: str, by: Actor, seen: int | None = None) -> None:
+        now, place = self._clock.now(), (scope, target)
+        await self._write_once(lambda c: control.resume(c, place, by, now, seen))
 
     async def routes(self) -> list[Route]:
         return await self._read(control.routes)
@@ -106,12 +107,15 @@ class ControlLedger(Edge):
         return await self._write(lambda c: audit.append_once(c, by, change, now))
 
     async def resolve_doubt(
-        self, broker_order_key: str, verdict: str, terms: Mapping[str, str], by: Actor
+        self,
+        broker_order_key: str,
+        verdict: str,
+        terms: Mapping[str, str],
+        by: Actor,
+        seen: int | None = None,
     ) -> Order:
-        now = self._clock.now()
-        return await self._write_once(
-            lambda c: verdicts.resolve(c, broker_order_key, verdict, terms, by, now)
-        )
+        now, word = self._clock.now(), Word(broker_order_key, verdict, terms, seen)
+        return await self._write_once(lambda c: verdicts.resolve(c, word, by, now))
 
     async def show_lanes(self, lanes: Sequence[LaneStatus]) -> None:
         now = self._clock.now()

@@ -66,11 +66,14 @@ def start(connection: Connection, drill: Drill, by: Actor, now: int) -> None:
     audit.append(connection, by, change, now)
 
 
-def end(connection: Connection, drill_id: str, by: Actor, now: int) -> Drill:
+def end(connection: Connection, drill_id: str, by: Actor, now: int, seen: int | None) -> Drill:
     """Note that somebody ended it; the first to say so stands, and what is over stays so."""
     before = one(connection, drill_id)
     if before is None:
         raise Refused(Code.NOT_FOUND, f"no drill {drill_id}")
+    if seen not in {None, before.version}:
+        detail = f"somebody has ended {drill_id}"
+        raise Refused(Code.STALE_VERSION, detail, current=before._asdict())
     if before.until <= now:
         return before
     after = before._replace(interrupted_at=now)

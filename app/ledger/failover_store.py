@@ -51,9 +51,13 @@ class FailoverLedger(Edge):
         crash.point("failover.after_epoch")
         return after
 
-    async def acknowledge_failover(self, failover_id: str, by: Actor) -> Failover:
+    async def acknowledge_failover(
+        self, failover_id: str, by: Actor, seen: int | None = None
+    ) -> Failover:
         now = self._clock.now()
-        return await self._write_once(lambda c: failovers.acknowledge(c, failover_id, by, now))
+        return await self._write_once(
+            lambda c: failovers.acknowledge(c, failover_id, by, now, seen)
+        )
 
     async def misfits(self, route_id: str, able: Capabilities) -> dict[str, int]:
         return await self._read(lambda c: failovers.misfits(c, route_id, able))
@@ -65,9 +69,9 @@ class FailoverLedger(Edge):
         now = self._clock.now()
         await self._write_once(lambda c: drills.start(c, drill, by, now))
 
-    async def end_drill(self, drill_id: str, by: Actor) -> Drill:
+    async def end_drill(self, drill_id: str, by: Actor, seen: int | None = None) -> Drill:
         now = self._clock.now()
-        return await self._write_once(lambda c: drills.end(c, drill_id, by, now))
+        return await self._write_once(lambda c: drills.end(c, drill_id, by, now, seen))
 
     async def drills(self, since: int) -> list[Drill]:
         return await self._read(lambda c: drills.since(c, since))

@@ -193,12 +193,17 @@ def fence(
     return after
 
 
-def acknowledge(connection: Connection, failover_id: str, by: Actor, now: int) -> Failover:
+def acknowledge(
+    connection: Connection, failover_id: str, by: Actor, now: int, seen: int | None
+) -> Failover:
     """Note that somebody has read it; the first to say so stands."""
     control.one_by_one(connection)
     before = failover(connection, failover_id)
     if before is None:
         raise Refused(Code.NOT_FOUND, f"no failover {failover_id}")
+    if seen not in {None, before.version}:
+        detail = f"{failover_id} is {before.state} by now"
+        raise Refused(Code.STALE_VERSION, detail, current=before._asdict())
     if before.acknowledged_by is not None:
         return before
     after = before._replace(acknowledged_by=by.name, acknowledged_at=now)

@@ -219,7 +219,11 @@ def reset_by(connection: Connection, session_id: str, seen: int, by: Actor, now:
         raise Refused(Code.NOT_FOUND, f"no session {session_id}")
     after = Numbers(before.numbering + 1, 1, 1)
     if before.numbering != seen or not _begin_next(connection, session_id, after, by.reason, now):
-        raise Refused(Code.STALE_VERSION, f"expected {seen}, is at numbering {before.numbering}")
+        raise Refused(
+            Code.STALE_VERSION,
+            f"expected {seen}, is at numbering {before.numbering}",
+            current=before._asdict(),
+        )
     change = Change("session.reset", f"session/{session_id}", before._asdict(), after._asdict())
     audit.append(connection, by, change, now)
     return after

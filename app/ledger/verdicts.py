@@ -7,7 +7,7 @@ that a broker's own report would have led through.
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -28,24 +28,28 @@ REPORT_OF: Final = {
 VERDICTS: Final = frozenset({"not_received", *REPORT_OF})
 
 
-def resolve(
-    connection: Connection,
-    key: str,
-    verdict: str,
-    terms: Mapping[str, str],
-    by: Actor,
-    now: int,
-) -> Order:
+class Word(NamedTuple):
+    """What a person says of one attempt, and the version of its order that he has seen."""
+
+    key: str
+    verdict: str
+    terms: Mapping[str, str]
+    seen: int | None = None  # None: as it stands
+
+
+def resolve(connection: Connection, word: Word, by: Actor, now: int) -> Order:
     """Settle one doubt, with its audit row, or raise `Refused`."""
+    key, verdict, terms, _ = word
     order_id = order_id_of(key)
     before = rows.locked(connection, [order_id]).get(order_id) if order_id else None
     if order_id is None or before is None:
         raise Refused(Code.NOT_FOUND, f"no attempt {key}")
     if is_replace_key(key):
-        return _resolve_replace(connection, before, key, verdict, by, now)
+        return _resolve_replace(connection, before, word, by, now)
     attempt = attempts.by_keys(connection, [key]).get(key)
     if attempt is None or attempt.outcome is not Outcome.UNKNOWN:
         raise Refused(Code.DOUBT_SETTLED, f"the order is {before.status}", status=before.status)
+    _must_be_seen(before, word)
     if verdict == "not_received":
         outcomes.never_received(connection, [key], by.name, now)
     else:
@@ -58,14 +62,24 @@ def resolve(
     return after
 
 
+def _must_be_seen(order: Order, word: Word) -> None:
+    if word.seen not in {None, order.version}:
+        raise Refused(
+            Code.STALE_VERSION,
+            f"the order is at version {order.version}",
+            current=order._asdict(),
+        )
+
+
 def _resolve_replace(
-    connection: Connection, before: Order, key: str, verdict: str, by: Actor, now: int
+    connection: Connection, before: Order, word: Word, by: Actor, now: int
 ) -> Order:
     """Say of a replace in doubt that it took effect (accepted), or that it did not."""
-    order_id = before.order_id
+    key, verdict, order_id = word.key, word.verdict, before.order_id
     asked = replaces.chains(connection, [order_id])[order_id].standing
     if asked is None or asked.key != key or asked.state is not ReplaceState.UNKNOWN:
         raise Refused(Code.DOUBT_SETTLED, f"the order is {before.status}", status=before.status)
+    _must_be_seen(before, word)
     if verdict == "accepted":
         report = _report(before, before.broker_id or "", key, verdict, {}, now)
         replaced = replace(

@@ -82,8 +82,12 @@ class ControlStore(Protocol):
 
     async def halt(self, scope: str, target: str, by: Actor) -> Halt: ...
 
-    async def resume(self, scope: str, target: str, by: Actor) -> None:
-        """Lift a halt; raise `Refused` if there is none or `by` is who halted."""
+    async def resume(self, scope: str, target: str, by: Actor, seen: int | None = None) -> None:
+        """Lift a halt; raise `Refused` if there is none, another one, or `by` is who halted.
+
+        `seen` is the version that a person has looked at; without it, the one that stands. So it
+        is with every `seen` here.
+        """
 
     async def routes(self) -> list[Route]: ...
 
@@ -123,12 +127,18 @@ class ControlStore(Protocol):
         """As `note`, unless `by.request_id` has noted this action before: None then."""
 
     async def resolve_doubt(
-        self, broker_order_key: str, verdict: str, terms: Mapping[str, str], by: Actor
+        self,
+        broker_order_key: str,
+        verdict: str,
+        terms: Mapping[str, str],
+        by: Actor,
+        seen: int | None = None,
     ) -> Order:
         """Settle a doubt by a person's word: not_received, accepted, rejected, canceled, filled.
 
         `terms` carries `price` for `filled` and `broker_order_id` where known. Raises
-        `Refused(DOUBT_SETTLED)` if evidence came first.
+        `Refused(DOUBT_SETTLED)` if evidence came first, `Refused(STALE_VERSION)` if the order
+        has changed since.
         """
 
     async def show_lanes(self, lanes: Sequence[LaneStatus]) -> None:

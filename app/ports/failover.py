@@ -46,8 +46,10 @@ class FailoverStore(Protocol):
         epoch commits after this.
         """
 
-    async def acknowledge_failover(self, failover_id: str, by: Actor) -> Failover:
-        """Note that somebody has read it, audited; or raise `Refused(NOT_FOUND)`."""
+    async def acknowledge_failover(
+        self, failover_id: str, by: Actor, seen: int | None = None
+    ) -> Failover:
+        """Note that somebody has read it, audited; or raise `Refused` (not found, stale)."""
 
     async def misfits(self, route_id: str, able: Capabilities) -> dict[str, int]:
         """Count the waiting orders of a route that such a broker cannot take, by what it lacks."""
@@ -62,8 +64,8 @@ class DrillStore(Protocol):
     async def start_drill(self, drill: Drill, by: Actor) -> None:
         """Put it down, audited; or raise `Refused(DRILL_RUNNING)`: one a route, one a broker."""
 
-    async def end_drill(self, drill_id: str, by: Actor) -> Drill:
-        """Note that it ends now, audited; one that is over stays as it is."""
+    async def end_drill(self, drill_id: str, by: Actor, seen: int | None = None) -> Drill:
+        """Note that it ends now, audited; one that is over stays as it is; or `Refused`."""
 
     async def drills(self, since: int) -> list[Drill]:
         """Return those that began since then, the latest first."""
@@ -90,8 +92,8 @@ class Rehearsals(Protocol):
     async def start(self, wanted: Drill, by: Actor, *, allow_live: bool) -> Drill:
         """Make the route's active broker ill; `wanted` names no id, broker or time yet."""
 
-    async def end(self, drill_id: str, by: Actor) -> Drill:
-        """Let the broker be well before the time."""
+    async def end(self, drill_id: str, by: Actor, seen: int | None = None) -> Drill:
+        """Let the broker be well before the time; refused (stale) if somebody has by now."""
 
     async def drills(self, since: int) -> list[Drill]: ...
 
@@ -110,5 +112,5 @@ class Helm(Protocol):
     ) -> Failover:
         """Lead a route elsewhere now. A forced one skips every doubt, never the fence."""
 
-    async def abort(self, failover_id: str, by: Actor) -> Failover:
+    async def abort(self, failover_id: str, by: Actor, seen: int | None = None) -> Failover:
         """End one that has not led the route elsewhere; it is not begun again for this trouble."""

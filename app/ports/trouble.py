@@ -33,14 +33,22 @@ class AnomalyStore(Protocol):
 
     async def anomaly(self, anomaly_id: str) -> Anomaly | None: ...
 
-    async def acknowledge(self, anomaly_id: str, by: Actor) -> Anomaly:
-        """Note that somebody has seen it, audited; or raise `Refused(NOT_FOUND)`.
+    async def acknowledge(self, anomaly_id: str, by: Actor, seen: int | None = None) -> Anomaly:
+        """Note that somebody has seen it, audited; or raise `Refused` (not found, stale).
 
-        The first one stands.
+        The first one stands. `seen` is the version that was looked at; without it, what stands.
         """
 
-    async def silence(self, anomaly_id: str, until: int, by: Actor) -> Anomaly:
+    async def silence(
+        self, anomaly_id: str, until: int, by: Actor, seen: int | None = None
+    ) -> Anomaly:
         """Let nobody be told of it before then, audited."""
+
+    async def raise_by(self, finding: Finding, by: Actor) -> Anomaly:
+        """Note trouble by a person's word, audited in the same commit; return what stands."""
+
+    async def resolve_by(self, anomaly_id: str, by: Actor, seen: int | None = None) -> Anomaly:
+        """End an anomaly by a person's word, audited in the same commit; what is over stays so."""
 
 
 class RuleKept(NamedTuple):

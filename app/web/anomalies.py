@@ -1,8 +1,9 @@
 """Anomalies for people: what goes on, who has seen it, what nobody needs to hear of.
 
-A mark on an anomaly needs no `If-Match`: the anomaly moves each second by itself, and a mark
-takes nothing back that somebody else has set. What a person raises is a rule of its own,
-`manual.<name>`; the trap would be a person's word that the next look of the watch talks away.
+A mark names the version that its maker saw. An anomaly is measured each second, so its version
+moves only with what would change a person's mind: how bad it is, whether it is over, who has seen
+it. What a person raises is a rule of its own, `manual.<name>`; the trap would be a person's word
+that the next look of the watch talks away.
 """
 
 from collections.abc import Sequence
@@ -20,15 +21,14 @@ from app.domain.anomaly import (
     Threshold,
     told,
 )
-from app.domain.errors import Code
-from app.domain.records import Change
+from app.domain.errors import Code, Refused
 from app.web.anomaly_told import AnomaliesTold, AnomalyTold
 from app.web.cursors import cursor_at, place_of
 from app.web.house import House
 from app.web.keys import not_there
 from app.web.operator_schemas import AnomaliesAsked, AnomalyRaised, Reasoned, Silenced
 from app.web.problems import invalid_at
-from app.web.spec import Call, Reply, Spec, json_of, ok
+from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 
 SEE: Final = "admin:read"
 TUNE: Final = "admin:tune"
@@ -49,12 +49,13 @@ class Anomalies:
         asked = call.query
         if asked.state is AnomalyState.OPEN:
             going_on = await self._store.open_anomalies()
-            return ok({"data": [told(a) for a in going_on], "has_more": False, "next_cursor": None})
+            shown = [_shape(a) for a in going_on]
+            return ok({"data": shown, "has_more": False, "next_cursor": None})
         listing = ("anomalies", asked.state)
         before = None if asked.cursor is None else place_of(asked.cursor, listing)
         page = await self._store.anomalies(before, asked.limit)
         more = len(page) >= asked.limit
-        shown = [told(a) for a in page if asked.state in {None, a.state}]
+        shown = [_shape(a) for a in page if asked.state in {None, a.state}]
         return ok(
             {
                 "data": shown,
@@ -64,8 +65,8 @@ class Anomalies:
         )
 
     async def get(self, call: Call[None, None]) -> Reply:
-        """Show one."""
-        return ok(told(await self._anomaly(call)))
+        """Show one; its ETag is what a mark must name."""
+        return _told(await self._anomaly(call))
 
     async def raise_(self, call: Call[AnomalyRaised, None]) -> Reply:
         """Raise one by hand, or in a drill: all who listen hear of it."""
@@ -83,31 +84,26 @@ class Anomalies:
             valid_for_s=wanted.ttl_s,
             drill=wanted.drill,
         )
-        await self._audit(call, "anomaly.raise", wanted.subject, wanted.model_dump())
-        await self._store.note([finding])
-        standing = await self._standing(finding.rule_id, finding.subject)
-        return ok(told(standing), status=201)
+        return _told(await self._store.raise_by(finding, call.actor(wanted.reason)), 201)
 
     async def resolve(self, call: Call[Reasoned, None]) -> Reply:
         """End one that a person or another system has raised."""
-        anomaly = await self._anomaly(call)
+        anomaly = await self._seen(call)
         if not anomaly.rule_id.startswith(ENDED_BY_PEOPLE):
             raise invalid_at("anomaly_id", f"{anomaly.rule_id} ends when it is over")
-        after = {"state": AnomalyState.RESOLVED}
-        await self._audit(call, "anomaly.resolve", str(anomaly.subject), after)
-        await self._store.note([_over(anomaly)])
-        return ok(told(await self._anomaly(call)))
+        by = call.actor(call.body.reason)
+        return _told(await self._store.resolve_by(anomaly.anomaly_id, by, call.version))
 
     async def ack(self, call: Call[Reasoned, None]) -> Reply:
         """Say that somebody has seen it; who said so first, stands."""
-        by = call.actor(call.body.reason)
-        return ok(told(await self._store.acknowledge(call.part("anomaly_id"), by)))
+        anomaly, by = await self._seen(call), call.actor(call.body.reason)
+        return _told(await self._store.acknowledge(anomaly.anomaly_id, by, call.version))
 
     async def silence(self, call: Call[Silenced, None]) -> Reply:
         """Let nobody be told of it for a while; programs are told nonetheless."""
         until = self._house.clock.now() + call.body.ttl_s * 1000
-        by = call.actor(call.body.reason)
-        return ok(told(await self._store.silence(call.part("anomaly_id"), until, by)))
+        anomaly, by = await self._seen(call), call.actor(call.body.reason)
+        return _told(await self._store.silence(anomaly.anomaly_id, until, by, call.version))
 
     async def _anomaly(self, call: Call[Any, Any]) -> Anomaly:
         found = await self._store.anomaly(call.part("anomaly_id"))
@@ -115,31 +111,25 @@ class Anomalies:
             raise not_there()
         return found
 
-    async def _standing(self, rule_id: str, subject: Subject) -> Anomaly:
-        for anomaly in await self._store.open_anomalies():
-            if (anomaly.rule_id, anomaly.subject) == (rule_id, subject):
-                return anomaly
-        raise not_there()  # somebody has ended it in this moment
+    async def _seen(self, call: Call[Any, Any]) -> Anomaly:
+        """Return the anomaly, if it is as its marker saw it."""
+        anomaly = await self._anomaly(call)
+        if call.version != anomaly.version:
+            raise Refused(
+                Code.STALE_VERSION,
+                f"it is {anomaly.state}, {anomaly.severity},"
+                f" seen by {anomaly.acknowledged_by or 'nobody'} by now",
+                current=_shape(anomaly),
+            )
+        return anomaly
 
-    async def _audit(
-        self, call: Call[Any, Any], action: str, subject: str, after: dict[str, Any]
-    ) -> None:
-        change = Change(action, subject, None, after)
-        await self._house.control.note(change, call.actor(call.body.reason))
+
+def _shape(anomaly: Anomaly) -> dict[str, Any]:
+    return told(anomaly) | {"version": anomaly.version}
 
 
-def _over(anomaly: Anomaly) -> Finding:
-    return Finding(
-        rule_id=anomaly.rule_id,
-        rule_version=anomaly.rule_version,
-        subject=anomaly.subject,
-        severity=None,
-        observed=anomaly.observed,
-        threshold=anomaly.threshold,
-        recommended=anomaly.recommended,
-        evidence={},
-        drill=anomaly.drill,
-    )
+def _told(anomaly: Anomaly, status: int = 200) -> Reply:
+    return ok(_shape(anomaly), etag(anomaly.version), status=status)
 
 
 def anomaly_specs(house: House) -> Sequence[Spec[Any, Any]]:
@@ -149,7 +139,13 @@ def anomaly_specs(house: House) -> Sequence[Spec[Any, Any]]:
 
 PATH: Final = "/admin/v1/anomalies"
 ONE: Final = f"{PATH}/{{anomaly_id}}"
-MARKED: Final = (Code.MALFORMED_REQUEST, Code.NOT_FOUND, Code.VALIDATION_FAILED)
+MARKED: Final = (
+    Code.MALFORMED_REQUEST,
+    Code.NOT_FOUND,
+    Code.STALE_VERSION,
+    Code.VALIDATION_FAILED,
+    Code.IF_MATCH_REQUIRED,
+)
 
 
 def _shown(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
@@ -171,6 +167,7 @@ def _shown(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
             scope=SEE,
             handler=anomalies.get,
             answers={200: AnomalyTold},
+            shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
     )
@@ -185,6 +182,7 @@ def _marked(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
         handler=anomalies.raise_,
         reads=json_of(AnomalyRaised),
         answers={201: AnomalyTold},
+        shows=("ETag",),
         refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
         audited=True,
     )
@@ -196,7 +194,9 @@ def _marked(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
         handler=anomalies.silence,
         reads=json_of(Silenced),
         answers={200: AnomalyTold},
+        shows=("ETag",),
         refuses=MARKED,
+        if_match="required",
         audited=True,
     )
     words = {"ack": anomalies.ack, "resolve": anomalies.resolve}
@@ -209,7 +209,9 @@ def _marked(anomalies: Anomalies) -> Sequence[Spec[Any, Any]]:
             handler=handler,
             reads=json_of(Reasoned),
             answers={200: AnomalyTold},
+            shows=("ETag",),
             refuses=MARKED,
+            if_match="required",
             audited=True,
         )
         for word, handler in words.items()

@@ -85,6 +85,7 @@ class AnomalyTold(Told):
     acknowledged_by: Person | None
     acknowledged_at: At | None
     silenced_until: At | None
+    version: Version
 
 
 class AnomaliesTold(Told):

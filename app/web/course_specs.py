@@ -23,7 +23,7 @@ from app.web.operator_schemas import (
     Reasoned,
     RouteLocked,
 )
-from app.web.spec import Spec, json_of
+from app.web.spec import Call, Spec, json_of
 from app.web.told import WouldTold
 from app.web.undoing import undo_spec
 
@@ -46,6 +46,7 @@ MOVED: Final = (
     Code.STALE_VERSION,
     Code.PRECHECKS_FAILED,
     Code.VALIDATION_FAILED,
+    Code.CONFIRM_REQUIRED,
 )
 SAID: Final = (
     Code.MALFORMED_REQUEST,
@@ -53,6 +54,7 @@ SAID: Final = (
     Code.FAILOVER_FENCED,
     Code.STALE_VERSION,
     Code.VALIDATION_FAILED,
+    Code.IF_MATCH_REQUIRED,
 )
 
 
@@ -78,7 +80,7 @@ def _shown(courses: Courses) -> Sequence[Spec[Any, Any]]:
             asks=asks,
             answers={200: told},
             refuses=(Code.NOT_FOUND,) if path.endswith("}") else (),
-            shows=("ETag",) if path == ROUTE else (),
+            shows=("ETag",) if path in {ROUTE, FAILOVER} else (),
         )
         for path, name, handler, asks, told in (
             (ROUTES, "list_routes", courses.routes, None, RoutesTold),
@@ -113,6 +115,14 @@ def _allowed(courses: Courses) -> Sequence[Spec[Any, Any]]:
     ]
 
 
+def _to(call: Call[FailoverWanted, Preview]) -> str:
+    return call.body.to
+
+
+def _route(call: Call[FailbackWanted, Preview]) -> str:
+    return call.part("route_id")  # it names no broker: home is where the policy says
+
+
 def _moved(courses: Courses) -> Sequence[Spec[Any, Any]]:
     return [
         Spec(
@@ -124,13 +134,14 @@ def _moved(courses: Courses) -> Sequence[Spec[Any, Any]]:
             reads=json_of(model),
             asks=Preview,
             answers={200: SwitchPreviewTold, 202: FailoverTold},
-            shows=("Location",),
+            shows=("ETag", "Location"),
             refuses=MOVED,
+            names=named,
             audited=True,
         )
-        for part, name, handler, model in (
-            ("failover", "fail_over", courses.switch, FailoverWanted),
-            ("failback", "fail_back", courses.failback, FailbackWanted),
+        for part, name, handler, model, named in (
+            ("failover", "fail_over", courses.switch, FailoverWanted, _to),
+            ("failback", "fail_back", courses.failback, FailbackWanted, _route),
         )
     ]
 
@@ -145,7 +156,9 @@ def _said(courses: Courses) -> Sequence[Spec[Any, Any]]:
             handler=handler,
             reads=json_of(Reasoned),
             answers={200: FailoverTold},
+            shows=("ETag",),
             refuses=SAID,
+            if_match="required",
             audited=True,
         )
         for part, name, handler in (

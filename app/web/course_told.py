@@ -38,6 +38,7 @@ class FailoverTold(Told):
     by: Person
     acknowledged_by: Person | None
     acknowledged_at: At | None
+    version: Version
 
 
 class FailoversTold(Told):
@@ -137,6 +138,7 @@ class DrillTold(Told):
     started_by: Person
     reason: Why
     interrupted_at: At | None
+    version: Version
     state: str = Field(examples=["succeeded"])
     ends_at: At
     incident_id: str
@@ -159,6 +161,7 @@ class HaltTold(Told):
     halted_by: Person
     halted_at: At
     reason: Why
+    version: Version
 
 
 class CoveredTold(Told):

@@ -72,11 +72,9 @@ class Courses:
         return ok({"data": [failover_shape(f) for f in wanted]})
 
     async def failover(self, call: Call[None, None]) -> Reply:
-        """Show one failover: its steps with their times, and what it rests on."""
-        found = await self._house.courses.failover(call.part("failover_id"))
-        if found is None:
-            raise not_there()
-        return ok(failover_shape(found))
+        """Show one: its steps with their times, what it rests on; a word on it names its ETag."""
+        found = await self._one(call)
+        return _told(found)
 
     # --- who may move it ----------------------------------------------------------------
 
@@ -157,20 +155,39 @@ class Courses:
         by = call.actor(call.body.reason)
         after = await helm.switch(route.route_id, to, kind, call.body.expected_epoch, by)
         location = f"/admin/v1/failovers/{after.failover_id}".encode()
-        return ok(failover_shape(after), (b"location", location), status=202)
+        return _told(after, (b"location", location), status=202)
 
     async def abort(self, call: Call[Reasoned, None]) -> Reply:
         """End a failover that has not led its route elsewhere yet."""
-        by = call.actor(call.body.reason)
-        return ok(failover_shape(await self._house.helm.abort(call.part("failover_id"), by)))
+        failover, by = await self._as_seen(call), call.actor(call.body.reason)
+        return _told(await self._house.helm.abort(failover.failover_id, by, call.version))
 
     async def acknowledge(self, call: Call[Reasoned, None]) -> Reply:
         """Say that somebody has read it: the next one may happen by itself again."""
-        by = call.actor(call.body.reason)
-        store, failover_id = self._house.courses, call.part("failover_id")
-        return ok(failover_shape(await store.acknowledge_failover(failover_id, by)))
+        failover, by = await self._as_seen(call), call.actor(call.body.reason)
+        store, failover_id = self._house.courses, failover.failover_id
+        return _told(await store.acknowledge_failover(failover_id, by, call.version))
 
     # --- what is known ------------------------------------------------------------------
+
+    async def _one(self, call: Call[Any, Any]) -> Failover:
+        found = await self._house.courses.failover(call.part("failover_id"))
+        if found is None:
+            raise not_there()
+        return found
+
+    async def _as_seen(self, call: Call[Any, Any]) -> Failover:
+        """Return the failover, if it has come no further than the caller saw."""
+        failover = await self._one(call)
+        if call.version != failover.version:
+            raise Refused(
+                Code.STALE_VERSION,
+                f"{failover.failover_id} is {failover.state} by now",
+                current=failover_shape(failover),
+                changed_by=failover.acknowledged_by or failover.by,
+                changed_at=rfc3339(failover.acknowledged_at or failover.updated_at),
+            )
+        return failover
 
     async def _going_on(self) -> dict[str, Failover]:
         found = await self._house.courses.failovers(self._house.clock.now())
@@ -226,4 +243,9 @@ def failover_shape(failover: Failover) -> dict[str, Any]:
         "by": failover.by,
         "acknowledged_by": failover.acknowledged_by,
         "acknowledged_at": instant(failover.acknowledged_at),
+        "version": failover.version,
     }
+
+
+def _told(failover: Failover, *headers: tuple[bytes, bytes], status: int = 200) -> Reply:
+    return ok(failover_shape(failover), etag(failover.version), *headers, status=status)

@@ -96,7 +96,7 @@ def _headers(spec: Spec[Any, Any]) -> list[Parameter]:
                 required=required,
             )
         )
-    if spec.confirms:
+    if spec.confirms or spec.names:
         words = "For a large step: the name of what changes."
         found.append(_header("X-Confirm", words))
     if takes_key(spec):

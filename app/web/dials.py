@@ -191,6 +191,11 @@ def _stale(control: BrokerControl) -> Refused:
     )
 
 
+def _closes(call: Call[BreakerChange, Preview]) -> str | None:
+    """Return the broker whose failures are to go on; the other modes end or hide none."""
+    return call.part("broker_id") if call.body.mode == "forced_closed" else None
+
+
 BROKER: Final = "/admin/v1/brokers/{broker_id}"
 CHANGED: Final = (
     Code.MALFORMED_REQUEST,
@@ -251,8 +256,9 @@ def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
             asks=Preview,
             answers={200: DialTold | WouldTold},
             shows=("ETag",),
-            refuses=CHANGED,
+            refuses=(*CHANGED, Code.CONFIRM_REQUIRED),
             if_match="required",
+            names=_closes,
             audited=True,
         ),
         Spec(

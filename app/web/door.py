@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.domain.errors import Busy, Code, Refused
 from app.domain.records import Change
+from app.web.confirmed import must_be_confirmed
 from app.web.console.session import caller
 from app.web.house import House
 from app.web.keys import NOBODY, authorize
@@ -110,6 +111,7 @@ class Door(Route):
         if spec.reads is not None:
             call.raw = raw = await _body(request, spec.body_bytes_max)
             call.body = spec.reads.decode(raw, request.headers.get("content-type", ""))
+        must_be_confirmed(spec, call)
 
     async def _note(self, call: Call[Any, Any], refused: Refused) -> None:
         change = Change(

@@ -9,14 +9,15 @@ meanwhile is real but marked `drill`, in events, at the doors and in the message
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.domain.drill import Drill, DrillFault, report
+from app.domain.drill import Drill, Drilled, DrillFault, report
 from app.domain.errors import Code, Refused
 from app.ports.failover import Rehearsals
 from app.web.course_told import DrillsTold, DrillTold
 from app.web.courses import HOUR_MS, MOVE, SEE
 from app.web.house import House
 from app.web.operator_schemas import DrillsAsked, DrillWanted, Reasoned
-from app.web.spec import Call, Reply, Spec, json_of, ok
+from app.web.shapes import instant
+from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 
 DRILLS: Final = "/admin/v1/drills"
 DRILL: Final = f"{DRILLS}/{{drill_id}}"
@@ -58,7 +59,7 @@ class DrillDoors:
         by = call.actor(asked.reason)
         drill = await self._drills.start(wanted, by, allow_live=asked.allow_live)
         location = f"{DRILLS}/{drill.drill_id}".encode()
-        return ok(await self._told(drill.drill_id), (b"location", location), status=202)
+        return await self._answer(drill.drill_id, (b"location", location), status=202)
 
     async def drills(self, call: Call[None, DrillsAsked]) -> Reply:
         """List drills, the latest first."""
@@ -68,17 +69,33 @@ class DrillDoors:
 
     async def drill(self, call: Call[None, None]) -> Reply:
         """Show one: how far it came, and each step in seconds from the first failing answer."""
-        return ok(await self._told(call.part("drill_id")))
+        return await self._answer(call.part("drill_id"))
 
     async def end(self, call: Call[Reasoned, None]) -> Reply:
         """Let the broker be well at once."""
         drill_id = call.part("drill_id")
-        await self._drills.end(drill_id, call.actor(call.body.reason))
-        return ok(await self._told(drill_id))
+        drill, found = await self._drills.report(drill_id)
+        if call.version != drill.version:
+            raise Refused(
+                Code.STALE_VERSION,
+                "somebody has ended it",
+                current=self._shape(drill, found),
+                changed_at=instant(drill.interrupted_at),
+            )
+        await self._drills.end(drill_id, call.actor(call.body.reason), call.version)
+        return await self._answer(drill_id)
+
+    async def _answer(
+        self, drill_id: str, *headers: tuple[bytes, bytes], status: int = 200
+    ) -> Reply:
+        told = await self._told(drill_id)
+        return ok(told, etag(told["version"]), *headers, status=status)
 
     async def _told(self, drill_id: str) -> dict[str, Any]:
-        drill, found = await self._drills.report(drill_id)
-        return report(drill, found, self._house.clock.now())
+        return self._shape(*await self._drills.report(drill_id))
+
+    def _shape(self, drill: Drill, found: Drilled) -> dict[str, Any]:
+        return report(drill, found, self._house.clock.now()) | {"version": drill.version}
 
 
 def drill_specs(house: House) -> Sequence[Spec[Any, Any]]:
@@ -92,7 +109,7 @@ def drill_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=doors.start,
             reads=json_of(DrillWanted),
             answers={202: DrillTold},
-            shows=("Location",),
+            shows=("ETag", "Location"),
             refuses=STARTED,
             audited=True,
         ),
@@ -113,6 +130,7 @@ def drill_specs(house: House) -> Sequence[Spec[Any, Any]]:
             scope=SEE,
             handler=doors.drill,
             answers={200: DrillTold},
+            shows=("ETag",),
             refuses=(Code.DRILL_REFUSED, Code.NOT_FOUND),
         ),
         Spec(
@@ -123,12 +141,16 @@ def drill_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=doors.end,
             reads=json_of(Reasoned),
             answers={200: DrillTold},
+            shows=("ETag",),
             refuses=(
                 Code.MALFORMED_REQUEST,
                 Code.NOT_FOUND,
+                Code.STALE_VERSION,
                 Code.DRILL_REFUSED,
                 Code.VALIDATION_FAILED,
+                Code.IF_MATCH_REQUIRED,
             ),
+            if_match="required",
             audited=True,
         ),
     )

@@ -36,6 +36,7 @@ class DoubtTold(Told):
     broker_id: BrokerId
     since: At
     age_s: int
+    version: Version
 
 
 class DoubtsTold(Told):

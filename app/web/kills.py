@@ -8,7 +8,7 @@ for; a firm's million takes several calls, each going on where the last one stop
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.domain.errors import Code, Refused
+from app.domain.errors import Code
 from app.domain.records import Change
 from app.domain.sweep import Deed, SweepScope
 from app.domain.values import CancelOrigin
@@ -16,8 +16,7 @@ from app.web.deed_told import KilledTold
 from app.web.house import House
 from app.web.house_told import SweepPreviewTold
 from app.web.operator_schemas import KillAsked, Preview
-from app.web.rate import CONFIRM
-from app.web.safety import target_of
+from app.web.safety import named_by, target_of
 from app.web.selections import accounts_of, previewed
 from app.web.shapes import halt_shape
 from app.web.spec import Call, Reply, Spec, json_of, ok
@@ -44,9 +43,6 @@ class Kills:
         sweeps = self._house.sweeps
         if call.query.dry_run:
             return ok(previewed(await sweeps.select(scope), Deed.CANCEL, scope))
-        named = asked.scope if asked.scope == "all" else target
-        if call.request.headers.get(CONFIRM) != named:
-            raise Refused(Code.CONFIRM_REQUIRED, f"a kill is confirmed: send X-Confirm: {named}")
         by = call.actor(asked.reason)
         standing = await self._house.control.halt(asked.scope, target, by)
         self._house.floor.halts_changed()
@@ -87,7 +83,7 @@ def kill_specs(house: House) -> Sequence[Spec[Any, Any]]:
                 Code.VALIDATION_FAILED,
                 Code.CONFIRM_REQUIRED,
             ),
-            confirms=True,
+            names=lambda call: named_by(call.body),
             audited=True,
         ),
     )

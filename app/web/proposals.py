@@ -18,13 +18,13 @@ from starlette.requests import Request
 from app.domain.errors import Code, Refused
 from app.domain.proposal import Approval, Proposal, ProposalState
 from app.domain.values import rfc3339
+from app.web.confirmed import CONFIRM, must_be_confirmed
 from app.web.deed_told import ProposalsTold, ProposalTold
 from app.web.door import query_of, version_of
 from app.web.house import House
 from app.web.keys import EVERY_ACCOUNT, Principal, authorize, not_there
 from app.web.operator_schemas import Reason, Reasoned
 from app.web.problems import invalid_at
-from app.web.rate import CONFIRM
 from app.web.schemas import Asked
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
@@ -211,6 +211,7 @@ class Proposals:
         if spec.reads is not None:
             call.raw = msgspec.json.encode({**wanted["body"], "reason": reason})
             call.body = spec.reads.decode(call.raw, "application/json")
+        must_be_confirmed(spec, call)
         return call
 
 
@@ -249,7 +250,12 @@ def proposal_specs(house: House, specs: Sequence[Spec[Any, Any]]) -> Sequence[Sp
             reads=json_of(Proposed),
             answers={201: ProposalTold},
             shows=("ETag", "Location"),
-            refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED, Code.IF_MATCH_REQUIRED),
+            refuses=(
+                Code.MALFORMED_REQUEST,
+                Code.VALIDATION_FAILED,
+                Code.IF_MATCH_REQUIRED,
+                Code.CONFIRM_REQUIRED,
+            ),
             audited=True,
         ),
         Spec(

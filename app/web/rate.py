@@ -13,7 +13,6 @@ from app.web.spec import json_of
 
 # A slip of one digit is ten times; what people mean is rarely above twice. Above it they say so.
 BIG_STEP: Final = 2
-CONFIRM: Final = "x-confirm"
 NUMBERS: Final = ("tps", "floor", "ceiling", "revert_to")
 # What each fact is by itself. The number alone has no such value.
 BY_ITSELF: Final[Mapping[str, object]] = {

@@ -14,11 +14,11 @@ from app.domain.records import BrokerControl
 from app.domain.tuning import facts_of, tuning_of, with_facts
 from app.domain.values import rfc3339
 from app.web.broker_told import DialTold, RatePreviewTold, ScheduleTold
+from app.web.confirmed import CONFIRM
 from app.web.dials import BROKER, CHANGED, SEE, TUNE, Dials
 from app.web.house import House
 from app.web.operator_schemas import Preview, RateChange, Reasoned, ScheduleChange
 from app.web.rate import (
-    CONFIRM,
     edges_asked,
     facts_asked,
     must_be_confirmed,

@@ -2,15 +2,19 @@
 
 A halt is in force before it is answered: the row is committed, then the lanes are told. It
 stops new sends and cancels nothing; cancels still pass. Who halted may not resume, and a doubt
-is settled by two, because a wrong word there is a second order at a broker.
+is settled by two, because a wrong word there is a second order at a broker. A halt needs no
+`If-Match`, for it takes nothing back; its end names the halt that was seen, and a verdict the
+order as it was seen.
 """
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 from app.domain.errors import Code, Refused
+from app.domain.halts import version_of
 from app.domain.records import Change, Doubt
 from app.domain.values import rfc3339
+from app.web.confirmed import LARGE
 from app.web.course_told import CoveredTold, HaltsTold, HaltTold, ResumedTold
 from app.web.covered import covered
 from app.web.house import House
@@ -48,17 +52,35 @@ class Safety:
             change.scope, target_of(change), call.actor(change.reason)
         )
         self._house.floor.halts_changed()
-        return ok(halt_shape(standing))
+        return ok(halt_shape(standing), etag(version_of(standing)))
 
     async def resume(self, call: Call[HaltChange, Preview]) -> Reply:
         """Lift a halt; only another person than the one who halted."""
         change = call.body
         target = target_of(change)
+        await self._must_be_seen(call, target)
         if call.query.dry_run:
             return await self._would(call, RESUME)
-        await self._house.control.resume(change.scope, target, call.actor(change.reason))
+        by = call.actor(change.reason)
+        await self._house.control.resume(change.scope, target, by, call.version)
         self._house.floor.halts_changed()
         return ok({"scope": change.scope, "target": target, "resumed_by": call.who.name})
+
+    async def _must_be_seen(self, call: Call[HaltChange, Any], target: str) -> None:
+        """Raise `Refused` unless the halt that stands is the one that the caller saw."""
+        place = (call.body.scope, target)
+        halts = await self._house.control.halts()
+        standing = next((h for h in halts if (h.scope, h.target) == place), None)
+        if standing is None:
+            raise Refused(Code.NOT_FOUND, f"no halt on {place[0]}:{target}")
+        if call.version != version_of(standing):
+            raise Refused(
+                Code.STALE_VERSION,
+                f"{standing.halted_by} has halted it since",
+                current=halt_shape(standing),
+                changed_by=standing.halted_by,
+                changed_at=rfc3339(standing.halted_at),
+            )
 
     async def _would(self, call: Call[HaltChange, Preview], scope: str) -> Reply:
         target = target_of(call.body)
@@ -98,13 +120,15 @@ class Safety:
         doubt = await self._doubt(call)
         if word.attempt_id != doubt.broker_order_key:
             raise Refused(Code.DOUBT_SETTLED, f"attempt {word.attempt_id} is not in doubt")
+        if call.version != doubt.version:
+            raise await self._stale(doubt)
         terms = {"evidence": word.evidence, "approved_by": approved_by}
         if word.price is not None:
             terms["price"] = word.price
         if word.broker_order_id is not None:
             terms["broker_order_id"] = word.broker_order_id
         order = await self._house.control.resolve_doubt(
-            word.attempt_id, word.verdict, terms, call.actor(word.reason)
+            word.attempt_id, word.verdict, terms, call.actor(word.reason), call.version
         )
         shape = order_shape(order, self._house.reference().calendar)
         return ok(shape, etag(order.version))
@@ -128,6 +152,14 @@ class Safety:
                 Code.SECOND_PRINCIPAL_REQUIRED, f"{approver.name} may not approve for themselves"
             )
         return approver
+
+    async def _stale(self, doubt: Doubt) -> Refused:
+        order = await self._house.orders.get(doubt.order_id)
+        return Refused(
+            Code.STALE_VERSION,
+            f"the order is at version {doubt.version}",
+            current=order and order_shape(order, self._house.reference().calendar),
+        )
 
     async def _doubts(self, who: Principal) -> list[Doubt]:
         found = await self._house.control.doubts()
@@ -153,6 +185,12 @@ def target_of(change: HaltChange | KillAsked) -> str:
     return change.id
 
 
+def named_by(change: HaltChange | KillAsked) -> str:
+    """Return the name of what a halt names, as a person types it."""
+    target = target_of(change)
+    return change.scope if change.scope == "all" else target
+
+
 def _doubt_shape(doubt: Doubt, now: int) -> dict[str, Any]:
     return {
         "order_id": doubt.order_id,
@@ -162,6 +200,7 @@ def _doubt_shape(doubt: Doubt, now: int) -> dict[str, Any]:
         "broker_id": doubt.broker_id,
         "since": rfc3339(doubt.since),
         "age_s": max(0, now - doubt.since) // 1000,
+        "version": doubt.version,
     }
 
 
@@ -189,7 +228,9 @@ def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             reads=json_of(HaltChange),
             asks=Preview,
             answers={200: HaltTold | CoveredTold},
-            refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED),
+            shows=("ETag",),
+            refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED, Code.CONFIRM_REQUIRED),
+            names=lambda call: named_by(call.body) if call.body.scope in LARGE else None,
             audited=True,
         ),
         Spec(
@@ -201,7 +242,14 @@ def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             reads=json_of(HaltChange),
             asks=Preview,
             answers={200: ResumedTold | CoveredTold},
-            refuses=(Code.NOT_FOUND, Code.SECOND_PRINCIPAL_REQUIRED, Code.VALIDATION_FAILED),
+            refuses=(
+                Code.NOT_FOUND,
+                Code.SECOND_PRINCIPAL_REQUIRED,
+                Code.STALE_VERSION,
+                Code.VALIDATION_FAILED,
+                Code.IF_MATCH_REQUIRED,
+            ),
+            if_match="required",
             audited=True,
         ),
     )
@@ -243,8 +291,11 @@ def _doubts(safety: Safety) -> Sequence[Spec[Any, Any]]:
                 Code.NOT_FOUND,
                 Code.DOUBT_SETTLED,
                 Code.SECOND_PRINCIPAL_REQUIRED,
+                Code.STALE_VERSION,
                 Code.VALIDATION_FAILED,
+                Code.IF_MATCH_REQUIRED,
             ),
+            if_match="required",
             audited=True,
         ),
     )

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from app.domain.broker_session import SessionStatus
+from app.domain.halts import version_of
 from app.domain.messages import ExecutionReport
 from app.domain.order import WORKING, Order, order_status
 from app.domain.records import BrokerControl, Halt, Health, LaneStatus, OrderEvent
@@ -122,4 +123,4 @@ def broker_session_shape(broker_id: str, session: SessionStatus) -> dict[str, An
 
 
 def halt_shape(halt: Halt) -> dict[str, Any]:
-    return halt._asdict() | {"halted_at": rfc3339(halt.halted_at)}
+    return halt._asdict() | {"halted_at": rfc3339(halt.halted_at), "version": version_of(halt)}

@@ -146,6 +146,7 @@ class Spec(Generic[B, Q]):
     refuses: tuple[Code, ...] = ()
     if_match: str = ""  # "", optional, required
     confirms: bool = False  # a large step wants X-Confirm
+    names: Callable[[Call[B, Q]], str | None] | None = None  # what X-Confirm names; None: nothing
     body_bytes_max: int = BODY_BYTES_MAX
     audited: bool = False  # a mutation by an operator
     takes_orders: bool = False  # closed while draining

@@ -8,7 +8,7 @@ no owner starts again. The path of a URL may be a secret of the customer's, and 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.domain.errors import Code
+from app.domain.errors import Code, Refused
 from app.domain.webhooks import DisabledBy, Endpoint, EndpointState, enabled, recorded
 from app.web.house import Endpoints, House
 from app.web.keys import not_there
@@ -34,13 +34,13 @@ class WebhookAdmin:
 
     async def disable(self, call: Call[Reasoned, None]) -> Reply:
         """Stop an endpoint, until an operator lets it go; what happens meanwhile waits."""
-        before = await self._found(call)
+        before = await self._seen(call)
         off = before._replace(state=EndpointState.DISABLED, disabled_by=DisabledBy.OPERATOR)
         return await self._changed(call, before, off)
 
     async def enable(self, call: Call[Reasoned, None]) -> Reply:
         """Let an endpoint go, whoever stopped it."""
-        before = await self._found(call)
+        before = await self._seen(call)
         return await self._changed(call, before, enabled(before))
 
     async def _changed(
@@ -49,6 +49,18 @@ class WebhookAdmin:
         by = call.actor(call.body.reason)
         after = await self._store.change_endpoint(wanted, before.version, by)
         return ok(_shape(after), etag(after.version))
+
+    async def _seen(self, call: Call[Any, Any]) -> Endpoint:
+        """Return the endpoint, if it is the one that the operator saw."""
+        endpoint = await self._found(call)
+        if call.version != endpoint.version:
+            raise Refused(
+                Code.STALE_VERSION,
+                f"the version is {endpoint.version}",
+                current=_shape(endpoint),
+                changed_at=instant(endpoint.changed_at),
+            )
+        return endpoint
 
     async def _found(self, call: Call[Any, Any]) -> Endpoint:
         endpoint_id = call.part("endpoint_id")
@@ -79,6 +91,7 @@ def webhook_admin_specs(house: House) -> Sequence[Spec[Any, Any]]:
         Code.STALE_VERSION,
         Code.MALFORMED_REQUEST,
         Code.VALIDATION_FAILED,
+        Code.IF_MATCH_REQUIRED,
     )
     return (
         Spec(
@@ -97,7 +110,9 @@ def webhook_admin_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=doors.disable,
             reads=json_of(Reasoned),
             answers={200: EndpointSeen},
+            shows=("ETag",),
             refuses=refuses,
+            if_match="required",
             audited=True,
         ),
         Spec(
@@ -108,7 +123,9 @@ def webhook_admin_specs(house: House) -> Sequence[Spec[Any, Any]]:
             handler=doors.enable,
             reads=json_of(Reasoned),
             answers={200: EndpointSeen},
+            shows=("ETag",),
             refuses=refuses,
+            if_match="required",
             audited=True,
         ),
     )

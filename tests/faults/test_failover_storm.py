@@ -49,7 +49,7 @@ def moves(stage: StormStage, route_id: str) -> None:
         seen = operator.get(path)
         to = "south" if seen["active_broker"] == "north" else "north"
         body = {"to": to, "kind": "forced", "expected_epoch": seen["epoch"], "reason": REASON}
-        operator.call("POST", f"{path}/failover", body)
+        operator.call("POST", f"{path}/failover", body, {"X-Confirm": body["to"]})
 
 
 def led(stage: StormStage) -> dict[tuple[str, int], str]:

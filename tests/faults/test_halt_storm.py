@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from app.cli.book import reserved_book
+from app.cli.client import etag_of
 from app.cli.problems import Problem
 from tests.faults.storm_stage import StormStage, say, until
 
@@ -53,7 +54,10 @@ class Sends:
 def pressed(stage: StormStage, who: str, word: str, scope: dict[str, str]) -> int:
     """Halt or resume; return when the answer was there."""
     with stage.calling(who) as client:
-        client.call("POST", f"/admin/v1/{word}", scope | REASON)
+        halts = client.get("/admin/v1/halts")["data"]
+        seen = [etag_of(halt) for halt in halts if halt["scope"] == scope["scope"]]
+        headers = {"X-Confirm": scope.get("id", "all")} | (seen[0] if seen else {})
+        client.call("POST", f"/admin/v1/{word}", scope | REASON, headers)
     return stage.clock.monotonic_ns()
 
 

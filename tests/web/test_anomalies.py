@@ -5,7 +5,7 @@ from typing import Any
 from app.domain.anomaly import Anomaly, Severity
 from tests.builders import a_finding
 from tests.web.house import Gateway, run
-from tests.web.operators import ADMIN, audit
+from tests.web.operators import ADMIN, audit, seen, seen_at
 from tests.web.stand_ins import SmallRulebook
 
 PATH = f"{ADMIN}/anomalies"
@@ -49,12 +49,12 @@ def test_the_list_is_turned_page_by_page_and_its_cursor_fits_no_other(gateway: G
 
 def test_who_has_seen_it_and_for_how_long_nobody_is_told(gateway: Gateway) -> None:
     path = f"{PATH}/{opened(gateway).anomaly_id}"
-    seen = gateway.client.post(f"{path}/ack", json=REASON, headers=gateway.key("mina"))
-    quiet = gateway.client.post(
-        f"{path}/silence", json={"ttl_s": 60, **REASON}, headers=gateway.key("lee")
-    )
+    headers = gateway.key("mina") | seen_at(gateway, path)
+    marked = gateway.client.post(f"{path}/ack", json=REASON, headers=headers)
+    headers = gateway.key("lee") | {"If-Match": marked.headers["etag"]}
+    quiet = gateway.client.post(f"{path}/silence", json={"ttl_s": 60, **REASON}, headers=headers)
 
-    assert (seen.status_code, seen.json()["acknowledged_by"]) == (200, "mina")
+    assert (marked.status_code, marked.json()["acknowledged_by"]) == (200, "mina")
     assert quiet.json()["silenced_until"] > quiet.json()["acknowledged_at"]
     assert [row["action"] for row in audit(gateway)] == ["anomaly.ack", "anomaly.silence"]
 
@@ -62,7 +62,7 @@ def test_who_has_seen_it_and_for_how_long_nobody_is_told(gateway: Gateway) -> No
 def test_marks_need_a_reason_a_scope_and_an_anomaly(gateway: Gateway) -> None:
     path = f"{PATH}/{opened(gateway).anomaly_id}/ack"
     reader = gateway.key("viewer", frozenset({"admin:read"}))
-    key = gateway.key()
+    key = gateway.key() | seen(1)
 
     assert gateway.client.post(path, json={}, headers=key).status_code == 422
     assert gateway.client.post(path, json=REASON, headers=reader).status_code == 403
@@ -75,7 +75,8 @@ def test_a_person_raises_trouble_and_ends_it(gateway: Gateway) -> None:
     body = {"subject": "route/XNYS", "severity": "critical", "drill": True, **REASON}
     raised = gateway.client.post(PATH, json=body, headers=key)
     path = f"{PATH}/{raised.json()['anomaly_id']}"
-    ended = gateway.client.post(f"{path}/resolve", json=REASON, headers=key)
+    looked = {"If-Match": raised.headers["etag"]}
+    ended = gateway.client.post(f"{path}/resolve", json=REASON, headers=key | looked)
 
     assert raised.status_code == 201
     assert (raised.json()["rule"]["id"], raised.json()["drill"]) == ("manual.raised", True)
@@ -84,10 +85,32 @@ def test_a_person_raises_trouble_and_ends_it(gateway: Gateway) -> None:
 
 
 def test_nobody_talks_away_what_is_measured(gateway: Gateway) -> None:
-    path = f"{PATH}/{opened(gateway).anomaly_id}/resolve"
+    path = f"{PATH}/{opened(gateway).anomaly_id}"
+    headers = gateway.key() | seen_at(gateway, path)
+    reply = gateway.client.post(f"{path}/resolve", json=REASON, headers=headers)
 
-    assert gateway.client.post(path, json=REASON, headers=gateway.key()).status_code == 422
+    assert reply.status_code == 422
     assert len(run(gateway.house.trouble.open_anomalies())) == 1
+
+
+def test_what_is_measured_each_second_can_be_named_and_what_got_worse_cannot(
+    gateway: Gateway,
+) -> None:
+    """A version that moved with each measurement could never be named at all."""
+    (anomaly,) = run(gateway.house.trouble.note([a_finding(Severity.WARNING)]))
+    path = f"{PATH}/{anomaly.anomaly_id}"
+    headers = gateway.key() | seen_at(gateway, path)
+    gateway.clock.at += 30_000
+    run(gateway.house.trouble.note([a_finding(Severity.WARNING)]))
+    again = gateway.client.get(path, headers=headers)
+    run(gateway.house.trouble.note([a_finding(Severity.CRITICAL)]))
+    late = gateway.client.post(f"{path}/ack", json=REASON, headers=headers)
+
+    assert again.json()["occurrences"] == 2
+    assert again.headers["etag"] == headers["If-Match"]
+    assert (late.status_code, late.json()["code"]) == (412, "stale-version")
+    assert late.json()["context"]["current"]["severity"] == "critical"
+    assert run(gateway.house.trouble.open_anomalies())[0].acknowledged_by is None
 
 
 # --- rules --------------------------------------------------------------------------------

@@ -4,15 +4,20 @@ The tables must be complete: a new door that takes an id or changes something fa
 somebody has said how it behaves. That no door opens without its scope stands in `test_keys.py`.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import pytest
 
 from app.web.door import Door
+from tests.builders import a_lane
+from tests.web import things
 from tests.web.house import CLIENT_SCOPES, Gateway, an_order, run
 from tests.web.operators import audit
+from tests.web.things import Thing
 
 WHY: Final = {"reason": "the desk asked"}
+HALT: Final = "/admin/v1/halt"
 # Doors that take an account's id in path, query or body; the foreign one stands in every place.
 ACCOUNTS: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "create_order": ("/v1/orders", an_order()),
@@ -59,34 +64,89 @@ ENDPOINTS: Final[dict[str, dict[str, object]]] = {
 }
 # Its body names accounts, and not one.
 ACCOUNT_LISTS: Final = {"create_webhook", "change_webhook"}
-# Writes under a version, each with a body that is sound: only the version is old.
-VERSIONED: Final[dict[str, dict[str, object]]] = {
-    "set_broker_breaker": {"mode": "auto"},
-    "set_broker_dispatch": {"state": "paused"},
-    "set_breaker_config": {"open_s": 10.0},
-    "reset_breaker": {},
-    "set_route_policy": {"automation": "off"},
-    "lock_route": {"ttl_s": 60},
-    "unlock_route": {},
-    "set_broker_rate": {"tps": 400},
-    "set_broker_schedule": {"schedule": [{"at": "open", "tps": 300}]},
-    "end_broker_schedule": {},
-    "set_anomaly_rule": {"document": {"rule_id": "broker.error_rate", "raise": 0.3}},
-    "override_session": {
-        "opens_at": "2026-03-02T14:35:00Z",
-        "closes_at": "2026-03-02T18:00:00Z",
-    },
-    "lift_session_override": {},
-    "pause_session": {},
-    "resume_session": {},
+
+
+class Versioned(NamedTuple):
+    """A write under a version: what must be there, and a body that is sound but for its age."""
+
+    thing: Callable[[Gateway], Thing]
+    body: Mapping[str, object] = {}
+
+
+HOUSE: Final = things.a_house  # its brokers, routes, rules and sessions
+VERSIONED: Final[dict[str, Versioned]] = {
+    "set_broker_breaker": Versioned(HOUSE, {"mode": "auto"}),
+    "set_broker_dispatch": Versioned(HOUSE, {"state": "paused"}),
+    "set_breaker_config": Versioned(HOUSE, {"open_s": 10.0}),
+    "reset_breaker": Versioned(HOUSE),
+    "set_route_policy": Versioned(HOUSE, {"automation": "off"}),
+    "lock_route": Versioned(HOUSE, {"ttl_s": 60}),
+    "unlock_route": Versioned(HOUSE),
+    "set_broker_rate": Versioned(HOUSE, {"tps": 400}),
+    "set_broker_schedule": Versioned(HOUSE, {"schedule": [{"at": "open", "tps": 300}]}),
+    "end_broker_schedule": Versioned(HOUSE),
+    "set_anomaly_rule": Versioned(
+        HOUSE, {"document": {"rule_id": "broker.error_rate", "raise": 0.3}}
+    ),
+    "override_session": Versioned(
+        HOUSE, {"opens_at": "2026-03-02T14:35:00Z", "closes_at": "2026-03-02T18:00:00Z"}
+    ),
+    "lift_session_override": Versioned(HOUSE),
+    "pause_session": Versioned(HOUSE),
+    "resume_session": Versioned(HOUSE),
+    "resume": Versioned(things.a_halt),
+    "resolve_doubt": Versioned(things.a_doubt),
+    **dict.fromkeys(
+        ("hold_order", "release_order", "cancel_order_as_operator"), Versioned(things.an_order)
+    ),
+    **dict.fromkeys(("ack_anomaly", "resolve_anomaly"), Versioned(things.an_anomaly)),
+    "silence_anomaly": Versioned(things.an_anomaly, {"ttl_s": 60}),
+    **dict.fromkeys(("abort_failover", "acknowledge_failover"), Versioned(things.a_failover)),
+    "end_drill": Versioned(things.a_drill),
+    **dict.fromkeys(("approve_proposal", "decline_proposal"), Versioned(things.a_proposal)),
+    "revoke_key": Versioned(things.a_key),
+    **dict.fromkeys(("disable_webhook", "enable_webhook"), Versioned(things.an_endpoint)),
+    "reset_broker_session": Versioned(things.a_session),
 }
-# A FIX session's version is its numbering, and no such session stands here: see `tests/brokers`.
-# An order's is its own, and no order stands under the id 0: see `test_holds.py`; nor a proposal:
-# see `test_proposals.py`; nor a key: see `test_key_doors.py`.
-ELSEWHERE: Final = {
-    "reset_broker_session",
-    *("approve_proposal", "decline_proposal", "revoke_key"),
-    *("hold_order", "release_order", "cancel_order_as_operator"),
+# Writes that name what was seen in another way: where, and what is said when it is old.
+SEEN_OTHERWISE: Final[dict[str, tuple[str, str]]] = {
+    **dict.fromkeys(
+        ("undo_broker_change", "undo_route_change"),
+        ("audit_id", "412 unless the change of that row is still the last: test_undoing.py"),
+    ),
+    **dict.fromkeys(
+        ("undo_anomaly_rule_change", "undo_session_override"),
+        ("audit_id", "412 unless the change of that row is still the last: test_undoing.py"),
+    ),
+    **dict.fromkeys(
+        ("fail_over", "fail_back"),
+        ("expected_epoch", "412 stale-epoch once the route leads elsewhere: test_courses.py"),
+    ),
+    **dict.fromkeys(
+        ("hold_orders", "release_orders", "mass_cancel_as_operator"),
+        ("expected_count", "412 selection-grew beyond the dry run: test_holds, test_sweeps.py"),
+    ),
+}
+# Writes for which nobody must have seen anything, and why.
+BLIND: Final[dict[str, str]] = {
+    "halt": "it takes nothing back and must not wait for a look; a second one leaves the first",
+    "kill": "a halt; what it cancels besides is named by X-Confirm, and its dry run counts it",
+    "raise_anomaly": "new; raised again it adds to what stands, and takes nothing back",
+    "start_drill": "new; one at a time, of simulated brokers alone, and it says who fell ill",
+    "propose": "new; the call in it names what its proposer saw, and is read here already",
+    "probe_doubt": "it asks a broker, and only the answer changes anything",
+    "log_out_broker_session": "the session comes up again by itself; nothing that was set is lost",
+    "rebuild_view": "it makes again what can be made again at any time",
+    "test_anomaly_rule": "it changes nothing",
+}
+# What must be typed (X-Confirm), the body that wants it, and what must not be asked for by name.
+CONFIRMED: Final[dict[str, tuple[str, Mapping[str, object]]]] = {
+    "halt": ("nova", {"scope": "broker", "id": "nova"}),
+    "kill": ("all", {"scope": "all", "request_id": "k-1"}),
+    "fail_over": ("sol", {"to": "sol", "expected_epoch": 1, "kind": "forced"}),
+    "fail_back": ("XNYS", {"expected_epoch": 1}),
+    "set_broker_breaker": ("nova", {"mode": "forced_closed"}),
+    "set_broker_rate": ("sol", {"tps": 900}),  # of 200: more than twice
 }
 # It changes nothing, so nobody has to say why.
 NO_REASON: Final = {"test_anomaly_rule"}
@@ -151,8 +211,17 @@ def test_the_tables_name_every_door_that_takes_an_id_or_changes_something(
     assert of_endpoint == set(ENDPOINTS) | {"disable_webhook", "enable_webhook"}
     assert {name for name, asked in found.items() if "accounts" in asked} == ACCOUNT_LISTS
     assert {name for name, asked in found.items() if "orders" in asked} == BATCHES
-    assert versioned == set(VERSIONED) | ELSEWHERE
+    assert versioned == set(VERSIONED)
+    assert changes == {*VERSIONED, *SEEN_OTHERWISE, *BLIND}, "a new door: what must be seen first?"
+    assert len(changes) == len(VERSIONED) + len(SEEN_OTHERWISE) + len(BLIND)
+    assert all(place in found[name] for name, (place, _) in SEEN_OTHERWISE.items())
     assert all(doors(gateway)[name].door.spec.audited for name in changes)
+    takes_name = {
+        name
+        for name, place in doors(gateway).items()
+        if place.door.spec.confirms or place.door.spec.names
+    }
+    assert takes_name == set(CONFIRMED)
 
 
 @pytest.mark.parametrize("name", ACCOUNTS)
@@ -228,23 +297,67 @@ def test_every_change_of_an_operator_says_why(gateway: Gateway) -> None:
     assert audit(gateway) == []
 
 
-@pytest.mark.parametrize("name", sorted({*VERSIONED, *ELSEWHERE}))
+def brought_about(gateway: Gateway, name: str) -> tuple[str, str, dict[str, object]]:
+    """Return the method, the path and a sound body of a write, with what it changes in place."""
+    wanted = VERSIONED[name]
+    thing, door = wanted.thing(gateway), doors(gateway)[name].door
+    path = door.path.format_map(_Named(thing.parts))
+    return door.spec.method, path, {**WHY, **wanted.body, **thing.body}
+
+
+@pytest.mark.parametrize("name", sorted(VERSIONED))
 def test_a_change_without_the_version_that_was_seen_is_refused(gateway: Gateway, name: str) -> None:
-    door, path = doors(gateway)[name]
-    body = WHY | VERSIONED.get(name, {})
+    method, path, body = brought_about(gateway, name)
+    rows = len(audit(gateway))
     for seen in ({}, {"If-Match": "*"}):
-        reply = gateway.client.request(
-            door.spec.method, path, json=body, headers=gateway.key() | seen
-        )
+        reply = gateway.client.request(method, path, json=body, headers=gateway.key() | seen)
         assert (reply.status_code, reply.json()["code"]) == (428, "if-match-required")
+    assert len(audit(gateway)) == rows
 
 
-@pytest.mark.parametrize("name", VERSIONED)
-def test_a_change_of_an_old_version_is_refused_and_noted(gateway: Gateway, name: str) -> None:
-    door, path = doors(gateway)[name]
-    key = gateway.key("kim") | {"If-Match": '"v99"'}
+@pytest.mark.parametrize("name", sorted(VERSIONED))
+def test_a_change_of_an_old_version_is_refused_with_what_stands_and_noted(
+    gateway: Gateway, name: str
+) -> None:
+    method, path, body = brought_about(gateway, name)
+    jun = gateway.key("jun")["Authorization"].removeprefix("Bearer ")
+    key = gateway.key("kim") | {"If-Match": '"v99"', "X-Approver-Key": jun}
+    rows = [row["action"] for row in audit(gateway)]
 
-    reply = gateway.client.request(door.spec.method, path, json=WHY | VERSIONED[name], headers=key)
+    reply = gateway.client.request(method, path, json=body, headers=key)
 
     assert (reply.status_code, reply.json()["code"]) == (412, "stale-version"), reply.text
-    assert audit(gateway)[-1]["action"] == f"denied.{name}"
+    current = reply.json()["context"]["current"]
+    assert current.keys() & {"version", "numbering"}, "what stands, to look at before one asks anew"
+    assert [row["action"] for row in audit(gateway)] == [*rows, f"denied.{name}"]
+
+
+@pytest.mark.parametrize("name", sorted(CONFIRMED))
+def test_what_is_dangerous_is_not_done_unless_its_very_name_is_typed(
+    gateway: Gateway, name: str
+) -> None:
+    """Past that lock it may be refused for something else: nobody has looked at sol yet."""
+    wanted, body = CONFIRMED[name]
+    gateway.floor.others = [a_lane("sol", tps_contract=1_000)]
+    door = doors(gateway)[name].door
+    path = door.path.format_map(_Named({"broker_id": wanted}))
+    key = gateway.key("kim") | {"If-Match": '"v1"'}
+
+    def reply(**typed: str) -> Any:
+        named = {"X-Confirm": typed["as_"]} if typed else {}
+        told = {**WHY, **body}
+        return gateway.client.request(door.spec.method, path, json=told, headers=key | named)
+
+    slips = [reply()] + [reply(as_=slip.format(wanted)) for slip in ("", "{}x", "{0}, {0}", "*")]
+    assert {(r.status_code, r.json()["code"]) for r in slips} == {(428, "confirm-required")}
+    assert all(wanted in r.json()["detail"] for r in slips)
+    assert (audit(gateway), run(gateway.ledger.halts()), gateway.floor.halts_seen) == ([], [], 0)
+    meant = reply(as_=wanted).json()
+    assert meant.get("code") in {None, "prechecks-failed"}, meant
+
+
+@pytest.mark.parametrize("scope", ["account", "symbol"])
+def test_a_small_halt_waits_for_no_name(gateway: Gateway, scope: str) -> None:
+    body = {"scope": scope, "id": "A-1", **WHY}
+
+    assert gateway.client.post(HALT, json=body, headers=gateway.key()).status_code == 200

@@ -14,7 +14,7 @@ from app.domain.failover import (
 )
 from app.domain.records import Actor, Health, Route
 from tests.web.house import Gateway, a_gateway, run
-from tests.web.operators import ADMIN, audit, reserve
+from tests.web.operators import ADMIN, audit, reserve, seen, seen_at, sure
 
 ROUTE: Final = f"{ADMIN}/routes/XNYS"
 WHY: Final = {"reason": "nova is dead"}
@@ -41,7 +41,8 @@ def sol_is(gateway: Gateway, good_s: int | None = 60) -> None:
 
 def fails_over(gateway: Gateway, query: str = "", **body: Any) -> Any:
     wanted = {"to": "sol", "expected_epoch": 1} | WHY | body
-    return gateway.client.post(f"{ROUTE}/failover{query}", json=wanted, headers=gateway.key())
+    headers = gateway.key() | sure(str(wanted["to"]))
+    return gateway.client.post(f"{ROUTE}/failover{query}", json=wanted, headers=headers)
 
 
 def leads(gateway: Gateway) -> Route:
@@ -187,12 +188,13 @@ def test_a_second_one_waits_for_the_first_and_the_way_home_is_a_failover(gateway
     fails_over(gateway)
     nova = gateway.floor.others[0]._replace(broker_id="nova")
     back = {"expected_epoch": 2, "reason": "nova is well again"}
-    early = gateway.client.post(f"{ROUTE}/failback", json=back, headers=gateway.key())
+    key = gateway.key() | sure("XNYS")
+    early = gateway.client.post(f"{ROUTE}/failback", json=back, headers=key)
     (going_on,) = run(gateway.ledger.failovers(0))
     done = going_on.came_to(FailoverState.DONE, at=gateway.clock.now())
     run(gateway.ledger.note_failover(done, KIM))
     gateway.floor.lanes = lambda: [nova]  # type: ignore[method-assign]
-    home = gateway.client.post(f"{ROUTE}/failback", json=back, headers=gateway.key())
+    home = gateway.client.post(f"{ROUTE}/failback", json=back, headers=key)
 
     assert (early.status_code, early.json()["code"]) == (409, "failover-running")
     assert (home.status_code, home.json()["kind"]) == (202, "failback")
@@ -214,10 +216,12 @@ def test_what_was_held_can_be_aborted_and_what_was_fenced_cannot(gateway: Gatewa
     sol_is(gateway)
     held(gateway)
     path = f"{ADMIN}/failovers/fo_1"
-    aborted = gateway.client.post(f"{path}/abort", json=WHY, headers=gateway.key())
-    other = fails_over(gateway).json()["failover_id"]
-    late = gateway.client.post(f"{ADMIN}/failovers/{other}/abort", json=WHY, headers=gateway.key())
-    unknown = gateway.client.post(f"{ADMIN}/failovers/x/abort", json=WHY, headers=gateway.key())
+    key = gateway.key() | seen(1)
+    aborted = gateway.client.post(f"{path}/abort", json=WHY, headers=key)
+    other = fails_over(gateway).headers["location"]
+    headers = key | seen_at(gateway, other)
+    late = gateway.client.post(f"{other}/abort", json=WHY, headers=headers)
+    unknown = gateway.client.post(f"{ADMIN}/failovers/x/abort", json=WHY, headers=key)
 
     assert (aborted.status_code, aborted.json()["state"]) == (200, "aborted")
     assert (late.status_code, late.json()["code"]) == (409, "failover-fenced")
@@ -227,9 +231,13 @@ def test_what_was_held_can_be_aborted_and_what_was_fenced_cannot(gateway: Gatewa
 def test_a_failover_is_acknowledged_by_name(gateway: Gateway) -> None:
     held(gateway)
     path = f"{ADMIN}/failovers/fo_1/ack"
-    told = gateway.client.post(path, json={"reason": "I have read it"}, headers=gateway.key())
+    body, key = {"reason": "I have read it"}, gateway.key() | seen(1)
+    told = gateway.client.post(path, json=body, headers=key)
+    late = gateway.client.post(path, json=body, headers=gateway.key("lee") | seen(1))
 
     assert (told.status_code, told.json()["acknowledged_by"]) == (200, "mina")
+    assert (told.headers["etag"], told.json()["version"]) == ('"v2"', 2)
+    assert (late.status_code, late.json()["context"]["changed_by"]) == (412, "mina")
 
 
 def test_who_may_only_look_moves_nothing(gateway: Gateway) -> None:

@@ -8,7 +8,7 @@ from app.domain.drill import DrillFault
 from app.failover.drills import SimulatedDrills
 from app.ports.away import StoreAway
 from tests.web.house import OPENS_AT, Gateway, a_gateway, run
-from tests.web.operators import ADMIN, audit
+from tests.web.operators import ADMIN, audit, seen
 
 DRILLS: Final = f"{ADMIN}/drills"
 WANTED: Final = {"route": "XNYS", "fault": "errs", "reason": "the monthly one"}
@@ -109,9 +109,13 @@ def test_a_drill_is_ended_before_its_time(gateway: Gateway, ward: Ward) -> None:
     location = starts(gateway).headers["location"]
     gateway.clock.at += 2_000
     body = {"reason": "somebody trades"}
-    ended = gateway.client.request("DELETE", location, json=body, headers=gateway.key())
+    key = gateway.key() | seen(1)
+    ended, again = (
+        gateway.client.request("DELETE", location, json=body, headers=key) for _ in "12"
+    )
 
     assert (ended.status_code, ended.json()["state"], ward.healed) == (200, "interrupted", 1)
+    assert (again.status_code, again.json()["context"]["current"]["version"]) == (412, 2)
     assert gateway.client.get(f"{DRILLS}/dr_9", headers=gateway.key()).status_code == 404
 
 

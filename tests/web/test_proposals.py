@@ -6,7 +6,7 @@ import pytest
 
 from app.web.keyfile import ROLES, revoke_key
 from tests.web.house import Gateway, put_in_doubt, run
-from tests.web.operators import ADMIN, audit, reserve
+from tests.web.operators import ADMIN, audit, reserve, sure
 
 PATH: Final = f"{ADMIN}/proposals"
 RATE: Final = {
@@ -15,6 +15,12 @@ RATE: Final = {
     "body": {"tps": 800},
     "if_match": '"v1"',
     "reason": "desk asked, OPS-12",
+}
+# Whoever approves types no name: so it is typed by who proposes, or not proposed at all.
+FAILS_OVER: Final = {
+    "operation": "fail_over",
+    "parts": {"route_id": "XNYS"},
+    "body": {"to": "sol", "expected_epoch": 1},
 }
 YES: Final = {"reason": "I looked at it"}
 
@@ -108,6 +114,8 @@ def test_nobody_s_yes_comes_too_late_or_after_a_no(two: Two) -> None:
         ({"query": {"dry_run": "true"}}, 422, "query"),
         ({"query": {"dry": "true"}}, 422, "dry"),
         ({"if_match": None}, 428, None),
+        (FAILS_OVER, 428, None),
+        (FAILS_OVER | {"confirm": "nova"}, 428, None),
         ({"operation": "resume", "parts": {}, "body": {"scope": "all"}}, 403, None),
     ],
 )
@@ -146,8 +154,9 @@ def test_who_halted_may_propose_to_resume_and_another_decides(gateway: Gateway) 
     two = Two(gateway)
     two.mina = gateway.key("mina")
     why = {"scope": "all", "reason": "wild prices"}
-    gateway.client.post(f"{ADMIN}/halt", json=why, headers=two.mina)
-    wanted = {"operation": "resume", "parts": {}, "body": {"scope": "all"}, "if_match": None}
+    halt = gateway.client.post(f"{ADMIN}/halt", json=why, headers=two.mina | sure("all"))
+    looked = halt.headers["etag"]
+    wanted = {"operation": "resume", "parts": {}, "body": {"scope": "all"}, "if_match": looked}
     url = two.propose(**wanted).headers["location"]
     reply = two.decide(url, two.jun)
 
@@ -162,7 +171,8 @@ def test_a_doubt_is_settled_by_a_proposal_and_its_approval(gateway: Gateway) -> 
     attempt_id = run(put_in_doubt(gateway.ledger))
     word = {"attempt_id": attempt_id, "verdict": "rejected", "evidence": "their day file"}
     wanted = {"operation": "resolve_doubt", "parts": {"order_id": order_id}, "body": word}
-    url = two.propose(**wanted, if_match=None).headers["location"]
+    (doubt,) = run(gateway.ledger.doubts())
+    url = two.propose(**wanted, if_match=f'"v{doubt.version}"').headers["location"]
     reply = two.decide(url, two.jun)
 
     assert (reply.status_code, reply.json()["status"]) == (200, "rejected")

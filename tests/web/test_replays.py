@@ -6,7 +6,7 @@ from app.domain.errors import Code, Refused
 from app.web.replays import ENTRY_BYTES, KEPT_MS, Replays
 from app.web.spec import Reply
 from tests.web.house import Gateway, an_order
-from tests.web.operators import audit
+from tests.web.operators import audit, seen
 from tests.web.stand_ins import SteadyClock
 
 BATCH = "/v1/orders/batch"
@@ -52,7 +52,8 @@ def test_a_key_that_is_none_is_refused(gateway: Gateway, bad: str) -> None:
 
 
 def test_what_was_refused_is_not_kept(gateway: Gateway) -> None:
-    key = gateway.key("kim") | {"Idempotency-Key": "r-1"}
+    standing = seen(gateway.clock.at + 2_000)  # of the halt that comes a key later
+    key = gateway.key("kim") | {"Idempotency-Key": "r-1"} | standing
     body = {"scope": "symbol", "id": "AA", "reason": "the desk asked"}
     refused = gateway.client.post("/admin/v1/resume", json=body, headers=key)
     gateway.client.post("/admin/v1/halt", json=body, headers=gateway.key("lee"))

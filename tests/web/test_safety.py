@@ -2,8 +2,9 @@
 
 import pytest
 
+from app.domain.records import Actor
 from tests.web.house import Gateway, put_in_doubt, run
-from tests.web.operators import ADMIN, audit, reserve
+from tests.web.operators import ADMIN, audit, reserve, seen, sure
 
 
 def test_a_halt_is_seen_by_the_lanes_and_lifted_by_another_person(gateway: Gateway) -> None:
@@ -11,7 +12,8 @@ def test_a_halt_is_seen_by_the_lanes_and_lifted_by_another_person(gateway: Gatew
     body = {"scope": "symbol", "id": "AA", "reason": "wild prices"}
 
     halted = gateway.client.post(f"{ADMIN}/halt", json=body, headers=mina | {"If-Match": "*"})
-    own = gateway.client.post(f"{ADMIN}/resume", json=body, headers=mina)
+    looked = seen(halted.json()["version"])
+    own = gateway.client.post(f"{ADMIN}/resume", json=body, headers=mina | looked)
 
     assert (halted.status_code, halted.json()["halted_by"]) == (200, "mina")
     assert gateway.floor.halts_seen == 1
@@ -20,15 +22,16 @@ def test_a_halt_is_seen_by_the_lanes_and_lifted_by_another_person(gateway: Gatew
     standing = gateway.client.get(f"{ADMIN}/halts", headers=jun).json()["data"]
     assert [(halt["scope"], halt["target"]) for halt in standing] == [("symbol", "AA")]
 
-    assert gateway.client.post(f"{ADMIN}/resume", json=body, headers=jun).status_code == 200
+    lifted = gateway.client.post(f"{ADMIN}/resume", json=body, headers=jun | looked)
+    assert lifted.status_code == 200
     assert gateway.client.get(f"{ADMIN}/halts", headers=jun).json() == {"data": []}
     assert gateway.floor.halts_seen == 2
-    none = gateway.client.post(f"{ADMIN}/resume", json=body, headers=jun)
+    none = gateway.client.post(f"{ADMIN}/resume", json=body, headers=jun | looked)
     assert none.status_code == 404
 
 
 def test_a_halt_names_what_it_stops(gateway: Gateway) -> None:
-    key = gateway.key()
+    key = gateway.key() | sure("all")
     nothing = gateway.client.post(
         f"{ADMIN}/halt", json={"scope": "broker", "reason": "wild prices"}, headers=key
     )
@@ -43,6 +46,12 @@ def test_a_halt_names_what_it_stops(gateway: Gateway) -> None:
 def doubt(gateway: Gateway) -> tuple[str, str]:
     order_id = reserve(gateway, 1)
     return order_id, run(put_in_doubt(gateway.ledger))
+
+
+def version(gateway: Gateway) -> int:
+    """Return the version of the oldest order in doubt."""
+    listed = gateway.client.get(f"{ADMIN}/in-doubt", headers=gateway.key("eye")).json()
+    return int(listed["data"][0]["version"])
 
 
 @pytest.mark.parametrize("second", ["nobody", "myself", "poor"])
@@ -63,7 +72,7 @@ def test_a_doubt_is_not_settled_by_one(gateway: Gateway, second: str) -> None:
             "evidence": "broker's day file",
             "reason": "after the outage",
         },
-        headers=mina | {"X-Approver-Key": other["Authorization"].removeprefix("Bearer ")},
+        headers=mina | seen(3) | {"X-Approver-Key": other["Authorization"].partition(" ")[2]},
     )
 
     assert (reply.status_code, reply.json()["code"]) == (409, "second-principal-required")
@@ -75,7 +84,7 @@ def test_a_doubt_is_not_settled_by_one(gateway: Gateway, second: str) -> None:
 def test_a_doubt_is_settled_by_two_once(gateway: Gateway) -> None:
     order_id, attempt_id = doubt(gateway)
     jun = gateway.key("jun")["Authorization"].removeprefix("Bearer ")
-    headers = gateway.key("mina") | {"X-Approver-Key": jun}
+    headers = gateway.key("mina") | {"X-Approver-Key": jun} | seen(version(gateway))
     path = f"{ADMIN}/in-doubt/{order_id}/resolve"
     word = {
         "attempt_id": attempt_id,
@@ -120,7 +129,7 @@ def test_an_order_is_not_settled_under_the_name_of_another(gateway: Gateway) -> 
     reserve(gateway, 2)
     run(put_in_doubt(gateway.ledger))
     jun = gateway.key("jun")["Authorization"].removeprefix("Bearer ")
-    headers = gateway.key("mina") | {"X-Approver-Key": jun}
+    headers = gateway.key("mina") | {"X-Approver-Key": jun} | seen(version(gateway))
     one, two = gateway.client.get(f"{ADMIN}/in-doubt", headers=headers).json()["data"]
 
     reply = gateway.client.post(
@@ -156,14 +165,35 @@ def test_a_halt_and_a_resume_are_tried_first(
 ) -> None:
     reserve(gateway, 3)
     body = {"scope": scope, "reason": "wild prices"} | ({"id": name} if name else {})
-    for verb in ("halt", "resume"):
-        path = f"{ADMIN}/{verb}?dry_run=true"
-        told = gateway.client.post(path, json=body, headers=gateway.key()).json()
-        assert (told["dry_run"], told["orders_affected"]) == (True, orders)
+    path = f"{ADMIN}/halt?dry_run=true"
+    told = [gateway.client.post(path, json=body, headers=gateway.key()).json()]
+    assert run(gateway.ledger.halts()) == []
+    standing = run(gateway.ledger.halt(scope, name or "*", Actor("jun", "wild prices")))
+    headers = gateway.key() | seen(standing.halted_at)
+    told.append(
+        gateway.client.post(f"{ADMIN}/resume?dry_run=true", json=body, headers=headers).json()
+    )
+    assert [(t["dry_run"], t["orders_affected"]) for t in told] == [(True, orders)] * 2
     lee = gateway.key("lee", accounts=("A-2",))
     foreign = gateway.client.post(f"{ADMIN}/halt?dry_run=true", json=body, headers=lee)
 
     assert foreign.status_code == (404 if scope == "account" else 200)
     if scope in {"all", "symbol"}:
         assert foreign.json()["orders_affected"] == 0
-    assert run(gateway.ledger.halts()) == []
+    assert run(gateway.ledger.halts()) == [standing]
+
+
+def test_the_next_halt_of_the_same_scope_is_another_one(gateway: Gateway) -> None:
+    """Who looked before may lift what he saw, and not what somebody has stopped since."""
+    body = {"scope": "symbol", "id": "AA", "reason": "wild prices"}
+    first = run(gateway.ledger.halt("symbol", "AA", Actor("jun", "wild prices")))
+    run(gateway.ledger.resume("symbol", "AA", Actor("lee", "calm again")))
+    gateway.clock.at += 1
+    second = run(gateway.ledger.halt("symbol", "AA", Actor("lee", "wilder yet")))
+    headers = gateway.key("mina") | seen(first.halted_at)
+    late = gateway.client.post(f"{ADMIN}/resume", json=body, headers=headers)
+
+    assert (late.status_code, late.json()["code"]) == (412, "stale-version")
+    assert late.json()["context"]["current"]["version"] == second.halted_at
+    assert late.json()["context"]["changed_by"] == "lee"
+    assert run(gateway.ledger.halts()) == [second]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
 
+from app.domain.halts import version_of
 from app.domain.records import BrokerControl, Doubt, Halt, Route
 from app.web.console.markup import Safe, as_json, tag
 from app.web.console.sight import Viewer
@@ -77,7 +78,7 @@ def button(act: Act, viewer: Viewer, scope: str, **attributes: str) -> Safe | No
 
 def templates() -> Iterator[Safe]:
     """Yield what the acts of many rows have in common, for the script to look up."""
-    doubt = Doubt("", "", "", "", "", 0)
+    doubt = Doubt("", "", "", "", "", 0, 0)
     for act in doubt_acts(doubt):
         alike = {name: value for name, value in _told(act).items() if name in {"says", "fields"}}
         yield tag("template", id=f"like-{act.like}", data_like=as_json(alike))
@@ -208,6 +209,7 @@ def resume_act(halt: Halt) -> Act:
         method="POST",
         path="/admin/v1/resume",
         grade="name",
+        version=version_of(halt),
         fixed={"scope": halt.scope, **named},
         typed="all" if everything else halt.target,
     )
@@ -254,6 +256,7 @@ def doubt_acts(doubt: Doubt) -> Iterator[Act]:
         method="POST",
         path=f"{path}/resolve",
         grade="name",
+        version=doubt.version,
         fixed={"attempt_id": doubt.broker_order_key},
         fields=(
             Field("verdict", "What became of it", "select", "accepted", VERDICTS),
@@ -267,7 +270,7 @@ def doubt_acts(doubt: Doubt) -> Iterator[Act]:
     )
 
 
-def seen_act(what: str, path: str, title: str) -> Act:
+def seen_act(what: str, path: str, title: str, version: int) -> Act:
     return Act(
         label="Seen",
         title=title,
@@ -275,6 +278,7 @@ def seen_act(what: str, path: str, title: str) -> Act:
         method="POST",
         path=path,
         grade="step",
+        version=version,
     )
 
 

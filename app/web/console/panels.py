@@ -143,7 +143,8 @@ def _seen(anomaly: Anomaly, viewer: Viewer) -> Safe | None:
     if anomaly.acknowledged_by is not None:
         return tag("span", f"seen by {anomaly.acknowledged_by}", class_="small")
     path = f"/admin/v1/anomalies/{quote(anomaly.anomaly_id, safe='')}/ack"
-    act = seen_act("anomaly", path, f"Seen: {anomaly.rule_id} of {anomaly.subject}")
+    title = f"Seen: {anomaly.rule_id} of {anomaly.subject}"
+    act = seen_act("anomaly", path, title, anomaly.version)
     return button(act, viewer, TUNE)
 
 
@@ -162,7 +163,8 @@ def _failover(failover: Failover) -> str:
 
 def _read(failover: Failover, viewer: Viewer) -> Safe | None:
     path = f"/admin/v1/failovers/{quote(failover.failover_id, safe='')}/ack"
-    return button(seen_act("failover", path, f"Seen: {failover.route_id}"), viewer, MOVE)
+    act = seen_act("failover", path, f"Seen: {failover.route_id}", failover.version)
+    return button(act, viewer, MOVE)
 
 
 def _pipelines(sight: Sight, verdict: Verdict) -> Safe:

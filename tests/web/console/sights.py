@@ -102,7 +102,7 @@ def a_halt(**facts: Any) -> Halt:
 
 
 def a_doubt(**facts: Any) -> Doubt:
-    doubt = Doubt("01KJQF7NXG0TM7ZYTBND0CPFKB", "A-1", "AA", "key-01", "nova", NOW - 61_000)
+    doubt = Doubt("01KJQF7NXG0TM7ZYTBND0CPFKB", "A-1", "AA", "key-01", "nova", NOW - 61_000, 4)
     return doubt._replace(**facts)
 
 

@@ -19,7 +19,7 @@ from app.web.keyfile import read_keys, revoke_key
 from tests.virtual import VirtualClock, run_virtual
 from tests.web.console.sights import OPERATOR
 from tests.web.house import SESSION, Gateway, an_order, put_in_doubt, run
-from tests.web.operators import audit, reserve
+from tests.web.operators import audit, reserve, sure
 
 OURS = {"Origin": "http://testserver"}
 CHANGE = OURS | {"X-Openbell-Console": "1"}
@@ -352,9 +352,8 @@ def test_the_bus_and_the_account_book_may_be_away(
 
     assert page.status_code == 200
     assert "unknown: the bus does not answer" in page.text
-    reply = gateway.client.post(
-        "/admin/v1/halt", json={"scope": "all", "reason": "it is strange"}, headers=CHANGE
-    )
+    halt = {"scope": "all", "reason": "it is strange"}
+    reply = gateway.client.post("/admin/v1/halt", json=halt, headers=CHANGE | sure("all"))
     assert reply.status_code == 200
     gateway.clock.at += 1_000
     assert "everything, by mina" in gateway.client.get("/console").text
