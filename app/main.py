@@ -32,6 +32,8 @@ from app.wiring import Gateway, open_gateway
 
 # Roles to which nobody speaks: they have probes and metrics, and no other door.
 UNSPOKEN: Final = frozenset({"dispatcher", "relay", "projector", "failover", "throttle", "alarms"})
+# Where orders come in, a writer puts them down.
+TAKES_ORDERS: Final = frozenset({"all", "api"})
 # Long enough for a streamed reply to end, short enough for an orchestrator's patience.
 GRACE_S: Final = 5
 BACKLOG: Final = 2_048
@@ -86,6 +88,7 @@ def furnish(gateway: Gateway) -> House:
         docs=settings.docs,
         days_kept=gateway.days_kept,
         alarms=lambda: gateway.alarms.counts,
+        commits=gateway.writer.pace if settings.role in TAKES_ORDERS else None,
         paces=Paces(gateway.floor, gateway.clock),
         environment=settings.environment,
         quotas=open_quotas(settings.quotas, settings.redis_url, gateway.clock),

@@ -4,6 +4,7 @@ It stands beside `watching`, below `wiring`: all of it is of the process that ow
 of no other. The trap is a second holder of one lease: one name is drawn for the whole process.
 """
 
+import platform
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
@@ -60,7 +61,8 @@ def send_through(on: Ground, brokers: dict[str, Broker], *, shared: bool) -> Sen
     """Return what sends to these brokers; nothing runs yet. `shared`: others may own them."""
     witness = HealthWitness(on.clock, brokers)
     gates = {n: GatedBroker(b, on.clock, witness=witness) for n, b in brokers.items()}
-    holder = f"{on.clock.random_bits(64):016x}"
+    # The machine stands in it for the people who look for an owner; the rest makes it one process.
+    holder = f"{platform.node()}:{on.clock.random_bits(64):016x}"
     lanes = {
         name: Lane(
             broker=gate,

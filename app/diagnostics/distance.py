@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from app.clock import Clock
 from app.domain.records import Backlog, LaneStatus, Vitals
+from app.domain.signs import skew_ms
 
 SECOND_NS: Final = 1_000_000_000
 ASK_EVERY_S: Final = 1.0
@@ -82,9 +83,7 @@ class Distance:
         began_ns, began = self._clock.monotonic_ns(), self._clock.now()
         vitals = await self._asked.vitals()
         now = self._clock.monotonic_ns()
-        # The answer was given at some moment between the two: half of the way there is no skew.
-        half_ms = (now - began_ns) / 2_000_000
-        self.skew_ms = max(0.0, abs(vitals.at - began - half_ms) - half_ms)
+        self.skew_ms = skew_ms(began, (now - began_ns) / 1_000_000, vitals.at)
         if self._asked.carried:
             self.outbox_lag_s = self._outbox_lag_s(vitals, now)
         self.vitals, self.seen_ns = vitals, now

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from app.clock import Clock
 from app.domain.errors import Busy, Code
 from app.domain.records import Conflict, Taken, Taking
+from app.domain.signs import CommitPace, quantile
 from app.ports.away import StoreAway
 from app.ports.orders import OrderStore
 
@@ -23,6 +24,9 @@ QUEUE_ORDERS_MAX: Final = 4_096
 OLDEST_MS_MAX: Final = 250
 RETRY_AFTER_S: Final = 1.0
 NS: Final = 1_000_000
+# What a screen is told of: the commits of the last minute, and no more than so many.
+PACE_NS: Final = 60_000 * NS
+COMMITS_KEPT: Final = 1_024
 
 Result = Taken | Conflict
 
@@ -31,6 +35,12 @@ class _Group(NamedTuple):
     entries: Sequence[Taking]
     done: asyncio.Future[list[Result]]
     since_ns: int
+
+
+class _Commit(NamedTuple):
+    at_ns: int
+    orders: int
+    took_ms: float
 
 
 class Writer:
@@ -49,6 +59,7 @@ class Writer:
         self._waiting = 0
         self._wake = asyncio.Event()
         self._draining = False
+        self._commits: deque[_Commit] = deque(maxlen=COMMITS_KEPT)
         self.running = False
 
     async def take(self, entries: Sequence[Taking]) -> list[Result]:
@@ -93,6 +104,20 @@ class Writer:
         self._draining = True
         self._wake.set()
 
+    def pace(self) -> CommitPace:
+        """Return how the commits of the last minute did."""
+        since = self._clock.monotonic_ns() - PACE_NS
+        of_late = [commit for commit in self._commits if commit.at_ns > since]
+        took = sorted(commit.took_ms for commit in of_late)
+        return CommitPace(
+            running=self.running,
+            waiting=self._waiting,
+            commits=len(of_late),
+            orders=sum(commit.orders for commit in of_late),
+            p50_ms=quantile(took, 0.5),
+            p99_ms=quantile(took, 0.99),
+        )
+
     def _next(self) -> list[_Group]:
         groups: list[_Group] = []
         size = 0
@@ -107,6 +132,7 @@ class Writer:
 
     async def _commit(self, groups: list[_Group]) -> None:
         entries = [entry for group in groups for entry in group.entries]
+        began_ns = self._clock.monotonic_ns()
         try:
             results = await self._store.take(entries)
         except StoreAway:
@@ -119,6 +145,8 @@ class Writer:
             for group in groups:
                 _fail(group, Code.COMMIT_OUTCOME_UNKNOWN)
             raise
+        now_ns = self._clock.monotonic_ns()
+        self._commits.append(_Commit(now_ns, len(entries), (now_ns - began_ns) / NS))
         start = 0
         for group in groups:
             end = start + len(group.entries)

@@ -24,7 +24,18 @@ from app.domain.records import (
     Vitals,
 )
 from app.domain.session import SessionPause
-from app.ledger import audit, bells, control, ending, outbox_waiting, pauses, showing, verdicts
+from app.domain.signs import Owners
+from app.ledger import (
+    audit,
+    bells,
+    control,
+    ending,
+    leases,
+    outbox_waiting,
+    pauses,
+    showing,
+    verdicts,
+)
 from app.ledger.edge import Edge
 from app.ledger.verdicts import Word
 from app.ledger.vitals import vitals
@@ -151,6 +162,10 @@ class ControlLedger(Edge):
 
     async def outbox(self) -> OutboxStands:
         return await self._read(outbox_waiting.stands)
+
+    async def owners(self) -> Owners:
+        now = self._clock.now()
+        return await self._read(lambda c: leases.owners(c, now))
 
     async def vitals(self) -> Vitals:
         now = self._clock.now()

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from app.domain.records import FenceLost
+from app.domain.signs import LaneOwner, Owners
 from app.ledger.control import one_by_one
 from app.ledger.dialect import Statement, of
 
@@ -35,6 +36,10 @@ _RENEW: Final = Statement(
 _HOLD_LEASE: Final = text("SELECT 1 FROM broker_leases WHERE broker_id = :broker FOR UPDATE")
 _EPOCH: Final = text("SELECT epoch FROM broker_leases WHERE broker_id = :broker")
 _SHARE_EPOCH: Final = text("SELECT epoch FROM broker_leases WHERE broker_id = :broker FOR SHARE")
+_NOW: Final = Statement(lambda d: f"SELECT {d.now('now')}")
+_EVERY: Final = text(
+    "SELECT broker_id, holder, epoch, expires_at FROM broker_leases ORDER BY broker_id"
+)
 _DROP_LEASE: Final = text(
     "UPDATE broker_leases SET expires_at = 0"
     " WHERE broker_id = :broker AND holder = :holder AND epoch = :epoch"
@@ -89,3 +94,9 @@ def drop(connection: Connection, broker_id: str, holder: str, epoch: int) -> Non
     """Give the lease back."""
     lease = {"broker": broker_id, "holder": holder, "epoch": epoch}
     connection.execute(_DROP_LEASE, lease)
+
+
+def owners(connection: Connection, now: int) -> Owners:
+    """Return every lease as it stands, with the time of the clock that judges it."""
+    at = int(_NOW.run(connection, now=now).scalar_one())
+    return Owners(at, tuple(LaneOwner(*row) for row in connection.execute(_EVERY)))

@@ -25,6 +25,7 @@ from app.domain.records import (
     Vitals,
 )
 from app.domain.session import SessionPause
+from app.domain.signs import Owners
 
 
 class Charge(NamedTuple):
@@ -170,6 +171,9 @@ class ControlStore(Protocol):
 
     async def outbox(self) -> OutboxStands:
         """Return what waits to be published."""
+
+    async def owners(self) -> Owners:
+        """Return who holds each broker's lease, or held it last, and the ledger's own time."""
 
     async def vitals(self) -> Vitals:
         """Return what the watch looks at each second; raise `StoreAway` at once, do not wait."""

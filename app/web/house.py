@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
 from app.domain.records import AlarmCounts, DaysKept
+from app.domain.signs import CommitPace
 from app.domain.webhooks import WebhookCounts
 from app.ports.accounts import AccountBook
 from app.ports.brokers import Broker
@@ -82,6 +83,7 @@ class House:
     docs: bool
     days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
     alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
+    commits: Callable[[], CommitPace] | None = None  # nobody takes orders in this process
     quotas: Quotas | None = None  # nobody is counted
     webhooks: Endpoints | None = None  # no customer's system is told
     feed: Feed | None = None  # nobody may follow an account

@@ -204,3 +204,21 @@ def test_the_outbox_says_what_waits_and_what_its_oldest_event_is(shop: Shop) -> 
     stands = shop.run(shop.store.outbox())
     assert stands.waiting >= 2
     assert (stands.oldest_event_id, stands.oldest_at) == (f"{order.order_id}-1", order.updated_at)
+
+
+def test_whoever_owns_a_lane_is_known_also_when_he_is_gone(shop: Shop) -> None:
+    assert shop.run(shop.store.owners()).owners == ()
+    epoch = shop.run(shop.store.take_lease("north", "gw-1", 3_000))
+    shop.run(shop.store.take_lease("south", "gw-2", 3_000))
+
+    found = shop.run(shop.store.owners())
+    north = found.of("north")
+    assert north is not None
+    assert (north.holder, north.epoch, north.stands(found.at)) == ("gw-1", epoch, True)
+    assert not north.stands(found.at + 3_001)
+    assert found.of("west") is None
+
+    shop.run(shop.store.drop_lease("north", "gw-1", epoch))
+    again = shop.run(shop.store.owners())
+    (north, south) = again.owners
+    assert (north.expires_at, north.stands(again.at), south.stands(again.at)) == (0, False, True)

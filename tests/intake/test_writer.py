@@ -8,6 +8,7 @@ import pytest
 
 from app.domain.errors import Busy, Code
 from app.domain.records import Conflict, Taken, Taking
+from app.domain.signs import CommitPace
 from app.domain.values import Status
 from app.intake.writer import (
     BATCH_ORDERS_MAX,
@@ -330,3 +331,19 @@ def test_it_says_whether_it_runs(counter: Counter) -> None:
     assert not counter.writer.running
     counter.run(story())
     assert not counter.writer.running
+
+
+def test_the_writer_says_how_its_commits_of_the_last_minute_did(counter: Counter) -> None:
+    async def story() -> None:
+        assert counter.writer.pace() == CommitPace(False, 0, 0, 0, None, None)  # not begun yet
+        await counter.writer.take([a_taking(client_order_id="c-1")])
+        counter.disk.commit_s = 4 * COMMIT_S
+        await counter.writer.take([a_taking(client_order_id=f"c-{i}") for i in range(2, 5)])
+        pace = counter.writer.pace()
+        assert (pace.commits, pace.orders, pace.waiting) == (2, 4, 0)
+        assert pace.p50_ms == pace.p99_ms == pytest.approx(4_000 * COMMIT_S)
+        await asyncio.sleep(60)
+        assert counter.writer.pace().commits == 0
+
+    counter.run(story())
+    assert not counter.writer.pace().running

@@ -56,6 +56,8 @@ from tests.web.stand_ins import (
 T = TypeVar("T")
 
 SESSION = "XNYS-2026-03-02-REG"
+OWNER = "gw-1:0f3a9c1d2e4b5a67"
+DAY_MS = 86_400_000
 NEXT_SESSION = "XNYS-2026-03-03-REG"
 
 
@@ -244,11 +246,17 @@ def an_order(**changes: object) -> dict[str, object]:
     return {name: value for name, value in (sound | changes).items() if value is not None}
 
 
+async def owned(ledger: Ledger, *broker_ids: str) -> None:
+    """Give brokers an owner, as a dispatcher that has started would."""
+    for broker_id in broker_ids:
+        await ledger.take_lease(broker_id, OWNER, DAY_MS)
+
+
 async def put_in_doubt(ledger: Ledger, broker_id: str = "nova") -> str:
     """Lead every reserved order into doubt, and return the first attempt's key."""
     await ledger.release(SESSION, 100, lambda _order: None)
-    epoch = await ledger.take_lease(broker_id, "test", 10_000)
-    fence = Fence(broker_id, "test", epoch, frozenset({SESSION}))
+    epoch = await ledger.take_lease(broker_id, OWNER, DAY_MS)
+    fence = Fence(broker_id, OWNER, epoch, frozenset({SESSION}))
     claimed = await ledger.claim(fence, 100, lambda _order: None)
     await ledger.settle([Settlement(c.broker_order_key, Unknown("timeout"), 1) for c in claimed])
     return claimed[0].broker_order_key

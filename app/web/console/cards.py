@@ -15,7 +15,8 @@ from app.web.console.acts import (
     failover_act,
     rate_acts,
 )
-from app.web.console.judge import Grade, lane_state
+from app.web.console.grades import Grade
+from app.web.console.judge import lane_state
 from app.web.console.markup import Piece, Safe, join, tag
 from app.web.console.shapes import mark, moment, span, sparkline
 from app.web.console.sight import Book, Sight, Viewer

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from app.domain.anomaly import Severity
 from app.domain.failover import Failover, FailoverState
-from app.web.console.judge import WORDS, Grade
+from app.web.console.grades import WORDS, Grade
 from app.web.console.paces import GAP_MS, KEPT, TICK_MS, Second
 from app.web.console.sight import Book, Sight, Viewer
 from app.web.console.timeline import tunings

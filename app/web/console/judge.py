@@ -6,12 +6,13 @@ knows; an unknown is a warning, because silence is no good news.
 """
 
 from collections.abc import Iterator, Mapping
-from enum import IntEnum
 from typing import Final, NamedTuple
 
 from app.domain.anomaly import Anomaly, AnomalyState, Severity, Subject
 from app.domain.records import LaneStatus
 from app.domain.values import rfc3339
+from app.web.console.grades import Finding, Grade
+from app.web.console.inside import inside
 from app.web.console.sight import Book, Sight
 
 # The ledger is read each second, and each few while it is slow; beyond this, what stands on the
@@ -26,32 +27,6 @@ NOTHING_TO_DO: Final = frozenset({"no session is open"})
 BREAKER_OPENED: Final = "breaker.opened"
 BETWEEN_SENDS: Final = frozenset({"at its rate", "too many unanswered"})
 VIEW_BEHIND_LONG: Final = 50_000
-
-
-class Grade(IntEnum):
-    """How bad, in the order of how bad."""
-
-    OK = 0
-    OFF = 1
-    WARNING = 2
-    CRITICAL = 3
-
-
-WORDS: Final = {
-    Grade.OK: ("ok", "●", "OK"),
-    Grade.OFF: ("off", "◌", "OFF"),
-    Grade.WARNING: ("warning", "▲", "LOOK"),
-    Grade.CRITICAL: ("critical", "■", "ACT"),
-}
-
-
-class Finding(NamedTuple):
-    """One thing that is checked, what was found, and what helps."""
-
-    grade: Grade
-    name: str
-    says: str
-    fix: str = ""
 
 
 class Verdict(NamedTuple):
@@ -72,6 +47,7 @@ def judged(sight: Sight) -> Verdict:
     found += [*_lanes(sight, troubles), *_others(sight, troubles)]
     if sight.book is not None:
         found += _pipelines(sight, sight.book)
+    found += inside(sight)
     found.sort(key=lambda finding: -finding.grade)
     critical = sum(1 for f in found if f.grade is Grade.CRITICAL)
     warnings = sum(1 for f in found if f.grade is Grade.WARNING)

@@ -24,6 +24,7 @@ from app.accounts.projector import GROUP, TOPIC
 from app.clock import Clock
 from app.domain.records import Backlog
 from app.domain.session import TradingSession
+from app.domain.signs import Owners, skew_ms
 from app.web.console.paces import Paces
 from app.web.console.shapes import ZONES
 from app.web.console.sight import AuditRow, Book, Counts, Sight
@@ -148,6 +149,7 @@ class Lookout:
         latest = await house.trouble.anomalies(None, ANOMALIES_SHOWN)
         known = {anomaly.anomaly_id for anomaly in going_on}
         await self._read_audit()
+        owners, skew = await self._owners()
         return Book(
             at=now,
             controls=await house.control.controls(),
@@ -160,7 +162,17 @@ class Lookout:
             anomalies=(*going_on, *(a for a in latest if a.anomaly_id not in known)),
             failovers=tuple(await house.courses.failovers(now - FAILOVERS_MS)),
             audit=tuple(self._audit),
+            owners=owners,
+            skew_ms=skew,
         )
+
+    async def _owners(self) -> tuple[Owners, float]:
+        """Return who owns the lanes, and how far the clock that judges it is from ours."""
+        clock = self._house.clock
+        asked_at, began = clock.now(), clock.monotonic_ns()
+        owners = await self._house.control.owners()
+        took_ms = (clock.monotonic_ns() - began) / NS_PER_MS
+        return owners, skew_ms(asked_at, took_ms, owners.at)
 
     async def _read_audit(self) -> None:
         """Read what is new at the end of the log, which may have grown by a lot since."""
@@ -231,6 +243,7 @@ class Lookout:
             keyring_trouble=house.keyring.trouble,
             days=_known(house.days_kept),
             alarms=_known(house.alarms),
+            commits=_known(house.commits),
             markets={market: ZONES.get(market, "UTC") for market in calendar.markets},
             environment=house.environment,
         )

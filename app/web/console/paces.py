@@ -32,6 +32,7 @@ class Second(NamedTuple):
     at: int
     sent: Mapping[str, int]
     limit: Mapping[str, int]
+    late_ms: float | None = None  # how late this second came: the loop's own lag; None: unknown
 
     @property
     def all_sent(self) -> int:
@@ -52,8 +53,12 @@ class Paces:
 
     async def run(self) -> None:
         """Note every second until the house ends."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
-            self._keep(self._floor.lanes())
+            late_ms = (loop.time() - due) * 1_000
+            self._keep(self._floor.lanes(), late_ms)
+            due = loop.time() + TICK_MS / 1_000
             await asyncio.sleep(TICK_MS / 1_000)
 
     def note(self, lanes: Iterable[LaneStatus]) -> None:
@@ -61,12 +66,12 @@ class Paces:
         if not self._kept or not 0 <= self._clock.now() - self._kept[-1].at < TICK_MS:
             self._keep(lanes)
 
-    def _keep(self, lanes: Iterable[LaneStatus]) -> None:
+    def _keep(self, lanes: Iterable[LaneStatus], late_ms: float | None = None) -> None:
         now = self._clock.now()
         known = tuple(lanes)
         sent = {lane.broker_id: lane.sent_last_second for lane in known}
         limit = {lane.broker_id: may_leave(lane) for lane in known}
-        self._kept.append(Second(now, sent, limit))
+        self._kept.append(Second(now, sent, limit, late_ms))
 
     def seen(self) -> tuple[Second, ...]:
         """Return what was noted, the latest last."""

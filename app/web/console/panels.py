@@ -22,7 +22,8 @@ from app.web.console.acts import (
 )
 from app.web.console.cards import brokers
 from app.web.console.drain import drain_panel, session_panel
-from app.web.console.judge import Finding, Grade, Verdict, judged
+from app.web.console.grades import Finding, Grade
+from app.web.console.judge import Verdict, judged
 from app.web.console.markup import Safe, join, tag
 from app.web.console.shapes import clock, mark, moment, order_link, span
 from app.web.console.sight import AuditRow, Book, Sight, Viewer

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from app.domain.values import rfc3339
-from app.web.console.judge import WORDS, Grade
+from app.web.console.grades import WORDS, Grade
 from app.web.console.markup import Safe, tag
 from app.web.console.paces import Second
 

@@ -21,6 +21,7 @@ from app.domain.records import (
     Route,
 )
 from app.domain.session import TradingSession
+from app.domain.signs import CommitPace, Owners
 from app.web.console.paces import Second
 
 AuditRow = Mapping[str, Any]
@@ -52,6 +53,8 @@ class Book(NamedTuple):
     failovers: tuple[Failover, ...]  # the latest first
     audit: tuple[AuditRow, ...]  # the latest last
     counts: Mapping[str, Counts] = {}  # by session
+    owners: Owners | None = None  # of the lanes; None: not read
+    skew_ms: float = 0.0  # between the ledger's clock and ours
 
     def total(self, session: TradingSession) -> int:
         """Return how many orders the session was found to have when it was last counted."""
@@ -92,6 +95,7 @@ class Sight:
     keyring_trouble: str | None
     days: DaysKept | None
     alarms: AlarmCounts | None
+    commits: CommitPace | None = None  # of the writer in this process, where there is one
     markets: Mapping[str, str] = field(default_factory=dict)  # market to the zone of its clock
     environment: str = ""  # what this house is called, so that nobody turns the wrong one
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from app.domain.anomaly import AnomalyState, Severity
-from app.web.console.judge import Grade
+from app.web.console.grades import Grade
 from app.web.console.markup import Safe, tag
 from app.web.console.shapes import mark, moment
 from app.web.console.sight import AuditRow, Book

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from app.web.app import create_app
-from tests.web.house import Gateway, put_in_doubt, run
+from tests.web.house import Gateway, owned, put_in_doubt, run
 
 WAIT_MS: Final = 20_000
 ENDS_WITHIN_S: Final = 30.0
@@ -51,10 +52,12 @@ class Served:
         asyncio.run(self._server.serve([self._bound]))
 
     def loses_every_answer(self) -> None:
-        """Lead all orders into doubt, in a thread: Playwright's own loop runs in this one."""
-        work = threading.Thread(target=lambda: run(put_in_doubt(self.gateway.ledger)))
-        work.start()
-        work.join()
+        """Lead all orders into doubt."""
+        _beside(lambda: run(put_in_doubt(self.gateway.ledger)))
+
+    def has_owners(self, *broker_ids: str) -> None:
+        """Let a dispatcher own these brokers."""
+        _beside(lambda: run(owned(self.gateway.ledger, *broker_ids)))
 
     def passes(self, seconds: int = 2) -> None:
         self.gateway.clock.at += seconds * 1_000
@@ -70,6 +73,13 @@ class Served:
         self._thread.join(ENDS_WITHIN_S)
         assert not self._thread.is_alive(), "the server does not come to an end"
         self._bound.close()
+
+
+def _beside(work: Callable[[], object]) -> None:
+    """Run it in a thread: Playwright's own loop runs in this one."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
 
 
 def a_page(browser: Any, **options: Any) -> Any:

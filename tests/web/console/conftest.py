@@ -34,5 +34,6 @@ def served(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served
     gateway.floor.others = [a_lane("sol", tps_configured=200, tps_effective=200, tps_contract=400)]
     reserve(gateway, 8)
     served = Served(gateway)
+    served.has_owners("nova", "sol")
     yield served
     served.close()

@@ -16,6 +16,7 @@ from app.domain.anomaly import (
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep, RoutePolicy
 from app.domain.records import Backlog, BrokerControl, DaysKept, Doubt, Halt, LaneStatus, Route
 from app.domain.session import TradingSession
+from app.domain.signs import CommitPace, LaneOwner, Owners
 from app.web.console.paces import Second
 from app.web.console.sight import Book, Counts, Sight, Viewer
 from app.web.keyfile import SCOPES
@@ -55,6 +56,16 @@ def a_second(at: int, sent: int, limit: int = 500) -> Second:
     return Second(at, {"nova": sent}, {"nova": limit})
 
 
+def an_owner(broker_id: str = "nova", **facts: Any) -> LaneOwner:
+    owner = LaneOwner(broker_id, "gw-2:0f3a9c1d2e4b5a67", 41, NOW + 3_000)
+    return owner._replace(**facts)
+
+
+def a_pace(**facts: Any) -> CommitPace:
+    pace = CommitPace(True, 0, 60, 12_720, 3.1, 9.8)
+    return pace._replace(**facts)
+
+
 def a_book(**facts: Any) -> Book:
     session = "XNYS-2026-03-02-REG"
     book = Book(
@@ -70,6 +81,8 @@ def a_book(**facts: Any) -> Book:
         failovers=(),
         audit=(),
         counts={session: Counts(NOW, {"reserved": 200, "queued": 100, "new": 700})},
+        owners=Owners(NOW, (an_owner(),)),
+        skew_ms=3.0,
     )
     return book._replace(**facts)
 
@@ -92,6 +105,7 @@ def a_sight(**facts: Any) -> Sight:
         "keyring_trouble": None,
         "days": DaysKept(2, 2, 0, None),
         "alarms": None,
+        "commits": a_pace(),
         "markets": {"XNYS": "America/New_York"},
     }
     return Sight(**(sound | facts))
@@ -190,6 +204,7 @@ def an_evil_sight() -> Sight:
         doubts=(evil(a_doubt()),),
         anomalies=(evil(an_anomaly())._replace(subject=subject), an_anomaly(acknowledged_by=EVIL)),
         failovers=(evil(a_failover()),),
+        owners=Owners(NOW, (evil(an_owner()),)),
         audit=(
             a_row(**dict.fromkeys(("actor", "action", "resource", "reason"), EVIL)),
             a_row(before=facts, after=facts, actor=EVIL, reason=EVIL),

@@ -18,7 +18,7 @@ from app.web.console.stream import Panels
 from app.web.keyfile import read_keys, revoke_key
 from tests.virtual import VirtualClock, run_virtual
 from tests.web.console.sights import OPERATOR
-from tests.web.house import SESSION, Gateway, an_order, put_in_doubt, run
+from tests.web.house import SESSION, Gateway, an_order, owned, put_in_doubt, run
 from tests.web.operators import audit, reserve, sure
 
 OURS = {"Origin": "http://testserver"}
@@ -60,6 +60,7 @@ def test_without_a_session_there_is_only_the_sign_in(gateway: Gateway) -> None:
 
 
 def test_a_key_is_entered_once_and_kept_nowhere_in_the_browser(gateway: Gateway) -> None:
+    run(owned(gateway.ledger, "nova", "sol"))
     token = gateway.key()["Authorization"].removeprefix("Bearer ")
 
     reply = gateway.client.post(

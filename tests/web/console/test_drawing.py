@@ -12,7 +12,8 @@ from app.domain.failover import FailoverState, FailoverStep
 from app.domain.records import Backlog, Route
 from app.web.console.chart import charted
 from app.web.console.drain import drained
-from app.web.console.judge import Grade, judged
+from app.web.console.grades import Grade
+from app.web.console.judge import judged
 from app.web.console.markup import Safe, join, tag, text
 from app.web.console.paces import Paces, Second
 from app.web.console.page import console_page, login_page, plain_page
