@@ -36,7 +36,7 @@ from app.domain.anomaly import Severity
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
-from app.domain.records import DaysKept
+from app.domain.signs import DaysKept
 from app.failover.drills import SimulatedDrills
 from app.failover.switch import Grounds, Switch
 from app.intake.desk import Desk

@@ -56,6 +56,7 @@ class DispatchFloor:
         gate = lane.broker.state()
         control = lane.control
         live = self._live.get(lane.broker_id)
+        p50_ms, p99_ms = lane.since_bell.quantiles_ms()
         return LaneStatus(
             broker_id=lane.broker_id,
             owner_epoch=lane.epoch,
@@ -78,6 +79,8 @@ class DispatchFloor:
             throttle_wish_s=lane.pace.wish_s,
             health=self._witness.health(lane.broker_id),
             session=live.session() if live is not None else None,
+            open_to_send_p50_ms=p50_ms,
+            open_to_send_p99_ms=p99_ms,
         )
 
     async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:

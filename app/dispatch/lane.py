@@ -23,6 +23,7 @@ from app.dispatch.ownership import Ownership
 from app.dispatch.pace import Pace
 from app.dispatch.permits import NAP_S_MAX
 from app.dispatch.plan import batches, claim_size, submission
+from app.dispatch.since_bell import SinceBell
 from app.domain.messages import Answer, NotSent, Submission
 from app.domain.records import BrokerControl, Claimed, FenceLost
 from app.domain.tuning import circuit_of, tuning_of
@@ -67,6 +68,7 @@ class Lane:
         self.pace = Pace(broker, board, clock, unlimited=unlimited)
         self.permits = self.pace.permits
         self.ownership = Ownership(store, clock, self.broker_id, holder, stands_by=stands_by)
+        self.since_bell = SinceBell(lambda: board.reference.calendar, clock)
         self._last_look = LastLook(self.broker_id, self.ownership, clock, board)
         self.applied_version = 0
         self.why_not: str | None = "starting"
@@ -247,6 +249,7 @@ class Lane:
                 return
             left.set_result(granted)
             batch = batch[:granted]
+            self.since_bell.left(claim.orders[s.broker_order_key].order for s in batch)
             sent_ns = self.permits.leaving()
             crash.point("send.before_write")
             answers = await self._submitted(batch, admitted)

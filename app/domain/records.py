@@ -225,15 +225,6 @@ class Vitals(NamedTuple):
     quarantined: int  # reports that fit no order, since somebody last acknowledged some
 
 
-class DaysKept(NamedTuple):
-    """The tables of trade dates: how many stand, how many lie ahead, what went wrong."""
-
-    attached: int
-    ahead: int
-    made_late: int  # by the first order of a day, because the plan had not
-    trouble: str | None
-
-
 class AlarmCounts(NamedTuple):
     """What became of the messages to people, in this process."""
 
@@ -298,3 +289,5 @@ class LaneStatus(NamedTuple):
     tps_advised: int | None = None  # where the gateway would turn it, if it may only say so
     throttle_wish_s: float | None = None  # the broker asked for a longer pause than it was given
     session: SessionStatus | None = None  # of a broker that lives on one
+    open_to_send_p50_ms: int | None = None  # of the latest bell's orders; None: none has left
+    open_to_send_p99_ms: int | None = None

@@ -1,4 +1,4 @@
-"""How the house itself does, as values for whoever looks: owners, commits, clocks. Pure.
+"""How the house itself does, as values for whoever looks: owners, days, commits, clocks. Pure.
 
 The trap is a number without its window: a commit that was slow at noon says nothing at the bell.
 """
@@ -27,6 +27,15 @@ class Owners(NamedTuple):
 
     def of(self, broker_id: str) -> LaneOwner | None:
         return next((one for one in self.owners if one.broker_id == broker_id), None)
+
+
+class DaysKept(NamedTuple):
+    """The tables of trade dates: how many stand, how many lie ahead, what went wrong."""
+
+    attached: int
+    ahead: int
+    made_late: int  # by the first order of a day, because the plan had not
+    trouble: str | None
 
 
 class CommitPace(NamedTuple):

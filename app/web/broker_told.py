@@ -89,6 +89,10 @@ class LaneTold(Told):
     tps_source: str = Field(examples=["operator"])
     tps_advised: int | None
     throttle_wish_s: float | None
+    open_to_send_p50_ms: int | None = Field(
+        description="From the bell to the write, of the orders that waited for the latest one."
+    )
+    open_to_send_p99_ms: int | None
 
 
 class BrokerTold(ControlTold):

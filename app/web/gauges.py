@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.domain.records import AlarmCounts, Backlog, DaysKept, LaneStatus
+from app.domain.records import AlarmCounts, Backlog, LaneStatus
+from app.domain.signs import DaysKept
 from app.domain.webhooks import WebhookBacklog, WebhookCounts
 from app.web.house import House
 from app.web.webhook_gauges import of_backlog, of_counts

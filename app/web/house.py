@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
-from app.domain.records import AlarmCounts, DaysKept
-from app.domain.signs import CommitPace
+from app.domain.records import AlarmCounts
+from app.domain.signs import CommitPace, DaysKept
 from app.domain.webhooks import WebhookCounts
 from app.ports.accounts import AccountBook
 from app.ports.brokers import Broker

@@ -46,6 +46,12 @@ def test_a_persons_number_is_used_from_the_first_send_on(floor: Floor) -> None:
     first_4_s = [t for t in sent(floor.north, began_ns) if t < began_ns + 4 * NS_PER_S]
 
     assert 0.98 * 200 <= len(first_4_s) <= 200
+    # At 50 a second from the bell on, half of these had left after two seconds.
+    half, nearly_all = lane(floor).open_to_send_p50_ms, lane(floor).open_to_send_p99_ms
+    assert half is not None
+    assert nearly_all is not None
+    assert 1_800 <= half <= 2_400
+    assert 3_700 <= nearly_all <= 4_500
 
 
 def test_a_broker_that_comes_back_begins_slowly(floor: Floor) -> None:

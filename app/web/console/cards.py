@@ -18,7 +18,7 @@ from app.web.console.acts import (
 from app.web.console.grades import Grade
 from app.web.console.judge import lane_state
 from app.web.console.markup import Piece, Safe, join, tag
-from app.web.console.shapes import mark, moment, span, sparkline
+from app.web.console.shapes import lasting, mark, moment, span, sparkline
 from app.web.console.sight import Book, Sight, Viewer
 
 KEYS: Final = 9  # `1` to `9` choose a card
@@ -111,6 +111,12 @@ def _figures(book: Book, control: BrokerControl, lane: LaneStatus | None) -> Ite
         )
     )
     yield _figure("In doubt", in_doubt)
+    if lane is not None:
+        for name, ms in (
+            ("Bell to send p50", lane.open_to_send_p50_ms),
+            ("Bell to send p99", lane.open_to_send_p99_ms),
+        ):
+            yield _figure(name, NONE if ms is None else lasting(ms))
     if lane is not None and lane.tps_advised is not None:
         yield _figure("Advised", f"{lane.tps_advised:,}")
     if lane is not None:

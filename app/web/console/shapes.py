@@ -27,6 +27,8 @@ ZONES: Final = {
     "XHKG": "Asia/Hong_Kong",
     "XLON": "Europe/London",
 }
+SECOND_MS: Final = 1_000
+MINUTE_MS: Final = 60_000
 WIDTH: Final = 240
 HEIGHT: Final = 36
 # As many as a card has room for; the large chart has every second.
@@ -63,6 +65,13 @@ def span(seconds: int) -> str:
     days, rest = divmod(max(0, seconds), 86_400)
     written = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
     return f"{days} d {written}" if days else written
+
+
+def lasting(ms: int) -> str:
+    """Return 430 ms, 12.4 s, or 00:01:20: as exact as anybody reads it."""
+    if ms < SECOND_MS:
+        return f"{ms} ms"
+    return f"{ms / SECOND_MS:.1f} s" if ms < MINUTE_MS else span(ms // SECOND_MS)
 
 
 def mark(grade: Grade, word: str | None = None) -> Safe:

@@ -14,14 +14,13 @@ from app.domain.records import (
     AlarmCounts,
     Backlog,
     BrokerControl,
-    DaysKept,
     Doubt,
     Halt,
     LaneStatus,
     Route,
 )
 from app.domain.session import TradingSession
-from app.domain.signs import CommitPace, Owners
+from app.domain.signs import CommitPace, DaysKept, Owners
 from app.web.console.paces import Second
 
 AuditRow = Mapping[str, Any]

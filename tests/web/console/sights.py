@@ -14,9 +14,9 @@ from app.domain.anomaly import (
     Threshold,
 )
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep, RoutePolicy
-from app.domain.records import Backlog, BrokerControl, DaysKept, Doubt, Halt, LaneStatus, Route
+from app.domain.records import Backlog, BrokerControl, Doubt, Halt, LaneStatus, Route
 from app.domain.session import TradingSession
-from app.domain.signs import CommitPace, LaneOwner, Owners
+from app.domain.signs import CommitPace, DaysKept, LaneOwner, Owners
 from app.web.console.paces import Second
 from app.web.console.sight import Book, Counts, Sight, Viewer
 from app.web.keyfile import SCOPES

@@ -18,6 +18,7 @@ from app.web.console.markup import Safe, join, tag, text
 from app.web.console.paces import Paces, Second
 from app.web.console.page import console_page, login_page, plain_page
 from app.web.console.panels import panels
+from app.web.console.shapes import lasting
 from app.web.console.sight import Sight, Viewer
 from tests.builders import OPENS_AT, a_lane
 from tests.virtual import VirtualClock, run_virtual
@@ -395,3 +396,15 @@ def test_three_clocks_tell_three_zones() -> None:
     assert zones == ["Asia/Seoul", "America/New_York", "UTC"]
     assert ">23:31:00<" in page_of(a_sight())
     assert ">09:31:00<" in page_of(a_sight())
+
+
+def test_a_card_says_how_late_after_the_bell_its_orders_left() -> None:
+    lane = a_lane("nova", open_to_send_p50_ms=12_416, open_to_send_p99_ms=80_000)
+
+    drawn = panels(a_sight(lanes=(lane,)), OPERATOR)["brokers"]
+
+    assert "<dt>Bell to send p50</dt><dd>12.4 s</dd>" in drawn
+    assert "<dt>Bell to send p99</dt><dd>00:01:20</dd>" in drawn
+    assert [lasting(ms) for ms in (0, 999, 1_000)] == ["0 ms", "999 ms", "1.0 s"]
+    unsent = panels(a_sight(lanes=(a_lane("nova"),)), OPERATOR)["brokers"]
+    assert "<dt>Bell to send p50</dt><dd>\N{EN DASH}</dd>" in unsent
