@@ -3,6 +3,7 @@
 from datetime import date
 from typing import NamedTuple
 
+from app.domain.order import Order
 from app.domain.values import Status
 
 
@@ -25,3 +26,13 @@ class OrderQuery(NamedTuple):
     updated_after: int | None = None
     accepted_from: int | None = None
     accepted_before: int | None = None
+
+
+class SymbolPage(NamedTuple):
+    """Some orders of a symbol on one trade date, the latest first; it may be empty, and not last.
+
+    `before` is the accept_sequence before which to go on; None: that was the last page.
+    """
+
+    orders: list[Order]
+    before: int | None

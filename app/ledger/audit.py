@@ -6,6 +6,7 @@ elsewhere: so each row leaves for `openbell.audit.v1` with its hash, in its own 
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -14,7 +15,7 @@ from app import codec
 from app.domain.records import Actor, Anchor, Change
 from app.domain.values import legible
 from app.ledger import approvals
-from app.ledger.dialect import of
+from app.ledger.dialect import Statement, of
 
 GENESIS: Final = "0" * 64
 _HEAD: Final = text("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
@@ -28,6 +29,15 @@ _APPEND: Final = text(
 _PAGE: Final = text(
     "SELECT sequence, at, actor, action, resource, before, after, reason, request_id,"
     " previous_hash, hash FROM audit WHERE sequence > :after ORDER BY sequence LIMIT :limit"
+)
+# Of one resource, and not further back than so many rows: no index is kept for a look at a page.
+LOOKED_MAX: Final = 50_000
+_OF: Final = Statement(
+    lambda d: (
+        "SELECT sequence, at, actor, action, resource, before, after, reason, request_id,"
+        " previous_hash, hash FROM audit WHERE sequence > :after"
+        f" AND resource {d.among('resources')} ORDER BY sequence DESC LIMIT :limit"
+    )
 )
 # Every row is looked at: fine for what happens some times a day, and for nothing else.
 _WRITTEN: Final = text(
@@ -122,6 +132,15 @@ def page(connection: Connection, after: int, limit: int) -> list[AuditRow]:
     """Return rows in the order of the chain."""
     found = connection.execute(_PAGE, {"after": after, "limit": limit})
     return [AuditRow(*row) for row in found]
+
+
+def about(connection: Connection, resources: Sequence[str], limit: int) -> list[AuditRow]:
+    """Return the latest rows about some resources, the oldest of them first."""
+    head = connection.execute(_HEAD).first()
+    after = head.sequence - LOOKED_MAX if head else 0
+    wanted = codec.text(list(resources))
+    found = _OF.run(connection, after=after, resources=wanted, limit=limit)
+    return [AuditRow(*row) for row in found][::-1]
 
 
 def broken_at(connection: Connection, anchor: Anchor | None = None) -> int | None:

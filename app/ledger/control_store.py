@@ -106,6 +106,10 @@ class ControlLedger(Edge):
         found = await self._read(lambda c: audit.page(c, after, limit))
         return [row._asdict() for row in found]
 
+    async def audit_about(self, resources: Sequence[str], limit: int) -> list[dict[str, object]]:
+        found = await self._read(lambda c: audit.about(c, resources, limit))
+        return [row._asdict() for row in found]
+
     async def audit_broken_at(self, anchor: Anchor | None = None) -> int | None:
         return await self._read(lambda c: audit.broken_at(c, anchor))
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from app import codec, crash
 from app.domain.messages import ExecutionReport
 from app.domain.order import Order
-from app.domain.query import OrderQuery
+from app.domain.query import OrderQuery, SymbolPage
 from app.domain.records import (
     AttemptView,
     Conflict,
@@ -24,7 +24,7 @@ from app.domain.records import (
 )
 from app.domain.steps import Place, Step, earliest_day
 from app.domain.values import CancelOrigin, Status, legible, new_order_id, trade_date_of
-from app.ledger import booking, days, rows, steps
+from app.ledger import booking, days, looking, rows, steps
 from app.ledger.dialect import Dialect, Statement
 from app.ledger.edge import Edge
 from app.sql import MissingDay
@@ -169,6 +169,15 @@ class OrderLedger(Edge):
         }
         found = await self._read(lambda c: _PAGE.run(c, **values).scalar_one(), CLIENT_PATIENCE_S)
         return codec.decode_orders(found)
+
+    async def of_symbol(
+        self, symbol: str, day: date, before: int | None, accounts: Sequence[str] | None
+    ) -> SymbolPage:
+        if _never_stored(symbol, *(accounts or ())):
+            return SymbolPage([], None)
+        return await self._read(
+            lambda c: looking.page(c, symbol, day, before, accounts), CLIENT_PATIENCE_S
+        )
 
     async def list_status(self, account_id: str, list_id: str) -> dict[Status, int]:
         if _never_stored(account_id, list_id):

@@ -115,6 +115,12 @@ class ControlStore(Protocol):
 
     async def audit(self, after: int, limit: int) -> list[dict[str, object]]: ...
 
+    async def audit_about(self, resources: Sequence[str], limit: int) -> list[dict[str, object]]:
+        """Return the latest rows about these resources, the oldest of them first.
+
+        It looks back so far and no further, like a page that a person reads.
+        """
+
     async def audit_broken_at(self, anchor: Anchor | None = None) -> int | None:
         """Return the sequence of the first row that breaks the chain, or None.
 

@@ -4,6 +4,7 @@ The trap it avoids: two answers to one request, where one of them is an order.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
@@ -11,7 +12,7 @@ from app.domain.errors import Busy, Refused
 from app.domain.holding import HeldOrder
 from app.domain.messages import ExecutionReport
 from app.domain.order import Order
-from app.domain.query import OrderQuery
+from app.domain.query import OrderQuery, SymbolPage
 from app.domain.records import (
     Actor,
     AttemptView,
@@ -66,6 +67,14 @@ class OrderStore(Protocol):
         """Return what `take` would answer to a request that is not new; None if it is."""
 
     async def page(self, query: OrderQuery) -> list[Order]: ...
+
+    async def of_symbol(
+        self, symbol: str, day: date, before: int | None, accounts: Sequence[str] | None
+    ) -> SymbolPage:
+        """Return the next orders of a symbol on a trade date; of every account with None.
+
+        It looks at so many orders and no more: a page may be empty, and not the last.
+        """
 
     async def list_status(self, account_id: str, list_id: str) -> dict[Status, int]:
         """Count the orders of one list by status; empty if there is no such list."""
