@@ -140,7 +140,7 @@ def about(connection: Connection, resources: Sequence[str], limit: int) -> list[
     after = head.sequence - LOOKED_MAX if head else 0
     wanted = codec.text(list(resources))
     found = _OF.run(connection, after=after, resources=wanted, limit=limit)
-    return [AuditRow(*row) for row in found][::-1]
+    return [AuditRow(*row) for row in reversed(found.all())]
 
 
 def broken_at(connection: Connection, anchor: Anchor | None = None) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from app.domain.breaking import NAMES, USUAL, as_facts, contradiction, numbers_of
-from app.domain.errors import Code, Refused
+from app.domain.errors import Code
 from app.domain.records import BrokerControl
 from app.domain.tuning import CIRCUIT, circuit_of, tuning_of, with_facts
 from app.web.breaker_told import BreakerConfigTold
@@ -20,7 +20,6 @@ from app.web.dials import BROKER, CHANGED, SEE, TUNE, Dials
 from app.web.house import House
 from app.web.operator_schemas import Preview
 from app.web.problems import invalid_at
-from app.web.rate import CONFIRM
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 from app.web.told import WouldTold
@@ -58,12 +57,6 @@ class Breakers:
         circuit has done since. An override stands above it.
         """
         control = await self._dials.seen(call)
-        confirmed = call.request.headers.get(CONFIRM)
-        if call.body.to == "closed" and confirmed != control.broker_id:
-            raise Refused(
-                Code.CONFIRM_REQUIRED,
-                f"closed asks it at the full rate at once: send X-Confirm: {control.broker_id}",
-            )
         facts = {"reset_version": control.version + 1, "reset_to": call.body.to}
         return await self._dials.set(call, facts, None)
 
@@ -78,6 +71,11 @@ def _shape(control: BrokerControl) -> dict[str, Any]:
         "usual": as_facts(USUAL),
         "expires_at": instant(control.expires_at),
     }
+
+
+def _closed(call: Call[BreakerReset, Any]) -> str | None:
+    """Return what a reset is confirmed by: to close asks a broker at its full rate at once."""
+    return call.part("broker_id") if call.body.to == "closed" else None
 
 
 def breaker_specs(house: House) -> Sequence[Spec[Any, Any]]:
@@ -119,7 +117,7 @@ def breaker_specs(house: House) -> Sequence[Spec[Any, Any]]:
             shows=("ETag",),
             refuses=(*CHANGED, Code.CONFIRM_REQUIRED),
             if_match="required",
-            confirms=True,
+            names=_closed,
             audited=True,
         ),
     )
