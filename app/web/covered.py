@@ -1,4 +1,4 @@
-"""How many orders a halt would stop, or a resume let go: what a dry run of either says.
+"""What a halt names, and how many orders it would stop or its end let go.
 
 Only what waits is counted: a halt stops sends, and what is at a broker stays there. Of accounts
 that the caller does not see nothing is counted.
@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from app.domain.sweep import Deed, SweepScope
 from app.web.house import House
-from app.web.operator_schemas import HaltChange
+from app.web.operator_schemas import HaltChange, KillAsked
+from app.web.problems import invalid_at
 from app.web.selections import accounts_of
 from app.web.spec import Call
 from app.web.waiting import waiting_by_broker
 
+EVERYTHING: Final = "*"  # what a halt of all names
 BY_PLACE: Final = frozenset({"route", "broker"})
 
 
@@ -34,3 +36,18 @@ async def _at(house: House, asked: HaltChange) -> int:
     backlog = await house.control.backlog()
     waiting = waiting_by_broker(backlog, routes, house.reference().calendar)
     return waiting.get(asked.id or "", 0)
+
+
+def target_of(change: HaltChange | KillAsked) -> str:
+    """Return what a halt names."""
+    if change.scope == "all":
+        return EVERYTHING
+    if change.id is None:
+        raise invalid_at("id", f"name the {change.scope}")
+    return change.id
+
+
+def named_by(change: HaltChange | KillAsked) -> str:
+    """Return the name of what a halt names, as a person types it."""
+    target = target_of(change)
+    return change.scope if change.scope == "all" else target

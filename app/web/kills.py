@@ -12,11 +12,11 @@ from app.domain.errors import Code
 from app.domain.records import Change
 from app.domain.sweep import Deed, SweepScope
 from app.domain.values import CancelOrigin
+from app.web.covered import named_by, target_of
 from app.web.deed_told import KilledTold
 from app.web.house import House
 from app.web.house_told import SweepPreviewTold
 from app.web.operator_schemas import KillAsked, Preview
-from app.web.safety import named_by, target_of
 from app.web.selections import accounts_of, previewed
 from app.web.shapes import halt_shape
 from app.web.spec import Call, Reply, Spec, json_of, ok

@@ -16,11 +16,11 @@ from app.domain.records import Change, Doubt
 from app.domain.values import rfc3339
 from app.web.confirmed import LARGE
 from app.web.course_told import CoveredTold, HaltsTold, HaltTold, ResumedTold
-from app.web.covered import covered
+from app.web.covered import covered, named_by, target_of
 from app.web.house import House
 from app.web.house_told import DoubtsTold, ProbeTold
 from app.web.keys import Principal, authorize, not_there
-from app.web.operator_schemas import HaltChange, KillAsked, Preview, Reasoned, Resolution
+from app.web.operator_schemas import HaltChange, Preview, Reasoned, Resolution
 from app.web.problems import invalid_at
 from app.web.schemas import OrderTold
 from app.web.shapes import halt_shape, order_shape
@@ -30,7 +30,6 @@ SEE: Final = "admin:read"
 SETTLE: Final = "admin:settle"
 HALT: Final = "admin:halt"
 RESUME: Final = "admin:resume"
-EVERYTHING: Final = "*"  # what a halt of all names
 
 
 class Safety:
@@ -72,7 +71,7 @@ class Safety:
         halts = await self._house.control.halts()
         standing = next((h for h in halts if (h.scope, h.target) == place), None)
         if standing is None:
-            raise Refused(Code.NOT_FOUND, f"no halt on {place[0]}:{target}")
+            raise not_there()
         if call.version != version_of(standing):
             raise Refused(
                 Code.STALE_VERSION,
@@ -174,21 +173,6 @@ class Safety:
         if order is None or not call.who.sees(order.account_id):
             raise not_there()
         raise Refused(Code.DOUBT_SETTLED, f"the order is {order.status}", status=order.status)
-
-
-def target_of(change: HaltChange | KillAsked) -> str:
-    """Return what a halt names."""
-    if change.scope == "all":
-        return EVERYTHING
-    if change.id is None:
-        raise invalid_at("id", f"name the {change.scope}")
-    return change.id
-
-
-def named_by(change: HaltChange | KillAsked) -> str:
-    """Return the name of what a halt names, as a person types it."""
-    target = target_of(change)
-    return change.scope if change.scope == "all" else target
 
 
 def _doubt_shape(doubt: Doubt, now: int) -> dict[str, Any]:

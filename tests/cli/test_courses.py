@@ -103,7 +103,7 @@ def test_a_failover_by_hand_is_refused_run_forced_and_read(desk: Desk) -> None:
     assert (told["state"], told["to_broker"], told["kind"]) == ("fencing", "sol", "planned")
     assert listed == desk.asks("failover", "get", told["failover_id"]) | {
         "acknowledged_by": None
-    } | {"acknowledged_at": None}
+    } | {"acknowledged_at": None, "version": listed["version"]}
     assert read["acknowledged_by"] == "mina"
     assert desk.asks("route", "get", "XNYS")["active_broker"] == "sol"
 
