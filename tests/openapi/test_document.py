@@ -38,6 +38,12 @@ NOT_HERE: Final[dict[str, tuple[str, str]]] = {
 }
 # They end what the others need.
 LAST: Final = {"mass_cancel", "mass_cancel_as_operator", "start_drill", "end_drill"}
+# What no door shows alone: the list that shows it, and by which of its fields it is found.
+LISTED: Final = {
+    "resume": ("/admin/v1/halts", "scope"),
+    "disable_webhook": ("/admin/v1/webhooks", "endpoint_id"),
+    "enable_webhook": ("/admin/v1/webhooks", "endpoint_id"),
+}
 # Steps of another person than the one who took the first.
 DECIDED: Final = {"resume", "approve_proposal", "decline_proposal"}
 # FIX names spelled out, and the tags that their descriptions give (order-model's table).
@@ -152,7 +158,7 @@ class Sender:
         headers["X_Approver_Key"] = self._stage.approver
         body = operation.example
         if "X-Confirm" in {p["name"] for p in operation.told.get("parameters", ())}:
-            headers["X_Confirm"] = body.get("id", "all")
+            headers["X_Confirm"] = self._named(operation, body)
         status, told, reply = self._stage.call(operation.method, path, body, **headers)
         if status < 300:
             ids = {n: str(v) for n, v in reply.items() if n.endswith("_id") and v is not None}
@@ -163,8 +169,19 @@ class Sender:
         names = PART.findall(operation.path)
         return {name: self._known.get(name, "0") for name in names}
 
+    def _named(self, operation: Operation, body: Any) -> str:
+        """Return what the request moves, as a person would type it."""
+        if operation.name == "fail_back":
+            return self._ids(operation)["route_id"]
+        return str(body.get("to") or body.get("id") or "all")
+
     def _seen(self, operation: Operation) -> str:
         """Look at what is to be changed, through a door that links to this one."""
+        if operation.name in LISTED:
+            path, name = LISTED[operation.name]
+            wanted = {**(operation.example or {}), **self._known}[name]
+            rows = self._stage.call("GET", path)[2]["data"]
+            return next(f'"v{row["version"]}"' for row in rows if row[name] == wanted)
         for other in self._stage.operations:
             links = other.told["responses"].get("200", {}).get("links", {})
             if other.method == "GET" and operation.name in links:
