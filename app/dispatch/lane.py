@@ -252,7 +252,8 @@ class Lane:
             self.since_bell.left(claim.orders[s.broker_order_key].order for s in batch)
             sent_ns = self.permits.leaving()
             crash.point("send.before_write")
-            answers = await self._submitted(batch, admitted)
+            sent = self.broker.submit(batch, permit=admitted)
+            answers = await held(sent, len(batch), "another batch")
         finally:
             self.permits.answered()
         crash.point("send.after_reply")
@@ -275,9 +276,6 @@ class Lane:
             if granted:
                 return able.affordable(granted, len(batch)), None
             await asyncio.sleep(min(wait / SECOND_NS, NAP_S_MAX))
-
-    async def _submitted(self, batch: Sequence[Submission], permit: Permit) -> Sequence[Answer]:
-        return await held(self.broker.submit(batch, permit=permit), len(batch), "another batch")
 
     def stops(self, key: str) -> str | None:
         """Check once more, where an adapter held an order back before its write."""

@@ -80,6 +80,12 @@ def well() -> Documents:
         "expected_end": text(opens + timedelta(seconds=5)),
         "will_miss_cut_off": 0,
     }
+    return _at_doors(now, session, lane, control, line)
+
+
+def _at_doors(
+    now: datetime, session: Documents, lane: Documents, control: Documents, line: Documents
+) -> Documents:
     policy = {"automation": "auto", "candidates": ["b1", "b2"]}
     return {
         "/readyz": {"status": "ready", "reasons": []},

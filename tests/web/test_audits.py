@@ -8,7 +8,7 @@ import pytest
 from app.ledger.audit import GENESIS, AuditRow, seal
 from app.ledger.store import Ledger
 from tests.web.house import Gateway, run
-from tests.web.operators import ADMIN
+from tests.web.operators import ADMIN, sure
 
 PATH: Final = f"{ADMIN}/audit"
 WHY: Final = {"scope": "all", "reason": "wild prices"}
@@ -19,7 +19,7 @@ def key(gateway: Gateway) -> dict[str, str]:
     """Have five things done, and return the key of an auditor."""
     mina = gateway.key("mina")
     for _ in range(5):
-        gateway.client.post(f"{ADMIN}/halt", json=WHY, headers=mina)
+        gateway.client.post(f"{ADMIN}/halt", json=WHY, headers=mina | sure("all"))
     return gateway.key("jun", frozenset({"audit:read"}))
 
 

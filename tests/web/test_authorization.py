@@ -146,6 +146,7 @@ CONFIRMED: Final[dict[str, tuple[str, Mapping[str, object]]]] = {
     "fail_over": ("sol", {"to": "sol", "expected_epoch": 1, "kind": "forced"}),
     "fail_back": ("XNYS", {"expected_epoch": 1}),
     "set_broker_breaker": ("nova", {"mode": "forced_closed"}),
+    "reset_breaker": ("nova", {"to": "closed"}),
     "set_broker_rate": ("sol", {"tps": 900}),  # of 200: more than twice
 }
 # It changes nothing, so nobody has to say why.

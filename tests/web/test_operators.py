@@ -14,7 +14,7 @@ from tests.web.house import (
     Gateway,
     run,
 )
-from tests.web.operators import ADMIN, audit, reserve
+from tests.web.operators import ADMIN, audit, reserve, sure
 from tests.web.stand_ins import SignedBroker
 
 RATE = f"{ADMIN}/brokers/nova/rate"
@@ -119,8 +119,9 @@ def test_what_an_operator_was_denied_is_audited_too(gateway: Gateway) -> None:
 
     gateway.client.patch(RATE, json=rate, headers=poor | SEEN)
     gateway.client.patch(RATE, json=rate, headers=mina | {"If-Match": '"v9"'})
-    gateway.client.post(f"{ADMIN}/halt", json=halt, headers=mina)
-    gateway.client.post(f"{ADMIN}/resume", json=halt, headers=mina)
+    halted = gateway.client.post(f"{ADMIN}/halt", json=halt, headers=mina | sure("all"))
+    seen = {"If-Match": halted.headers["ETag"]}
+    gateway.client.post(f"{ADMIN}/resume", json=halt, headers=mina | seen)
 
     rows = [(row["actor"], row["action"]) for row in audit(gateway)]
     assert rows == [
@@ -257,7 +258,9 @@ def test_the_audit_log_is_read_on_from_where_one_stopped(gateway: Gateway) -> No
     for _ in range(5):
         reserve(gateway, 0)
         gateway.client.post(
-            f"{ADMIN}/halt", json={"scope": "all", "reason": "wild prices"}, headers=gateway.key()
+            f"{ADMIN}/halt",
+            json={"scope": "all", "reason": "wild prices"},
+            headers=gateway.key() | sure("all"),
         )
     key = gateway.key()
 
@@ -277,7 +280,9 @@ def test_the_audit_id_is_found_however_long_the_log_is(gateway: Gateway) -> None
         told = gateway.client.patch(RATE, json=body, headers=key | seen).json()
         assert told["audit_id"] == i * 2 + 1
         gateway.client.post(
-            f"{ADMIN}/halt", json={"scope": "all", "reason": "wild prices"}, headers=key
+            f"{ADMIN}/halt",
+            json={"scope": "all", "reason": "wild prices"},
+            headers=key | sure("all"),
         )
 
 
