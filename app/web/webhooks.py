@@ -125,15 +125,14 @@ class Webhooks:
         elif asked.enabled is False and not stopped:
             off = EndpointState.DISABLED
             wanted = wanted._replace(state=off, disabled_by=DisabledBy.OWNER)
-        return self._told(await self._changed(call, wanted, _seen(call)))
+        return self._told(await self._changed(call, wanted, before))
 
     async def delete(self, call: Call[None, None]) -> Reply:
         """Delete an endpoint; what waits for it is never sent."""
         before = await self._own(call)
         await self._admitted(call)
-        seen = before.version if call.version is None else call.version
         wanted = before._replace(state=EndpointState.DELETED, disabled_by=DisabledBy.OWNER)
-        await self._changed(call, wanted, seen)
+        await self._changed(call, wanted, before)
         return ok({"endpoint_id": before.endpoint_id, "deleted": True})
 
     async def rotate(self, call: Call[Rotation, None]) -> Reply:
@@ -144,7 +143,7 @@ class Webhooks:
         salt = f"{self._clock.random_bits(SALT_BITS):032x}"
         until = self._clock.now() + call.body.overlap_s * 1_000
         wanted = rotated(before, salt, mark_of(root), until)
-        return self._with_secret(await self._changed(call, wanted, _seen(call)), root)
+        return self._with_secret(await self._changed(call, wanted, before), root)
 
     async def test(self, call: Call[None, None]) -> Reply:
         """Send a `webhook.test`; its delivery says how it went."""
@@ -240,8 +239,11 @@ class Webhooks:
             raise invalid_at("url", str(e)) from None
         return url
 
-    async def _changed(self, call: Call[Any, Any], wanted: Endpoint, seen: int) -> Endpoint:
-        return await self._store.change_endpoint(wanted, seen, _by(call))
+    async def _changed(self, call: Call[Any, Any], wanted: Endpoint, before: Endpoint) -> Endpoint:
+        """Put it down, made of `before`: whoever names a version to come has not seen it."""
+        if call.version is not None and call.version != before.version:
+            raise Refused(Code.STALE_VERSION, f"the version is {before.version}")
+        return await self._store.change_endpoint(wanted, before.version, _by(call))
 
     def _told(self, endpoint: Endpoint) -> Reply:
         return ok(endpoint_shape(endpoint, self._clock.now()), etag(endpoint.version))
@@ -260,11 +262,6 @@ def _sees(call: Call[Any, Any], endpoint: Endpoint) -> bool:
 
 def _by(call: Call[Any, Any]) -> Actor:
     return Actor(call.who.key_id, "asked by its owner", call.request_id)
-
-
-def _seen(call: Call[Any, Any]) -> int:
-    assert call.version is not None, "the door asked for it"
-    return call.version
 
 
 def _delivery_id(call: Call[Any, Any]) -> str:

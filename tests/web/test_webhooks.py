@@ -7,7 +7,16 @@ from httpx2 import Response
 from standardwebhooks.webhooks import Webhook
 
 from app.clock import SystemClock
-from app.domain.webhooks import Answer, DeliveryState, EndpointState, Settled, Verdict
+from app.domain.records import Actor
+from app.domain.webhooks import (
+    Answer,
+    DeliveryState,
+    DisabledBy,
+    Endpoint,
+    EndpointState,
+    Settled,
+    Verdict,
+)
 from app.ledger.webhook_store import WebhookLedger
 from app.webhooks.signing import headers, secrets_of
 from tests.web.house import CLIENT_SCOPES, OPENS_AT, READER, Gateway, run
@@ -388,6 +397,29 @@ def test_what_an_operator_stops_no_owner_starts_again(gateway: Gateway) -> None:
     assert by_detour["disabled_by"] == "operator"
     assert (on.json()["state"], on.json()["disabled_by"]) == ("enabled", None)
     assert (row["actor"], row["action"]) == ("kim", "webhook.change")
+
+
+def test_whoever_names_a_version_to_come_does_not_overrule_the_operator_who_makes_it(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = made(gateway)
+    kept = store(gateway)
+    read = kept.endpoint
+
+    async def read_a_moment_before(endpoint_id: str) -> Endpoint | None:
+        found = await read(endpoint_id)
+        monkeypatch.undo()
+        assert found is not None
+        off = found._replace(state=EndpointState.DISABLED, disabled_by=DisabledBy.OPERATOR)
+        await kept.change_endpoint(off, 1, Actor("kim", "its key has leaked"))
+        return found
+
+    monkeypatch.setattr(kept, "endpoint", read_a_moment_before)
+    guessed = ask(gateway, "PATCH", of(endpoint), 2, description="mine")
+    now = ask(gateway, "GET", of(endpoint)).json()
+
+    assert (guessed.status_code, guessed.json()["code"]) == (412, "stale-version")
+    assert (now["state"], now["disabled_by"]) == ("disabled", "operator")
 
 
 def test_operators_see_whose_it_is_and_where_it_leads_but_no_path(gateway: Gateway) -> None:
