@@ -113,10 +113,10 @@ class Safety:
         The second sends nothing: their key stands in `X-Approver-Key`.
         """
         word = call.body
-        approved_by = self._second(call)
         if word.verdict == "filled" and word.price is None:
             raise invalid_at("price", "filled needs the price")
         doubt = await self._doubt(call)
+        approved_by = self._second(call, doubt)
         if word.attempt_id != doubt.broker_order_key:
             raise Refused(Code.DOUBT_SETTLED, f"attempt {word.attempt_id} is not in doubt")
         if call.version != doubt.version:
@@ -132,19 +132,19 @@ class Safety:
         shape = order_shape(order, self._house.reference().calendar)
         return ok(shape, etag(order.version))
 
-    def _second(self, call: Call[Any, Any]) -> str:
+    def _second(self, call: Call[Any, Any], doubt: Doubt) -> str:
         """Return who stands beside the caller: who approved the proposal, or lends a key."""
         if call.approval is not None:
             return call.approval.approved_by
-        return self._approver(call).name
+        return self._approver(call, doubt).name
 
-    def _approver(self, call: Call[Any, Any]) -> Principal:
+    def _approver(self, call: Call[Any, Any], doubt: Doubt) -> Principal:
         token = call.request.headers.get("x-approver-key", "")
         try:
             approver = self._house.keyring.principal(f"Bearer {token}")
-            authorize(approver, SETTLE)
+            authorize(approver, SETTLE, doubt.account_id)  # two see the evidence, of their account
         except Refused as e:
-            detail = f"X-Approver-Key: expected a key with {SETTLE}"
+            detail = f"X-Approver-Key: expected a key with {SETTLE} that sees the account"
             raise Refused(Code.SECOND_PRINCIPAL_REQUIRED, detail) from e
         if approver.name == call.who.name:
             raise Refused(

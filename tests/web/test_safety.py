@@ -54,7 +54,7 @@ def version(gateway: Gateway) -> int:
     return int(listed["data"][0]["version"])
 
 
-@pytest.mark.parametrize("second", ["nobody", "myself", "poor"])
+@pytest.mark.parametrize("second", ["nobody", "myself", "poor", "blind"])
 def test_a_doubt_is_not_settled_by_one(gateway: Gateway, second: str) -> None:
     order_id, attempt_id = doubt(gateway)
     mina = gateway.key("mina")
@@ -62,6 +62,7 @@ def test_a_doubt_is_not_settled_by_one(gateway: Gateway, second: str) -> None:
         "nobody": {"Authorization": ""},
         "myself": gateway.key("mina"),
         "poor": gateway.key("jun", frozenset({"admin:read"})),
+        "blind": gateway.key("jun", accounts=("A-2",)),  # it is an order of A-1
     }[second]
 
     reply = gateway.client.post(
