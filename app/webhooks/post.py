@@ -141,10 +141,10 @@ def after_s(value: str | None, now: int) -> float | None:
     if value.isascii() and value.isdigit():
         return float(value[:9])  # a century is as good as ever
     try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
+        until_s = parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):  # a stranger's year or zone may be any number
         return None
-    return max(0.0, until.timestamp() - now / 1_000)
+    return max(0.0, until_s - now / 1_000)
 
 
 def _named(error: Exception) -> str:

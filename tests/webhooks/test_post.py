@@ -261,6 +261,8 @@ def test_a_server_without_tls_is_not_spoken_to() -> None:
         ("Mon, 02 Mar 2026 14:32:00 GMT", 60.0),
         ("Mon, 02 Mar 2026 14:30:00 GMT", 0.0),
         ("Mon, 99 Mar 2026 14:30:00 GMT", None),
+        ("Mon, 02 Mar 99999999999999999999 14:30:00 GMT", None),
+        ("Mon, 02 Mar 2026 14:30:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, expected: float | None) -> None:
