@@ -2,7 +2,8 @@
 
 Each goes back to what it was for good, as the next version, audited as openbell's own doing. What
 brokers' rows give back stands in `control`. A reader looks first, so that nothing is written four
-times a second because nothing is due.
+times a second because nothing is due. The trap is several processes, each of which looks: they come
+in the same quarter of a second, and whoever is second must find nothing left, not a newer version.
 """
 
 from typing import Final
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from app.domain.records import Actor
 from app.domain.reverting import FOR_GOOD, Spell, bells_ended
-from app.ledger import anomaly_rules, bells, failovers, pauses
+from app.ledger import anomaly_rules, bells, control, failovers, pauses
 
 _DUE: Final = text(
     "SELECT (SELECT count(*) FROM session_overrides WHERE expires_at <= :now)"
@@ -29,6 +30,7 @@ def is_due(connection: Connection, now: int) -> bool:
 
 def end(connection: Connection, now: int) -> list[str]:
     """Bring back what stood before each; return what changed."""
+    control.one_by_one(connection)  # before the first look: who waits here sees what the other did
     return [
         *_policies(connection, now),
         *_bells(connection, now),

@@ -18,8 +18,9 @@ from app.domain.errors import Refused
 from app.domain.messages import Accepted, NotSent, Rejected, Throttled, Unknown
 from app.domain.order import Order
 from app.domain.records import Fence, FenceLost, SessionOverride, Settlement
+from app.domain.session import SessionPause
 from app.domain.values import CancelOrigin, Status
-from tests.builders import SESSION, a_report, a_taking
+from tests.builders import NOW, SESSION, a_report, a_taking
 from tests.ledger.books import ME, sendable
 from tests.ledger.pg import Process, Site, until
 
@@ -69,6 +70,20 @@ def test_a_claim_waits_for_a_new_epoch_under_way_and_then_claims_nothing(site: S
         claiming.result()
 
     assert site.statuses() == {"queued": 1}
+
+
+def test_what_ends_by_itself_is_ended_by_one_of_all_who_look(site: Site) -> None:
+    one, two = site.process("one"), site.process("two")
+    pause = SessionPause(SID, paused=True, expires_at=NOW)
+    one.run(one.ledger.pause_session(pause, 0, ME))
+    with site.session() as operator:
+        operator.execute("SELECT pg_advisory_lock(hashtext('openbell.control'))")
+        ends = [each.starts(each.ledger.end_overrides()) for each in (one, two)]
+        until(lambda: site.lock_waits() == 2)
+    ended = sorted((each.result(60) for each in ends), key=len)
+
+    assert ended == [[], [f"session-release/{SID}"]]
+    assert one.run(one.ledger.pauses())[0].version == 2
 
 
 @pytest.mark.parametrize(
