@@ -1,4 +1,4 @@
-"""`/admin/v1/webhooks`: every customer's endpoints for operators, who may stop one and let it go.
+"""`/admin/v1/webhooks`: customers' endpoints for operators, who may stop one and let it go.
 
 A key that is revoked closes the doors to whoever held it, and the endpoint that it made goes on:
 it belongs to its accounts. So somebody must be able to stop it, and what an operator has stopped
@@ -28,9 +28,10 @@ class WebhookAdmin:
     def __init__(self, endpoints: Endpoints) -> None:
         self._store = endpoints.store
 
-    async def list(self, _call: Call[None, None]) -> Reply:
-        """List every endpoint, the oldest first: whose it is, where it leads, how it is."""
-        return ok({"data": [_shape(endpoint) for endpoint in await self._store.endpoints()]})
+    async def list(self, call: Call[None, None]) -> Reply:
+        """List the endpoints whose accounts the caller sees, the oldest first."""
+        found = [e for e in await self._store.endpoints() if _sees(call, e)]
+        return ok({"data": [_shape(endpoint) for endpoint in found]})
 
     async def disable(self, call: Call[Reasoned, None]) -> Reply:
         """Stop an endpoint, until an operator lets it go; what happens meanwhile waits."""
@@ -65,9 +66,13 @@ class WebhookAdmin:
     async def _found(self, call: Call[Any, Any]) -> Endpoint:
         endpoint_id = call.part("endpoint_id")
         found = await self._store.endpoint(endpoint_id) if is_endpoint_id(endpoint_id) else None
-        if found is None:
+        if found is None or not _sees(call, found):
             raise not_there()
         return found
+
+
+def _sees(call: Call[Any, Any], endpoint: Endpoint) -> bool:
+    return all(call.who.sees(account_id) for account_id in endpoint.accounts)
 
 
 def _shape(endpoint: Endpoint) -> dict[str, Any]:

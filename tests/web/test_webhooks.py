@@ -432,6 +432,22 @@ def test_operators_see_whose_it_is_and_where_it_leads_but_no_path(gateway: Gatew
     assert "secret" not in listed.text
 
 
+def test_an_operator_of_other_accounts_sees_no_endpoint_and_stops_none(gateway: Gateway) -> None:
+    endpoint = made(gateway)
+    other = gateway.key("kim", accounts=("A-2",)) | {"If-Match": '"v1"'}
+    listed = gateway.client.get("/admin/v1/webhooks", headers=other).json()
+    stops = [
+        gateway.client.post(
+            f"/admin{of(endpoint)}/{verb}", json={"reason": "why" * 3}, headers=other
+        )
+        for verb in ("disable", "enable")
+    ]
+
+    assert listed == {"data": []}
+    assert [reply.status_code for reply in stops] == [404, 404]
+    assert ask(gateway, "GET", of(endpoint)).json()["version"] == 1
+
+
 @pytest.mark.parametrize("verb", ["disable", "enable"])
 def test_who_may_not_or_says_not_why_stops_nothing(gateway: Gateway, verb: str) -> None:
     endpoint = made(gateway)
