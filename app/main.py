@@ -87,6 +87,7 @@ def furnish(gateway: Gateway) -> House:
         registry=registry,
         docs=settings.docs,
         days_kept=gateway.days_kept,
+        daybook=gateway.daybook,
         alarms=lambda: gateway.alarms.counts,
         commits=gateway.writer.pace if settings.role in TAKES_ORDERS else None,
         paces=Paces(gateway.floor, gateway.clock),

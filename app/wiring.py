@@ -33,6 +33,7 @@ from app.dispatch.live import sessions_of
 from app.dispatch.reports import Reports
 from app.dispatch.shown import Showing, ShownFloor
 from app.domain.anomaly import Severity
+from app.domain.daybook import DayBook
 from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
@@ -42,6 +43,7 @@ from app.failover.switch import Grounds, Switch
 from app.intake.desk import Desk
 from app.intake.writer import Writer
 from app.ledger.anomaly_store import AnomalyLedger
+from app.ledger.day_book import day_book
 from app.ledger.partition_job import PartitionJob
 from app.ledger.relay import Relay
 from app.ledger.session_store import SessionLedger
@@ -216,6 +218,11 @@ class Gateway:
         job = self.partitions
         late = self.ledger.days_made_late
         return DaysKept(job.attached, job.days_ahead, late, job.last_error)
+
+    async def daybook(self) -> DayBook:
+        """Return which days stand, and what is done next; closely while no market is open."""
+        scan = not self.board.reference.calendar.open_now(self.clock.now())
+        return await day_book(self.partitions, self.stores.ledger.read, scan=scan)
 
     def reference(self) -> Reference:
         """Return the calendar, with its overrides, and the instruments of this moment."""

@@ -7,7 +7,6 @@ an embedded file: while a gateway has it open these commands are refused, and sa
 
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 
@@ -144,22 +143,17 @@ def status(
 
 
 def _rows(catalog: "Catalog", stays: Any) -> list[dict[str, Any]]:
+    from app.ledger.day_book import state_of
+
     return [
         {
             "trade_date": str(day),
-            "state": _state(catalog, day),
+            "state": state_of(catalog, day),
             "archived": day in catalog.archived,
             "note": stays.get(day),
         }
         for day in sorted(catalog.days)
     ]
-
-
-def _state(catalog: "Catalog", day: date) -> str:
-    found = {standing.value for standing in catalog.days[day].values()}
-    if catalog.is_whole(day):
-        return "attached"
-    return "detached" if found == {"loose"} else " and ".join(sorted(found))
 
 
 Ask = Callable[[Callable[["PartitionJob"], Coroutine[Any, Any, T]]], T]

@@ -20,6 +20,7 @@ from app.web.broker_sessions import broker_session_specs
 from app.web.console.doors import console_specs
 from app.web.contracts import contract_specs
 from app.web.course_specs import course_specs
+from app.web.daybook import daybook_specs
 from app.web.description import described
 from app.web.dials import dial_specs
 from app.web.document import EXAMPLE_MARKET, finished, for_today
@@ -130,6 +131,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *release_specs(house),
         *overview_specs(house),
         *outflow_specs(house),
+        *daybook_specs(house),
         *audit_specs(house),
         *key_specs(house),
         *console_specs(house),

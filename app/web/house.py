@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from prometheus_client import CollectorRegistry
 
 from app.clock import Clock
+from app.domain.daybook import DayBook
 from app.domain.records import AlarmCounts
 from app.domain.signs import CommitPace, DaysKept
 from app.domain.webhooks import WebhookCounts
@@ -82,6 +83,7 @@ class House:
     registry: CollectorRegistry
     docs: bool
     days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
+    daybook: Callable[[], Awaitable[DayBook]] | None = None  # nobody may look at the days
     alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
     commits: Callable[[], CommitPace] | None = None  # nobody takes orders in this process
     quotas: Quotas | None = None  # nobody is counted

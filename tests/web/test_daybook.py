@@ -1,0 +1,89 @@
+"""The days of the ledger are told as the job of partitions sees them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+
+from app.domain.daybook import DayBook
+from app.ledger import day_book as told
+from app.ledger import days
+from app.ledger.partition_job import PartitionJob
+from app.ledger.partitions import Catalog, Policy
+from app.web.app import create_app
+from tests.web.house import CALENDAR, READER, Gateway
+from tests.web.operators import ADMIN, reserve
+
+PATH = f"{ADMIN}/partitions"
+OLD, OLDER = date(2026, 2, 27), date(2026, 2, 26)
+
+
+@pytest.fixture
+def kept(gateway: Gateway, tmp_path: Path) -> Iterator[TestClient]:
+    """Let the gateway keep one past day, and find two."""
+    database = gateway.ledger._database
+    archive = tmp_path / "archive"
+    policy = Policy(sessions_ahead=2, keep_attached=1)
+    job = PartitionJob(
+        database,  # type: ignore[arg-type]
+        lambda: CALENDAR,
+        gateway.clock,
+        archive,
+        policy=policy,
+    )
+    for day in (OLDER, OLD):
+        database.write_now(lambda c, day=day: days.make(c, day))
+
+    async def look() -> DayBook:
+        return await told.day_book(job, database.read, scan=True)
+
+    house = replace(gateway.house, daybook=look, registry=CollectorRegistry())
+    with TestClient(create_app(house)) as client:
+        yield client
+
+
+def test_the_days_are_listed_with_their_orders_and_what_is_done_next(
+    gateway: Gateway, kept: TestClient
+) -> None:
+    reserve(gateway, 3)
+    found = kept.get(PATH, headers=gateway.key()).json()
+
+    by_day = {day["trade_date"]: day for day in found["days"]}
+    assert by_day["2026-03-02"]["orders"] == 3
+    assert {day["state"] for day in found["days"]} == {"attached"}
+    assert found["days"] == sorted(found["days"], key=lambda d: d["trade_date"], reverse=True)
+    steps = [(step["step"], step["trade_date"]) for step in found["next"]]
+    assert ("create", "2026-03-03") in steps
+    assert steps[-2:] == [("archive", str(OLDER)), ("drop", str(OLDER))]
+
+
+def test_a_large_day_is_told_roughly(
+    gateway: Gateway, kept: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve(gateway, 4)
+    monkeypatch.setattr(told, "COUNTED_MAX", 3)
+    (day,) = [
+        day
+        for day in kept.get(PATH, headers=gateway.key()).json()["days"]
+        if day["trade_date"] == "2026-03-02"
+    ]
+
+    assert (day["orders"], day["is_rough"]) == (4, True)
+
+
+def test_a_day_that_left_between_two_looks_is_no_error(gateway: Gateway) -> None:
+    database = gateway.ledger._database
+    database.write_now(lambda c: days.make(c, OLD))
+    catalog = Catalog(days={OLD: {}, OLDER: {}}, tables=())
+
+    counts = database.write_now(lambda c: told._counts(c, catalog=catalog))
+    assert counts == {OLD: (0, False), OLDER: (0, False)}
+
+
+def test_where_no_days_are_kept_there_is_nothing_to_see(gateway: Gateway) -> None:
+    assert gateway.client.get(PATH, headers=gateway.key()).status_code == 404
+    assert gateway.client.get(PATH, headers=gateway.key("lee", READER)).status_code == 403
