@@ -18,8 +18,9 @@ import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from app.diagnostics.rulebook import RulesAsShipped
+from app.effective import effective
 from app.failover.helm import FailoverHelm
-from app.settings import Settings
+from app.settings import PREFIX, Settings, environment
 from app.web.app import create_app
 from app.web.console.paces import Paces
 from app.web.feed import Feed
@@ -88,6 +89,7 @@ def furnish(gateway: Gateway) -> House:
         docs=settings.docs,
         days_kept=gateway.days_kept,
         daybook=gateway.daybook,
+        effective=effective(settings, settings.model_fields_set, environment(), PREFIX),
         alarms=lambda: gateway.alarms.counts,
         commits=gateway.writer.pace if settings.role in TAKES_ORDERS else None,
         paces=Paces(gateway.floor, gateway.clock),

@@ -10,7 +10,7 @@ import re
 FLOORS = (
     {"__init__", "clock", "crash", "domain", "sdk"},
     {"codec", "ports", "reference", "settings", "sql"},
-    {"consuming", "letters", "mishaps", "postgres", "sqlite"},
+    {"consuming", "effective", "letters", "mishaps", "postgres", "sqlite"},
     {"intake", "dispatch", "failover", "diagnostics", "quotes"}
     | {"ledger", "bus", "accounts", "brokers", "alarms", "webhooks"},
     {"stores"},

@@ -17,6 +17,7 @@ from app.web.batch import batch_specs
 from app.web.bells import bell_specs
 from app.web.breakers import breaker_specs
 from app.web.broker_sessions import broker_session_specs
+from app.web.configuration import configuration_specs
 from app.web.console.doors import console_specs
 from app.web.contracts import contract_specs
 from app.web.course_specs import course_specs
@@ -131,6 +132,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *release_specs(house),
         *overview_specs(house),
         *outflow_specs(house),
+        *configuration_specs(house),
         *daybook_specs(house),
         *audit_specs(house),
         *key_specs(house),

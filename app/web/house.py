@@ -1,6 +1,6 @@
 """What the doors need of the house: handed over by `wiring.py`, reached for by nobody."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -11,6 +11,7 @@ from app.domain.daybook import DayBook
 from app.domain.records import AlarmCounts
 from app.domain.signs import CommitPace, DaysKept
 from app.domain.webhooks import WebhookCounts
+from app.effective import Effective
 from app.ports.accounts import AccountBook
 from app.ports.brokers import Broker
 from app.ports.bus import Bus
@@ -83,6 +84,7 @@ class House:
     registry: CollectorRegistry
     docs: bool
     days_kept: Callable[[], DaysKept] | None = None  # where this process keeps the days
+    effective: Sequence[Effective] = ()  # the settings that act
     daybook: Callable[[], Awaitable[DayBook]] | None = None  # nobody may look at the days
     alarms: Callable[[], AlarmCounts] | None = None  # nobody is told
     commits: Callable[[], CommitPace] | None = None  # nobody takes orders in this process

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def kept(gateway: Gateway, tmp_path: Path) -> Iterator[TestClient]:
         policy=policy,
     )
     for day in (OLDER, OLD):
-        database.write_now(lambda c, day=day: days.make(c, day))
+        database.write_now(partial(days.make, day=day))
 
     async def look() -> DayBook:
         return await told.day_book(job, database.read, scan=True)
