@@ -33,6 +33,7 @@ from app.web.house import House
 from app.web.key_doors import key_specs
 from app.web.kills import kill_specs
 from app.web.metrics import Meters
+from app.web.operator_stream import operator_stream_specs
 from app.web.orders import order_specs
 from app.web.outflow import outflow_specs
 from app.web.overview import overview_specs
@@ -135,6 +136,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *configuration_specs(house),
         *daybook_specs(house),
         *audit_specs(house),
+        *operator_stream_specs(house),
         *key_specs(house),
         *console_specs(house),
         *watched,

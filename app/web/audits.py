@@ -65,7 +65,7 @@ class Audits:
         rows = await self._control.audit(asked.after, asked.limit)
         more = len(rows) == asked.limit
         told = {
-            "data": rows if asked.sealed else [_shape(row) for row in rows],
+            "data": rows if asked.sealed else [row_shape(row) for row in rows],
             "has_more": more,
             "next_after": rows[-1]["sequence"] if more else None,
         }
@@ -102,7 +102,8 @@ def _anchor(text: str | None) -> Anchor | None:
     return Anchor(int(sequence), digest)
 
 
-def _shape(row: dict[str, object]) -> dict[str, object]:
+def row_shape(row: dict[str, object]) -> dict[str, object]:
+    """Return a row with its instant and its documents as people read them."""
     at = row["at"]
     assert isinstance(at, int), "the store stamps its audit rows"
     return row | {

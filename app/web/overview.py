@@ -38,6 +38,10 @@ class Overview:
 
     async def overview(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
         """Show lanes, backlog, halts, routes and sessions, all from one moment."""
+        return ok(await self.document())
+
+    async def document(self) -> dict[str, Any]:
+        """Return what the overview tells."""
         house = self._house
         now = house.clock.now()
         backlog = await house.control.backlog()
@@ -46,7 +50,7 @@ class Overview:
         routes = await house.control.routes()
         calendar = house.reference().calendar
         following = [calendar.next(market, now) for market in calendar.markets]
-        told = {
+        return {
             "at": rfc3339(now),
             "draining": house.health.draining,
             "not_ready": house.health.not_ready(),
@@ -59,7 +63,6 @@ class Overview:
             "sessions_open": [session_shape(s, now) for s in calendar.open_now(now)],
             "sessions_next": [session_shape(s, now) for s in following if s is not None],
         }
-        return ok(told)
 
     async def attempts(self, call: Call[None, None]) -> Reply:
         """List every attempt at an order, and how each ended."""
