@@ -38,6 +38,7 @@ NOUNS: Final = {
     "drill": "Drills: rehearse a broker's death, and measure it.",
     "halt": "Halts: stop new sends, and start them again.",
     "doubt": "Orders in doubt: ask the broker, or settle by evidence.",
+    "stray": "Stray copies at a broker: two people settle what became of one.",
     "anomaly": "Anomalies: what goes on, who has seen it; raise one.",
     "view": "The accounts' view: compare it with the ledger, rebuild it.",
     "partitions": "The days of the ledger: plan, make, archive and drop them.",

@@ -33,6 +33,7 @@ _ADVICE: Final = {
     "prechecks-failed": "openbell failover plan shows every check; --force goes in spite of them",
     "second-principal-required": "ask another person, with another key, to do it",
     "doubt-settled": "evidence came first: openbell order get shows where it stands",
+    "not-stray": "openbell stray list shows what is held for a copy, and of which attempts",
     "trading-halted": "openbell halt status shows who halted and why",
     "session-closed": "name a session: openbell session next",
     "commit-outcome-unknown": "send the same order again under the same client_order_id",

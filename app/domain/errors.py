@@ -39,6 +39,11 @@ class Code(Enum):
         409,
         "The order is not held, or it is for what no release can mend, or its session is over.",
     )
+    NOT_STRAY = (
+        "not-stray",
+        409,
+        "No copy at a broker is in question of this order, or what is said of it cannot be.",
+    )
     REPLACE_UNSUPPORTED = (
         "replace-unsupported",
         409,

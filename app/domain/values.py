@@ -78,6 +78,10 @@ class Outcome(StrEnum):
     NOT_RECEIVED = "not_received"
 
 
+# Settled as "no broker has it": what a broker still says of such an attempt is stray evidence.
+GONE: Final = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED, Outcome.NOT_RECEIVED})
+
+
 class ReplaceState(StrEnum):
     """What is known of one request to replace. The first three stand; the rest is history."""
 

@@ -20,8 +20,6 @@ from app.ledger import days, rows
 from app.ledger.dialect import Statement, by_day
 
 OPEN: Final = frozenset({Outcome.OPEN, Outcome.UNKNOWN})
-# Settled as "no broker has it": what a broker still says of it is stray evidence.
-GONE: Final = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED, Outcome.NOT_RECEIVED})
 
 _FIELDS: Final = (
     *("a.broker_order_key", "a.order_id", "a.attempt_number", "a.broker_id", "a.route_id"),

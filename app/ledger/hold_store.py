@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from app.domain.holding import HeldOrder
+from app.domain.holding import HeldOrder, StrayWord
 from app.domain.order import Order
 from app.domain.records import Actor
 from app.domain.sweep import Dealt, SweepScope
-from app.ledger import holding
+from app.ledger import holding, strays
 from app.ledger.edge import Edge
 from app.ports.orders import SessionOf
 
@@ -34,6 +34,13 @@ class HoldLedger(Edge):
     async def cancel_by(self, order_id: str, version: int, by: Actor) -> Order:
         now = self._clock.now()
         return await self._write_once(lambda c: holding.cancel(c, order_id, version, by, now))
+
+    async def strays(self, accounts: Sequence[str] | None, limit: int) -> list[Order]:
+        return await self._read(lambda c: strays.listed(c, accounts, limit))
+
+    async def settle_stray(self, order_id: str, version: int, word: StrayWord, by: Actor) -> Order:
+        now, seen = self._clock.now(), (order_id, version)
+        return await self._write_once(lambda c: strays.settle(c, seen, word, by, now))
 
     async def hold_some(self, scope: SweepScope, place: tuple[int, int, int]) -> Dealt:
         now = self._clock.now()

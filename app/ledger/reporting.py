@@ -24,6 +24,7 @@ from app.domain.replacing import ENDED, WORDS, Chain
 from app.domain.reports import NO_CHAIN
 from app.domain.trades import NOTHING, TRADES, Identity, Trades, identity, judge, same_fact
 from app.domain.values import (
+    GONE,
     ORDER_ID_LENGTH,
     Outcome,
     PendingRequest,
@@ -32,7 +33,7 @@ from app.domain.values import (
     legible,
 )
 from app.ledger import attempts, replaces, rows
-from app.ledger.attempts import GONE, OPEN, Attempt, Closing
+from app.ledger.attempts import OPEN, Attempt, Closing
 from app.ledger.booking import leave_queues
 from app.ledger.dialect import Statement, by_day
 

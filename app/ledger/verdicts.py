@@ -19,6 +19,7 @@ from app.domain.trades import is_amount
 from app.domain.values import Outcome, ReplaceState, Status, is_replace_key, order_id_of
 from app.ledger import attempts, audit, outcomes, replaces, replacing, reporting, rows
 
+E: Final = ExecutionType
 REPORT_OF: Final = {
     "accepted": ExecutionType.NEW,
     "rejected": ExecutionType.REJECTED,
@@ -53,7 +54,7 @@ def resolve(connection: Connection, word: Word, by: Actor, now: int) -> Order:
     if verdict == "not_received":
         outcomes.never_received(connection, [key], by.name, now)
     else:
-        report = _report(before, attempt.broker_id, key, verdict, terms, now)
+        report = report_of(before, attempt.broker_id, word, _kind(verdict), now)
         reporting.apply(connection, [report], by.name, now)
     after = rows.by_ids(connection, [order_id])[order_id]
     assert after.status is not Status.IN_DOUBT, f"{verdict} left {order_id} in doubt"
@@ -81,7 +82,7 @@ def _resolve_replace(
         raise Refused(Code.DOUBT_SETTLED, f"the order is {before.status}", status=before.status)
     _must_be_seen(before, word)
     if verdict == "accepted":
-        report = _report(before, before.broker_id or "", key, verdict, {}, now)
+        report = report_of(before, before.broker_id or "", Word(key, verdict, {}), E.NEW, now)
         replaced = replace(
             report,
             execution_type=ExecutionType.REPLACED,
@@ -107,13 +108,18 @@ def _change(before: Order, after: Order, key: str, words: Mapping[str, str]) -> 
     )
 
 
-def _report(
-    order: Order, broker_id: str, key: str, verdict: str, terms: Mapping[str, str], now: int
-) -> ExecutionReport:
+def _kind(verdict: str) -> ExecutionType:
     kind = REPORT_OF.get(verdict)
     if kind is None:
         raise Refused(Code.VALIDATION_FAILED, f"expected one of {sorted(VERDICTS)}, was {verdict}")
-    trade = kind is ExecutionType.TRADE
+    return kind
+
+
+def report_of(
+    order: Order, broker_id: str, word: Word, kind: ExecutionType, now: int
+) -> ExecutionReport:
+    """Return what the broker itself would have reported; a trade is of all that was left."""
+    key, terms, trade = word.key, word.terms, kind is ExecutionType.TRADE
     return ExecutionReport(
         broker_id=broker_id,
         broker_order_key=key,
@@ -122,7 +128,7 @@ def _report(
         execution_type=kind,
         trade_date=order.trade_date,
         at=now,
-        last_quantity=order.quantity if trade else Decimal(0),
+        last_quantity=order.quantity - order.filled_quantity if trade else Decimal(0),
         last_price=_price(terms) if trade else None,
         reason=Code.OPERATOR_VERDICT.code,
     )

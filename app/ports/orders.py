@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from app.domain.errors import Busy, Refused
-from app.domain.holding import HeldOrder
+from app.domain.holding import HeldOrder, StrayWord
 from app.domain.messages import ExecutionReport
 from app.domain.order import Order
 from app.domain.query import OrderQuery, SymbolPage
@@ -148,6 +148,15 @@ class HoldStore(Protocol):
 
     async def cancel_by(self, order_id: str, version: int, by: Actor) -> Order:
         """Cancel an order at once if it never left, else note the wish; or raise `Refused`."""
+
+    async def strays(self, accounts: Sequence[str] | None, limit: int) -> list[Order]:
+        """Return what is held because a broker has shown a copy of it, the oldest first."""
+
+    async def settle_stray(self, order_id: str, version: int, word: StrayWord, by: Actor) -> Order:
+        """Settle one by a word that two people stand by, audited; or raise `Refused`.
+
+        `not_received` leaves it held as by an operator; any other verdict ends it.
+        """
 
     async def hold_some(self, scope: SweepScope, place: tuple[int, int, int]) -> Dealt:
         """Hold the next orders of a sweep that has begun; `place` as for `sweep`."""

@@ -47,6 +47,7 @@ from app.web.reads import read_specs
 from app.web.releases import release_specs
 from app.web.replays import Replays
 from app.web.safety import safety_specs
+from app.web.strays import stray_specs
 from app.web.stream import stream_specs
 from app.web.sweeps import sweep_specs
 from app.web.tickets import ticket_specs
@@ -111,6 +112,7 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *read_specs(house),
         *sweep_specs(house),
         *hold_specs(house),
+        *stray_specs(house),
         *stream_specs(house),
         *ticket_specs(house),
         *webhook_specs(house, toll),

@@ -38,7 +38,7 @@ PROPOSABLE: Final = frozenset(
     | {"set_broker_dispatch", "set_route_policy", "lock_route", "unlock_route", "fail_over"}
     | {"fail_back", "override_session", "lift_session_override", "set_anomaly_rule", "resume"}
     | {"pause_session", "resume_session"}
-    | {"resolve_doubt", "hold_order", "release_order", "cancel_order_as_operator"}
+    | {"resolve_doubt", "settle_stray", "hold_order", "release_order", "cancel_order_as_operator"}
     | {"hold_orders", "release_orders", "mass_cancel_as_operator"}
 )
 ID_BITS: Final = 80

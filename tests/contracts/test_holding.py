@@ -5,6 +5,7 @@ from typing import Final
 import pytest
 
 from app.domain.errors import Code, Refused
+from app.domain.holding import StrayVerdict, StrayWord
 from app.domain.messages import Accepted, ExecutionReport, ExecutionType, Unknown
 from app.domain.order import Order
 from app.domain.records import Claimed, Settlement
@@ -150,6 +151,60 @@ def test_of_what_a_broker_has_shown_a_copy_nothing_is_let_go_and_no_timer_ends_i
     assert shop.run(shop.store.expire(SESSION.trading_session_id, 10)) == 0
     assert shop.run(shop.store.waiting_sessions()) == []
     assert [h.reason_code for h in shop.run(shop.store.held(None, None, 10))] == ["stray-evidence"]
+
+
+def strayed(shop: Shop) -> tuple[Order, str]:
+    """Prove that an order never arrived, and have its broker show it after all."""
+    sent = shop.sending()
+    key = sent.broker_order_key
+    shop.run(shop.store.settle([Settlement(key, Unknown("timeout"), 1)]))
+    shop.run(shop.store.never_received([key], "lookup"))
+    shop.run(shop.store.apply([acknowledged(sent)], "report"))
+    return shop.get(sent.order.order_id), key
+
+
+@pytest.mark.parametrize(
+    ("verdict", "terms", "status", "filled"),
+    [
+        (StrayVerdict.CANCELED, {}, Status.CANCELED, 0),
+        (StrayVerdict.EXPIRED, {}, Status.EXPIRED, 0),
+        (StrayVerdict.FILLED, {"price": "187.25"}, Status.FILLED, 10),
+        (StrayVerdict.NOT_RECEIVED, {}, Status.HELD, 0),
+    ],
+)
+def test_a_word_settles_what_is_held_for_a_copy(
+    shop: Shop, verdict: StrayVerdict, terms: dict[str, str], status: Status, filled: int
+) -> None:
+    stray, key = strayed(shop)
+    assert shop.run(shop.store.strays(["nobody's"], 10)) == []
+    assert shop.run(shop.store.strays([stray.account_id], 10)) == [stray]
+    word = StrayWord(key, verdict, {"evidence": "their day file", **terms})
+    with pytest.raises(Refused) as stale:
+        shop.run(shop.store.settle_stray(stray.order_id, stray.version - 1, word, KIM))
+    after = shop.run(shop.store.settle_stray(stray.order_id, stray.version, word, KIM))
+
+    assert stale.value.code is Code.STALE_VERSION
+    assert (after.status, after.filled_quantity) == (status, filled)
+    assert after == shop.get(stray.order_id)
+    assert shop.run(shop.store.strays(None, 10)) == []
+    assert claimed(shop) == []
+    assert actions(shop) == [("kim", "stray.settle")]
+    with pytest.raises(Refused) as over:
+        shop.run(shop.store.settle_stray(stray.order_id, after.version, word, LEE))
+    assert over.value.code is Code.NOT_STRAY
+
+
+def test_a_cancel_that_waited_for_the_broker_has_won_once_there_never_was_a_copy(
+    shop: Shop,
+) -> None:
+    stray, key = strayed(shop)
+    asked = shop.run(shop.store.cancel(stray.order_id, None, CancelOrigin.CLIENT))
+    word = StrayWord(key, StrayVerdict.NOT_RECEIVED, {"evidence": "their day file"})
+    after = shop.run(shop.store.settle_stray(asked.order_id, asked.version, word, KIM))
+
+    assert (after.status, after.cancel_origin) == (Status.CANCELED, CancelOrigin.CLIENT)
+    assert after.pending_request == "none"
+    assert shop.run(shop.store.pending_cancels("north", 10)) == []
 
 
 def test_a_sweep_holds_what_it_names_and_lets_it_go_again(shop: Shop) -> None:

@@ -56,6 +56,7 @@ FIELDS: Final[dict[tuple[str, str], str]] = {
     ("list_orders", "created.gte"): "months have their days",
     ("list_orders", "created.lt"): "months have their days",
     ("resolve_doubt", "price"): "only of a fill",
+    ("settle_stray", "price"): "only of a fill",
     ("set_route_policy", "candidates"): "they must be brokers here",
     ("create_webhook", "url"): "whether a host is public is not seen by its name",
     ("change_webhook", "url"): "whether a host is public is not seen by its name",

@@ -35,6 +35,7 @@ NOT_HERE: Final[dict[str, tuple[str, str]]] = {
     "revoke_key": ("not-found", "the only keys here are those of the tests"),
     "probe_doubt": ("doubt-settled", "nothing is in doubt"),
     "resolve_doubt": ("doubt-settled", "nothing is in doubt"),
+    "settle_stray": ("second-principal-required", "it is proposed, and another person approves"),
 }
 # They end what the others need.
 LAST: Final = {"mass_cancel", "mass_cancel_as_operator", "start_drill", "end_drill"}

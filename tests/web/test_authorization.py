@@ -47,7 +47,7 @@ ACCOUNTS: Final[dict[str, tuple[str, dict[str, object]]]] = {
 BATCHES: Final = {"create_orders"}
 ORDERS: Final = {
     *("amend_order", "cancel_order", "get_order", "list_executions", "list_order_events"),
-    *("list_attempts", "probe_doubt", "resolve_doubt"),
+    *("list_attempts", "probe_doubt", "resolve_doubt", "settle_stray"),
     *("hold_order", "release_order", "cancel_order_as_operator"),
 }
 # Doors that take an endpoint's id, each with a body that is sound.
@@ -96,6 +96,7 @@ VERSIONED: Final[dict[str, Versioned]] = {
     "resume_session": Versioned(HOUSE),
     "resume": Versioned(things.a_halt),
     "resolve_doubt": Versioned(things.a_doubt),
+    "settle_stray": Versioned(things.a_stray),
     **dict.fromkeys(
         ("hold_order", "release_order", "cancel_order_as_operator"), Versioned(things.an_order)
     ),

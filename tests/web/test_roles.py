@@ -15,7 +15,7 @@ from tests.web.test_authorization import doors
 
 # Both settle: one says what the evidence is, the other stands by it.
 OF_APPROVERS: Final = {
-    *("resume", "probe_doubt", "resolve_doubt"),
+    *("resume", "probe_doubt", "resolve_doubt", "settle_stray"),
     *("approve_proposal", "decline_proposal"),
 }
 # Who gives and takes keys, and stops customers' endpoints, is none of these.

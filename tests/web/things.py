@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from app.domain.anomaly import Severity
 from app.domain.drill import Drill, DrillFault
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep
+from app.domain.messages import ExecutionType
 from app.domain.records import Actor
-from tests.builders import a_finding, a_lane
+from tests.builders import a_finding, a_lane, a_report
 from tests.web.house import CLIENT_SCOPES, Gateway, put_in_doubt, run
 from tests.web.operators import ADMIN, reserve
 from tests.web.test_broker_sessions import BEGUN, SESSION
@@ -40,6 +41,17 @@ def a_doubt(gateway: Gateway) -> Thing:
     order_id = reserve(gateway, 1)
     attempt_id = run(put_in_doubt(gateway.ledger))
     word = {"attempt_id": attempt_id, "verdict": "rejected", "evidence": "their day file"}
+    return Thing({"order_id": order_id}, word)
+
+
+def a_stray(gateway: Gateway) -> Thing:
+    """Have a broker show a copy of an order that it had not received, as was proved."""
+    order_id = reserve(gateway, 1)
+    attempt_id = run(put_in_doubt(gateway.ledger))
+    run(gateway.ledger.never_received([attempt_id], "lookup"))
+    shown = a_report(ExecutionType.NEW, broker_id="nova", broker_order_key=attempt_id)
+    run(gateway.ledger.apply([shown], "report"))
+    word = {"attempt_id": attempt_id, "verdict": "canceled", "evidence": "their day file"}
     return Thing({"order_id": order_id}, word)
 
 
