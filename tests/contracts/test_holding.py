@@ -1,5 +1,6 @@
 """What `HoldStore` promises, on every implementation of the record."""
 
+from decimal import Decimal
 from typing import Final
 
 import pytest
@@ -184,7 +185,7 @@ def test_a_word_settles_what_is_held_for_a_copy(
     after = shop.run(shop.store.settle_stray(stray.order_id, stray.version, word, KIM))
 
     assert stale.value.code is Code.STALE_VERSION
-    assert (after.status, after.filled_quantity) == (status, filled)
+    assert (after.status, after.filled_quantity) == (status, Decimal(filled))
     assert after == shop.get(stray.order_id)
     assert shop.run(shop.store.strays(None, 10)) == []
     assert claimed(shop) == []
