@@ -55,9 +55,9 @@ class Size(NamedTuple):
 
 
 # What stands in for MongoDB takes some 300 to 1,500 upserts a second, and each order is three or
-# so: with 4,000 orders over a minute or two it keeps pace on two cores beside all the rest.
+# so: with 2,500 orders over a minute or two it keeps pace on two cores beside all the rest.
 SMALL: Final = Size(
-    orders=4_000,
+    orders=2_500,
     sizes=(1, 1, 4, 8),
     pause_s=0.6,
     rate=200,
