@@ -1,39 +1,42 @@
-"""Dead letters: what nobody could apply, why, and how it is tried again.
+"""Dead letters: what nobody could apply, why, and how it is tried again or given up.
 
 It works on the bus that the settings name, without a gateway; on the embedded bus only while no
-gateway runs, because the file has one owner. A letter is listed until it was retried: then its
+gateway runs, because the file has one owner. A letter is listed until it was replayed: then its
 event stands in its topic again, under its own id, and whoever still cannot apply it parks it
-anew. Repeating it harms nobody else, for consumers know what they have.
+anew. Repeating it harms nobody else, for consumers know what they have. What is discarded is
+listed no more; its record stands in the audit log before that.
 
-The trap is to retry before the cause is gone: read the cause first.
+The traps are to replay before the cause is gone, so read the cause first; and to pick one letter
+of many: those before it move to the end of their topic, and none is lost.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import closing
+from getpass import getuser
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported
+from app.cli.command import DataDir, Form, JsonShort, Reason, chosen, examples_text, reported
+from app.cli.deadletter_bus import GROUP, every, on_the_bus
+from app.cli.outbox import ledger_of
 from app.cli.output import Ends, Failure, Output, Screen, say
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: what nobody could apply; try it again.")
+app = typer.Typer(
+    no_args_is_help=True, help="Dead letters: what nobody could apply; replay it, or give it up."
+)
 
-T = TypeVar("T")
-# Its place in a topic of letters is what was retried: what lies after it is listed. One for each
-# topic, because members of one group wait for each other.
-GROUP: Final = "openbell.deadletter."
-BATCH_MAX: Final = 500
-# To join a group takes a second or three; a broker that is away is said before that.
-SILENCE_S_MAX: Final = 15.0
-COLUMNS: Final = ("topic", "place", "event_id", "type", "group", "cause")
+COLUMNS: Final = ("event_id", "topic", "place", "type", "group", "cause")
 Topic = Annotated[
     str | None,
     typer.Option(help="Only of this topic, such as openbell.orders.v1.", show_default=False),
 ]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many of each topic.")]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="EVENT_ID", help="Only these, as deadletter list shows them."),
+]
 
 
 @app.command("list", epilog=examples_text(("deadletter list", "deadletter list --json")))
@@ -46,44 +49,180 @@ def list_(
     json: JsonShort = False,
 ) -> None:
     """List what waits, with the cause."""
-    found = _on_the_bus(data_dir, lambda bus: listed(bus, topic, limit))
+    found = on_the_bus(data_dir, lambda bus: listed(bus, topic, limit))
     Screen(chosen(output, json=json)).show(found, COLUMNS)
 
 
 @app.command(
-    "retry",
+    "show",
+    epilog=examples_text(("deadletter show acc-17-3", "deadletter show acc-17-3 --json")),
+)
+def show(
+    *,
+    event_id: Annotated[str, typer.Argument(help="As deadletter list shows it.")],
+    topic: Topic = None,
+    limit: Limit = 10_000,
+    data_dir: DataDir = Path("data"),
+    output: Form = Output.TABLE,
+    json: JsonShort = False,
+) -> None:
+    """Show a letter whole: where it stood, who could not apply it and why, and what it says."""
+    found = on_the_bus(data_dir, lambda bus: listed(bus, topic, limit))
+    letters = [letter for letter in found if letter["event_id"] == event_id]
+    with reported():
+        if not letters:
+            raise _nowhere([event_id], limit)
+    screen = Screen(chosen(output, json=json))
+    for letter in letters:  # two consumers may have parked the same event
+        screen.show(letter)
+
+
+@app.command(
+    "replay",
     epilog=examples_text(
-        ("deadletter retry --topic openbell.orders.v1", "deadletter retry --limit 1")
+        (
+            "deadletter replay --topic openbell.orders.v1",
+            "deadletter replay acc-17-3 acc-17-4",
+        )
     ),
 )
-def retry(
+def replay(
     *,
+    event_ids: Ids = None,
     topic: Topic = None,
     limit: Limit = 100,
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Publish them again where they came from, oldest first."""
-    done, kept = _on_the_bus(data_dir, lambda bus: retried(bus, topic, limit))
+    done, kept = on_the_bus(data_dir, lambda bus: retried(bus, topic, limit, event_ids or ()))
     say(f"{done} published again; {kept} cannot be, and stay")
 
 
+@app.command(
+    "retry",
+    hidden=True,
+    epilog=examples_text(
+        ("deadletter retry --topic openbell.orders.v1", "deadletter retry --limit 1")
+    ),
+)
+def retry(*, topic: Topic = None, limit: Limit = 100, data_dir: DataDir = Path("data")) -> None:
+    """Publish them again, as before this verb was called replay."""
+    replay(topic=topic, limit=limit, data_dir=data_dir)
+
+
+@app.command(
+    "discard",
+    epilog=examples_text(
+        (
+            'deadletter discard acc-17-3 --reason "a test that leaked, OPS-12"',
+            'deadletter discard acc-17-3 acc-17-4 --reason "settled by hand, OPS-13"',
+        )
+    ),
+)
+def discard(
+    *,
+    event_ids: Annotated[
+        list[str], typer.Argument(metavar="EVENT_ID", help="As deadletter list shows them.")
+    ],
+    reason: Reason,
+    topic: Topic = None,
+    limit: Limit = 10_000,
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Give letters up: nobody will ever apply them. The audit log says who, which and why.
+
+    The ledger can tell an order's state again (outbox replay); a broker's report stands nowhere
+    else, so read it first.
+    """
+
+    async def note(doomed: Sequence[dict[str, Any]]) -> None:
+        await _noted(data_dir, doomed, reason)
+
+    wanted = frozenset(event_ids)
+    with reported():
+        count = on_the_bus(data_dir, lambda bus: discarded(bus, (topic, limit), wanted, note))
+    say(f"{count} given up; their record stands in the audit log")
+
+
+def _nowhere(event_ids: Sequence[str], limit: int) -> Failure:
+    return Failure(
+        Ends.NOT_FOUND,
+        f"no letter {', '.join(event_ids)}",
+        why=f"it is not among the first {limit:,} of each topic",
+        advice="openbell deadletter list; --limit reaches further",
+    )
+
+
+async def _noted(data_dir: Path, letters: Sequence[dict[str, Any]], reason: str) -> None:
+    """Write down what is about to be given up: afterwards nobody could."""
+    from app.clock import SystemClock
+    from app.domain.records import Actor, Change
+    from app.ledger.store import Ledger
+
+    told = [{name: letter[name] for name in ("topic", "place", "cause")} for letter in letters]
+    with closing(ledger_of(data_dir)) as database:
+        ledger = Ledger(database, SystemClock())
+        for letter, before in zip(letters, told, strict=True):
+            resource = f"dead-letter/{letter['event_id']}"
+            change = Change("dead_letter.discard", resource, before, None)
+            await ledger.note(change, Actor(getuser(), reason))
+
+
 async def listed(bus: Any, topic: str | None, limit: int) -> list[dict[str, Any]]:
-    """Return what waits in the dead letters of a topic, or of all."""
-    return [_told(r) for records in await _every(bus, topic, limit) for r in records]
+    """Return what waits in the dead letters of a topic, or of all, and stay where we are."""
+    return [_told(r) for records in await every(bus, topic, limit) for r in records]
 
 
-async def retried(bus: Any, topic: str | None, limit: int) -> tuple[int, int]:
+async def retried(
+    bus: Any, topic: str | None, limit: int, event_ids: Collection[str] = ()
+) -> tuple[int, int]:
     """Publish what waits where it came from; return how many, and how many can only stay."""
     done = kept = 0
-    for records in await _every(bus, topic, limit):
+    for records in await every(bus, topic, limit):
         letters = records[0].event.topic
-        events = [_again(record) for record in records]
-        await bus.publish(events)
-        # Only now: what was committed and not published would be lost.
-        await bus.commit(letters, GROUP + letters, records)
-        stay = sum(event.topic == letters for event in events)
-        done, kept = done + len(events) - stay, kept + stay
+        reached = _upto(records, event_ids)
+        ours = [_is_meant(record, event_ids) for record in reached]
+        events = [_again(r) if meant else r.event for r, meant in zip(reached, ours, strict=True)]
+        await _carried(bus, letters, events, reached)
+        stay = sum(meant and e.topic == letters for e, meant in zip(events, ours, strict=True))
+        done, kept = done + sum(ours) - stay, kept + stay
     return done, kept
+
+
+async def discarded(
+    bus: Any,
+    among: tuple[str | None, int],
+    event_ids: frozenset[str],
+    note: Callable[[Sequence[dict[str, Any]]], Awaitable[None]],
+) -> int:
+    """Pass these letters over for ever, once they are noted; return how many they were."""
+    topics = await every(bus, *among)
+    found = [_told(r) for records in topics for r in records if _is_meant(r, event_ids)]
+    missing = event_ids - {letter["event_id"] for letter in found}
+    if missing:
+        raise _nowhere(sorted(missing), among[1])
+    await note(found)
+    for records in topics:
+        reached = _upto(records, event_ids)
+        others = [record.event for record in reached if not _is_meant(record, event_ids)]
+        await _carried(bus, records[0].event.topic, others, reached)
+    return len(found)
+
+
+async def _carried(bus: Any, letters: str, events: list[Any], reached: list[Any]) -> None:
+    await bus.publish(events)
+    # Only now: what was committed and not published would be lost.
+    await bus.commit(letters, GROUP + letters, reached)
+
+
+def _is_meant(record: Any, event_ids: Collection[str]) -> bool:
+    return not event_ids or record.event.event_id in event_ids
+
+
+def _upto(records: list[Any], event_ids: Collection[str]) -> list[Any]:
+    """Return the records up to the last that is meant: what follows keeps its place."""
+    meant = [place for place, record in enumerate(records) if _is_meant(record, event_ids)]
+    return records[: meant[-1] + 1] if meant else []
 
 
 def _told(record: Any) -> dict[str, Any]:
@@ -94,19 +233,21 @@ def _told(record: Any) -> dict[str, Any]:
         letter = letters.read(record.event)
     except letters.NotALetter as e:
         event = record.event
-        return {"topic": event.topic, "place": place, "event_id": event.event_id} | {
+        return {"event_id": event.event_id, "topic": event.topic, "place": place} | {
             "type": event.type,
             "group": "",
             "cause": f"no letter of ours: {e}",
         }
     event = letter.event
     return {
+        "event_id": event.event_id,
         "topic": event.topic,
         "place": place,
-        "event_id": event.event_id,
         "type": event.type,
+        "key": event.key,
         "group": letter.group,
         "cause": letter.cause,
+        "whole": letter.whole,
         "payload": event.payload.decode(errors="backslashreplace"),
     }
 
@@ -120,97 +261,3 @@ def _again(record: Any) -> Any:
     except letters.NotALetter:
         return record.event
     return letter.event if letter.whole else record.event
-
-
-async def _every(bus: Any, topic: str | None, limit: int) -> list[list[Any]]:
-    """Return the letters of each topic that has some, as far as they reach now."""
-    from app.bus.topics import RETENTION_DAYS
-    from app.letters import topic_of_letters
-
-    if topic is not None and topic not in RETENTION_DAYS:
-        known = ", ".join(RETENTION_DAYS)
-        raise Failure(Ends.USAGE, f"there is no topic {topic}", advice=f"one of {known}")
-    found = []
-    for name in RETENTION_DAYS if topic is None else [topic]:
-        records = await _waiting(bus, topic_of_letters(name), limit)
-        if records:
-            found.append(records)
-    return found
-
-
-async def _waiting(bus: Any, topic: str, limit: int) -> list[Any]:
-    group = GROUP + topic
-    wanted = min(limit, await bus.lag(topic, group))
-    found: list[Any] = []
-    loop = asyncio.get_running_loop()
-    heard_at = loop.time()
-    while len(found) < wanted:
-        batch = await bus.poll(topic, group, min(BATCH_MAX, wanted - len(found)))
-        found += batch
-        if batch:
-            heard_at = loop.time()
-        elif loop.time() > heard_at + SILENCE_S_MAX:
-            raise Failure(
-                Ends.TRY_AGAIN,
-                f"read {len(found)} of {wanted} letters of {topic}",
-                why="somebody else is reading them",
-                advice="ask again when they have ended",
-            )
-        else:
-            await bus.wait(topic, group, 1.0)
-    return found
-
-
-def _on_the_bus(data_dir: Path, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    """Do this with the bus that the settings name; end in words when there is none."""
-    from app.ports.away import StoreAway
-    from app.sqlite import InUse
-
-    async def life() -> T:
-        async with _bus(data_dir) as bus:
-            return await work(bus)
-
-    with reported():
-        try:
-            return asyncio.run(life())
-        except InUse as e:
-            raise Failure(
-                Ends.TRY_AGAIN,
-                "the gateway has its bus open",
-                why=str(e),
-                advice="stop it first: the embedded bus has one owner at a time",
-            ) from e
-        except StoreAway as e:
-            raise Failure(Ends.UNREACHABLE, "the bus does not answer", why=str(e)) from e
-
-
-@asynccontextmanager
-async def _bus(data_dir: Path) -> AsyncIterator[Any]:
-    from app.clock import SystemClock
-    from app.settings import read_settings
-
-    try:
-        settings = read_settings(data_dir=data_dir)
-    except ValueError as e:
-        raise Failure(Ends.USAGE, "the settings cannot be read", why=str(e)) from e
-    if settings.kafka is None:
-        from app.bus.log import LogBus
-        from app.sqlite import Database
-
-        file = settings.data_dir / "bus.db"
-        if not file.exists():
-            raise Failure(Ends.NOT_FOUND, f"there is no bus in {settings.data_dir}")
-        database = Database(file)
-        try:
-            yield LogBus(database, SystemClock())
-        finally:
-            database.close()
-        return
-    from app.bus.kafka import KafkaBus
-
-    bus = KafkaBus(settings.kafka, SystemClock())
-    try:
-        await bus.start()
-        yield bus
-    finally:
-        await bus.close()

@@ -1,7 +1,8 @@
-"""`openbell outbox`: publish what the ledger knows once more.
+"""`openbell outbox`: what waits for the bus, and publishing what the ledger knows once more.
 
-It writes to the outbox of the ledger that the settings name; the relay carries it from there. On
-an embedded ledger it works only while no gateway runs, because the file has one owner.
+`status` asks a running gateway. `replay` writes to the outbox of the ledger that the settings name;
+the relay carries it from there. On an embedded ledger it works only while no gateway runs, because
+the file has one owner.
 """
 
 from contextlib import closing
@@ -12,17 +13,52 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.command import DataDir, examples_text
+from app.cli.command import Call, DataDir, examples_text, verb
+from app.cli.metrics_page import read_metrics
 from app.cli.output import Ends, Failure, say
 from app.cli.progress import working
 
-app = typer.Typer(no_args_is_help=True, help="The outbox: publish what the ledger knows once more.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The outbox: what waits for the bus; publish what the ledger knows once more.",
+)
 
+# An event waits for the next turn of the relay, some milliseconds; for a minute, nobody carries it.
+OLD_S_MAX: Final = 60.0
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Of this trade date.")]
 Account = Annotated[str | None, typer.Option(help="Only of this account.", show_default=False)]
 Rate = Annotated[int, typer.Option(min=1, help="Events a second.")]
 # Beside a full night, a replay must not be what the relay is busy with.
 RATE: Final = 5_000
+
+
+@verb(
+    app,
+    "status",
+    role="operator",
+    examples=("outbox status", "outbox status --context prod --json"),
+)
+def status(call: Call) -> None:
+    """Show how many events wait, and for how long; exit 1 if nobody carries them."""
+    lag = call.get("/admin/v1/view/lag")
+    oldest_s = read_metrics(call.client).value("openbell_outbox_oldest_age_seconds")
+    is_away = "bus" in lag["away"]
+    # Null where the process that was asked keeps no watch: it is not known, which is no zero.
+    call.show({"pending": lag["outbox"], "oldest_s": oldest_s, "bus_answers": not is_away})
+    if is_away:
+        raise Failure(
+            Ends.FAILED_CHECK,
+            "the bus does not answer the gateway",
+            why="what is published meanwhile waits in the outbox; none is lost",
+            advice="look at Kafka; the relay goes on by itself",
+        )
+    if oldest_s is not None and oldest_s > OLD_S_MAX:
+        raise Failure(
+            Ends.FAILED_CHECK,
+            f"the oldest event has waited for {oldest_s:.0f} s",
+            why="no relay carries it",
+            advice="is one running? openbell serve --role relay, and its log",
+        )
 
 
 @app.command(
@@ -45,7 +81,7 @@ def replay(
     from app.ledger.replay import AT_ONCE
     from app.ledger.replay import replay as replayed
 
-    database = _ledger(data_dir)
+    database = ledger_of(data_dir)
     day, after, total = trade_date.date(), 0, 0
     with closing(database), working("orders") as advance:
         while True:
@@ -60,7 +96,8 @@ def replay(
     say(f"{total:,} orders of {day} wait in the outbox")
 
 
-def _ledger(data_dir: Path) -> Any:
+def ledger_of(data_dir: Path) -> Any:
+    """Open the ledger that the settings name, or say in words why not."""
     from app.cli.serve import refusals
     from app.ledger.schema import require
     from app.postgres import PostgresDatabase
@@ -72,7 +109,10 @@ def _ledger(data_dir: Path) -> Any:
         if settings.ledger_url is not None:
             database: Any = PostgresDatabase(settings.ledger_url)
         else:
-            database = Database(settings.data_dir / "ledger.db")
+            file = settings.data_dir / "ledger.db"
+            if not file.exists():
+                raise Failure(Ends.NOT_FOUND, f"there is no ledger in {settings.data_dir}")
+            database = Database(file)
         require(database)
     except ValueError as e:
         raise Failure(Ends.USAGE, f"settings: {e}") from e

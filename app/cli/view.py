@@ -1,4 +1,4 @@
-"""The accounts' view: is it what the ledger says, and if not, make it anew.
+"""The accounts' view: how far behind is it, is it what the ledger says, and if not, make it anew.
 
 The trap is to verify while orders move: a difference that is only a delay goes away when it is
 asked for again.
@@ -11,8 +11,23 @@ from app.cli.output import Ends, Failure
 from app.cli.progress import PATIENCE_S, working
 
 app = typer.Typer(
-    no_args_is_help=True, help="The accounts' view: compare it with the ledger, rebuild it."
+    no_args_is_help=True,
+    help="The accounts' view: how far behind it is, whether it is right; rebuild it.",
 )
+
+
+@verb(app, "lag", role="operator", examples=("view lag", "view lag --context prod --json"))
+def lag(call: Call) -> None:
+    """Show how many events the view has not seen; exit 1 if a store does not answer."""
+    found = call.get("/admin/v1/view/lag")
+    call.show(found)
+    if found["away"]:
+        raise Failure(
+            Ends.FAILED_CHECK,
+            f"no answer from: {', '.join(found['away'])}",
+            why="the gateway asked, and waited two seconds",
+            advice="orders are taken meanwhile; look at that store, then ask again",
+        )
 
 
 @verb(

@@ -335,3 +335,32 @@ def test_a_view_that_differs_fails(
     terminal.gateway.differences = differences
 
     assert terminal.run("view", "verify").exit_code == exit_code
+
+
+@pytest.mark.parametrize(("away", "exit_code"), [([], 0), (["bus"], 1), (["view"], 1)])
+def test_a_view_whose_stores_do_not_answer_fails(
+    terminal: Terminal, away: list[str], exit_code: int
+) -> None:
+    terminal.gateway.away = away
+
+    result = terminal.run("view", "lag", "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)["events_behind"]) == (exit_code, 7)
+
+
+@pytest.mark.parametrize(
+    ("away", "oldest", "exit_code"),
+    [([], "0.2", 0), ([], "61", 1), ([], None, 0), (["bus"], "0", 1)],
+)
+def test_an_outbox_that_nobody_carries_away_fails(
+    terminal: Terminal, away: list[str], oldest: str | None, exit_code: int
+) -> None:
+    terminal.gateway.away = away
+    if oldest is not None:
+        terminal.gateway.metrics = f"openbell_outbox_oldest_age_seconds {oldest}\n"
+
+    result = terminal.run("outbox", "status", "--json")
+
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["pending"]) == (exit_code, 3)
+    assert told["oldest_s"] == (None if oldest is None else float(oldest))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -10,6 +11,8 @@ from typer.testing import CliRunner, Result
 from app.bus.log import LogBus
 from app.cli import deadletter
 from app.clock import SystemClock
+from app.ledger.schema import upgrade
+from app.ledger.store import Ledger
 from app.letters import LETTER_BYTES_MAX, parked, unsendable
 from app.ports.bus import Event, Record
 from app.sqlite import Database
@@ -79,6 +82,55 @@ def test_what_cannot_be_published_again_stays_in_the_list(tmp_path: Path) -> Non
     first, second = rows(run(tmp_path, "list", "--json"))
     assert first == ("acc-1-1", "too large")
     assert second[1].startswith("no letter of ours")
+
+
+def test_one_letter_is_replayed_and_those_before_it_move_behind_the_rest(tmp_path: Path) -> None:
+    publish(tmp_path, letter(1), letter(2), letter(3))
+
+    result = run(tmp_path, "replay", "acc-1-2")
+
+    assert "1 published again; 0 cannot be" in result.stderr
+    assert [r.event for r in standing(tmp_path, ORDERS)] == [an_event(2)]
+    assert rows(run(tmp_path, "list", "--json")) == [("acc-1-3", "cause 3"), ("acc-1-1", "cause 1")]
+
+
+def test_a_letter_is_shown_whole(tmp_path: Path) -> None:
+    publish(tmp_path, letter(1), letter(2))
+
+    told = json.loads(run(tmp_path, "show", "acc-1-2", "--json").stdout)
+    unknown = run(tmp_path, "show", "acc-9-9")
+
+    assert told["cause"] == "cause 2"
+    assert told["payload"] == an_event(2).payload.decode()
+    assert (unknown.exit_code, rows(run(tmp_path, "list", "--json"))[0][0]) == (4, "acc-1-1")
+
+
+def test_what_is_given_up_is_noted_first_and_listed_no_more(tmp_path: Path) -> None:
+    publish(tmp_path, letter(1), letter(2), letter(3))
+    with closing(Database(tmp_path / "ledger.db")) as database:
+        upgrade(database)
+
+    result = run(tmp_path, "discard", "acc-1-2", "--reason", "settled by hand, OPS-13")
+
+    assert (result.exit_code, "1 given up" in result.stderr) == (0, True)
+    assert rows(run(tmp_path, "list", "--json")) == [("acc-1-3", "cause 3"), ("acc-1-1", "cause 1")]
+    assert standing(tmp_path, ORDERS) == []
+    with closing(Database(tmp_path / "ledger.db")) as database:
+        (row,) = asyncio.run(Ledger(database, SystemClock()).audit(0, 10))
+    assert (row["action"], row["resource"]) == ("dead_letter.discard", "dead-letter/acc-1-2")
+    assert row["reason"] == "settled by hand, OPS-13"
+
+
+def test_nothing_is_given_up_that_is_not_there_or_cannot_be_noted(tmp_path: Path) -> None:
+    publish(tmp_path, letter(1))
+    reason = ("--reason", "settled by hand")
+
+    unknown = run(tmp_path, "discard", "acc-1-1", "acc-9-9", *reason)
+    without_ledger = run(tmp_path, "discard", "acc-1-1", *reason)
+    without_reason = run(tmp_path, "discard", "acc-1-1")
+
+    assert (unknown.exit_code, without_ledger.exit_code, without_reason.exit_code) == (4, 4, 2)
+    assert rows(run(tmp_path, "list", "--json")) == [("acc-1-1", "cause 1")]
 
 
 def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def test_every_command_says_what_it_does_and_what_each_option_means(verb: Any) -
 WITHOUT_DATA = {
     *("demo", "serve", "migrate", "bench", "drill failover", "drill alerts", "events"),
     *("config check", "config env", "config schema", "openapi", "api", "history mapping"),
-    *("deadletter retry", "outbox replay", "key create", "key revoke", "key rotate"),
+    *("deadletter replay", "deadletter retry", "deadletter discard", "outbox replay"),
+    *("key create", "key revoke", "key rotate"),
     *("context add", "context use", "context remove", "calendar build", "calendar verify"),
 }
 
