@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.command import DataDir, Form, JsonShort, Reason, chosen, examples_text, reported
-from app.cli.deadletter_bus import GROUP, every, on_the_bus
+from app.cli.deadletter_bus import every, on_the_bus
 from app.cli.outbox import ledger_of
 from app.cli.output import Ends, Failure, Output, Screen, say
 
@@ -210,6 +210,8 @@ async def discarded(
 
 
 async def _carried(bus: Any, letters: str, events: list[Any], reached: list[Any]) -> None:
+    from app.letters import GROUP
+
     await bus.publish(events)
     # Only now: what was committed and not published would be lost.
     await bus.commit(letters, GROUP + letters, reached)

@@ -14,9 +14,6 @@ from app.cli.command import reported
 from app.cli.output import Ends, Failure
 
 T = TypeVar("T")
-# Its place in a topic of letters is what was dealt with. One for each topic, because members of
-# one group wait for each other.
-GROUP: Final = "openbell.deadletter."
 BATCH_MAX: Final = 500
 # To join a group takes a second or three; a broker that is away is said before that.
 SILENCE_S_MAX: Final = 15.0
@@ -39,6 +36,8 @@ async def every(bus: Any, topic: str | None, limit: int) -> list[list[Any]]:
 
 
 async def _waiting(bus: Any, topic: str, limit: int) -> list[Any]:
+    from app.letters import GROUP
+
     group = GROUP + topic
     wanted = min(limit, await bus.lag(topic, group))
     found: list[Any] = []

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.command import Call, DataDir, examples_text, verb
-from app.cli.metrics_page import read_metrics
 from app.cli.output import Ends, Failure, say
 from app.cli.progress import working
 
@@ -40,18 +39,16 @@ RATE: Final = 5_000
 )
 def status(call: Call) -> None:
     """Show how many events wait, and for how long; exit 1 if nobody carries them."""
-    lag = call.get("/admin/v1/view/lag")
-    oldest_s = read_metrics(call.client).value("openbell_outbox_oldest_age_seconds")
-    is_away = "bus" in lag["away"]
-    # Null where the process that was asked keeps no watch: it is not known, which is no zero.
-    call.show({"pending": lag["outbox"], "oldest_s": oldest_s, "bus_answers": not is_away})
-    if is_away:
+    found = call.get("/admin/v1/outbox")
+    call.show(found)
+    if found["parked"] is None:
         raise Failure(
             Ends.FAILED_CHECK,
             "the bus does not answer the gateway",
-            why="what is published meanwhile waits in the outbox; none is lost",
+            why="what is to be published waits in the outbox; none is lost",
             advice="look at Kafka; the relay goes on by itself",
         )
+    oldest_s = found["oldest_age_s"]
     if oldest_s is not None and oldest_s > OLD_S_MAX:
         raise Failure(
             Ends.FAILED_CHECK,

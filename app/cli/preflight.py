@@ -92,18 +92,23 @@ def preflight(
       openbell preflight --market XNYS --context prod -o json
     """  # noqa: D301 - the mark must be the character, it keeps the lines below as they are
     heard = listened(call, market)
-    checks = [*(one for table in (HOUSE, NUMBERS, NIGHT) for one in looked(heard, table))]
-    checks += _of_this_machine(call)
+    checks = examined(call, heard)
     verdict = worst([check.state for check in checks])
     if strict and verdict == "ok" and any(check.state == "unseen" for check in checks):
         verdict = "warn"
     if call.screen.output is Output.JSON:
-        call.show(_document(call, heard, verdict, checks))
+        call.show(document(call, heard, verdict, checks))
     else:
         for check in sorted(checks, key=lambda one: one.state == "unseen"):
             print_out("\n".join(_lines(check)))
         say(_summary(checks))
     raise typer.Exit(EXITS[verdict])
+
+
+def examined(call: Call, heard: Heard) -> list[Check]:
+    """Make every check of what the doors said, and of this machine where it is the gateway's."""
+    checks = [one for table in (HOUSE, NUMBERS, NIGHT) for one in looked(heard, table)]
+    return [*checks, *_of_this_machine(call)]
 
 
 def listened(call: Call, market: str | None) -> Heard:
@@ -114,6 +119,8 @@ def listened(call: Call, market: str | None) -> Heard:
     asked.get("overview", "/admin/v1/overview")
     ended = time()
     asked.get("lag", "/admin/v1/view/lag")
+    asked.get("outbox", "/admin/v1/outbox")
+    asked.get("config", "/admin/v1/config")
     asked.ask("metrics", lambda: read_metrics(call.client))
     asked.get("doubts", "/admin/v1/in-doubt")
     asked.get("anomalies", "/admin/v1/anomalies?state=open")
@@ -198,7 +205,8 @@ def _summary(checks: list[Check]) -> str:
     return f"{states.count('ok')} of {len(states)} well" + "".join(f", {text}" for text in told)
 
 
-def _document(call: Call, heard: Heard, verdict: State, checks: list[Check]) -> dict[str, Any]:
+def document(call: Call, heard: Heard, verdict: State, checks: list[Check]) -> dict[str, Any]:
+    """Return it all for a program; what was not looked at stands apart."""
     overview = heard.documents.get("overview") or {}
     return {
         "verdict": verdict,

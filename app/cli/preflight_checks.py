@@ -47,6 +47,12 @@ class Heard(NamedTuple):
         return instant(self.documents["overview"]["at"])
 
 
+def setting(heard: Heard, name: str) -> Any:
+    """Return a setting of the gateway, secrets left out; None where it has none, or tells none."""
+    found = heard.documents.get("config", {}).get("data", ())
+    return next((one["value"] for one in found if one["setting"] == name), None)
+
+
 def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 

@@ -12,6 +12,9 @@ from app.cli.preflight_checks import Check, Document, Heard, Looks, State, insta
 
 # The projector's own batches; as `top` and the console count "behind".
 BEHIND_MANY: Final = 5_000
+# An event waits for the next turn of the relay, some milliseconds; seconds are trouble.
+OUTBOX_OLD_S: Final = 5.0
+OUTBOX_DEAD_S: Final = 60.0
 TERMINAL_SKEW_S: Final = 2.0
 # A doubt younger than this is asked about by itself; an older one waits for a person.
 DOUBT_OLD_S: Final = 60
@@ -60,6 +63,23 @@ def _stores(heard: Heard) -> Iterator[Check]:
         yield Check("account view", "warn", says, "openbell view lag")
     else:
         yield Check("account view", "ok", f"{behind:,} events behind")
+
+
+def _outbox(heard: Heard) -> Iterator[Check]:
+    outbox = heard.documents["outbox"]
+    waiting, age = outbox["waiting"], outbox["oldest_age_s"]
+    state: State = "ok"
+    if age is not None and age > OUTBOX_OLD_S:
+        state = "fail" if age > OUTBOX_DEAD_S else "warn"
+    says = f"{waiting:,} events wait" + ("" if age is None else f", the oldest for {age:.1f} s")
+    yield Check("relay", state, says, "" if state == "ok" else "openbell outbox status")
+    if outbox["parked"] is None:
+        return  # the bus has its own line
+    parked = [f"{count:,} of {topic}" for topic, count in outbox["parked"].items() if count]
+    if parked:
+        yield Check("dead letters", "warn", named(parked), "openbell deadletter list")
+    else:
+        yield Check("dead letters", "ok", "none")
 
 
 def _halts(heard: Heard) -> Iterator[Check]:
@@ -159,6 +179,7 @@ HOUSE: Final[Looks] = (
     ("gateway", ("readyz",), _gateway),
     ("ledger", ("overview",), _ledger),
     ("bus and view", ("lag",), _stores),
+    ("relay", ("outbox",), _outbox),
     ("halts", ("overview",), _halts),
     ("held orders", ("overview",), _held),
     ("in doubt", ("doubts",), _doubts),

@@ -1,4 +1,4 @@
-"""What a gateway's own metrics say half an hour before the bell: relay, watch, clock, alarms.
+"""What a gateway's own metrics say half an hour before the bell: watch, clock, stores, alarms.
 
 The trap is a number that is not there: a process without a watch has no clock skew, which is no
 skew of nothing.
@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.cli.metrics_page import Metrics
-from app.cli.preflight_checks import Check, Heard, Looks, State
+from app.cli.preflight_checks import Check, Heard, Looks, State, setting
 
-# An event waits for the next turn of the relay, some milliseconds; seconds are trouble.
-OUTBOX_OLD_S: Final = 5.0
-OUTBOX_DEAD_S: Final = 60.0
 # Sessions open by the wall clock: a bell that rings a quarter of a second late is nobody's loss.
 SKEW_S: Final = 0.25
 SKEW_BAD_S: Final = 2.0
@@ -20,19 +17,6 @@ VITALS_OLD_S: Final = 5.0
 LOOP_LATE_S: Final = 0.5
 FILES_SHARE: Final = 0.8
 DAYS_AHEAD_MIN: Final = 2
-
-
-def _relay(heard: Heard) -> Iterator[Check]:
-    metrics = _metrics(heard)
-    pending = metrics.value("openbell_outbox_pending") or 0
-    age = metrics.value("openbell_outbox_oldest_age_seconds")
-    says = f"{pending:,.0f} events wait"
-    if age is not None:
-        says += f", the oldest for {age:.1f} s"
-    state: State = "ok"
-    if age is not None and age > OUTBOX_OLD_S:
-        state = "fail" if age > OUTBOX_DEAD_S else "warn"
-    yield Check("relay", state, says, "" if state == "ok" else "openbell outbox status")
 
 
 def _watch(heard: Heard) -> Iterator[Check]:
@@ -67,11 +51,14 @@ def _skew(skew: float | None) -> Iterator[Check]:
 
 def _machine(heard: Heard) -> Iterator[Check]:
     value = _metrics(heard).value
+    redis = setting(heard, "redis_url")
     if value("openbell_quota_degraded"):
         says = "away: each process counts quotas alone"
         yield Check("redis", "warn", says, "look at the redis_url that openbell config show names")
     else:
-        yield Check("redis", "ok", "quotas are counted as configured")
+        says = "quotas are counted by all processes together" if redis else "no process needs it"
+        known = "config" in heard.documents
+        yield Check("redis", "ok", says if known else "quotas are counted as configured")
     used, most = value("process_open_fds"), value("process_max_fds")
     if used is not None and most and used > FILES_SHARE * most:
         says = f"{used:.0f} of {most:.0f} are open"
@@ -89,12 +76,17 @@ def _alarms(heard: Heard) -> Iterator[Check]:
     metrics = _metrics(heard)
     dead = metrics.value("openbell_alarm_messages_total", outcome="dead_letter")
     told = metrics.value("openbell_alarm_messages_total", outcome="told")
+    slack = setting(heard, "slack")
     if dead:
         yield Check("alarms", "warn", f"{dead:.0f} reached nobody", "openbell slack test")
+    elif slack is None and "config" in heard.documents:
+        says = "nobody is told but the log: no Slack is set"
+        yield Check("alarms", "warn", says, "OPENBELL_SLACK__WEBHOOK_URL, then openbell slack test")
     elif told:
         yield Check("alarms", "ok", f"{told:.0f} have reached people since the start")
     else:
-        says = "not looked at: nobody has been told anything yet"
+        where = "Slack" if slack is not None else "where, is not known"
+        says = f"not looked at: nobody has been told anything yet ({where})"
         yield Check("alarms", "unseen", says, "openbell slack test")
 
 
@@ -104,7 +96,6 @@ def _metrics(heard: Heard) -> Metrics:
 
 
 NUMBERS: Final[Looks] = (
-    ("relay", ("metrics",), _relay),
     ("watch", ("metrics",), _watch),
     ("machine", ("metrics",), _machine),
     ("alarms", ("metrics",), _alarms),

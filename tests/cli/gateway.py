@@ -54,7 +54,7 @@ class Gateway:
         self.audit_broken_at: int | None = None
         self.differences: list[str] = []
         self.away: list[str] = []
-        self.metrics = ""
+        self.outbox: dict[str, Any] = {"waiting": 3, "oldest_age_s": 0.2, "parked": {}}
         self.audit = [
             {"sequence": n, "at": n, "actor": "mina", "action": "halt", "reason": "a \x1b[2J test"}
             for n in range(1, 4)
@@ -152,8 +152,6 @@ class Gateway:
             after, limit = int(request.query["after"]), int(request.query["limit"])
             rows = [row for row in self.audit if row["sequence"] > after][: min(limit, 2)]  # type: ignore[operator]
             return web.json_response({"data": rows})
-        if path == "/metrics":
-            return web.Response(text=self.metrics)
         if path == "/v1/orders/gone":
             return web.json_response(_order({"client_order_id": "gone"}), status=202)
         documents: dict[str, Any] = {
@@ -167,6 +165,7 @@ class Gateway:
                 "head": "3:" + "0" * 64,
             },
             "/admin/v1/view/lag": {"events_behind": 7, "outbox": 3, "away": self.away},
+            "/admin/v1/outbox": self.outbox,
             "/admin/v1/view/verify": {
                 "equal": not self.differences,
                 "differences": self.differences,

@@ -349,18 +349,15 @@ def test_a_view_whose_stores_do_not_answer_fails(
 
 
 @pytest.mark.parametrize(
-    ("away", "oldest", "exit_code"),
-    [([], "0.2", 0), ([], "61", 1), ([], None, 0), (["bus"], "0", 1)],
+    ("oldest_age_s", "parked", "exit_code"),
+    [(0.2, {}, 0), (None, {}, 0), (61.0, {}, 1), (None, None, 1)],
 )
 def test_an_outbox_that_nobody_carries_away_fails(
-    terminal: Terminal, away: list[str], oldest: str | None, exit_code: int
+    terminal: Terminal, oldest_age_s: float | None, parked: object, exit_code: int
 ) -> None:
-    terminal.gateway.away = away
-    if oldest is not None:
-        terminal.gateway.metrics = f"openbell_outbox_oldest_age_seconds {oldest}\n"
+    told = {"waiting": 3, "oldest_age_s": oldest_age_s, "parked": parked}
+    terminal.gateway.outbox = told
 
     result = terminal.run("outbox", "status", "--json")
 
-    told = json.loads(result.stdout)
-    assert (result.exit_code, told["pending"]) == (exit_code, 3)
-    assert told["oldest_s"] == (None if oldest is None else float(oldest))
+    assert (result.exit_code, json.loads(result.stdout)) == (exit_code, told)

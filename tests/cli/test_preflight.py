@@ -19,9 +19,7 @@ from tests.web.operators import reserve
 
 SESSION = "XNYS-2998-11-23-REG"
 Documents = dict[str, Any]
-METRICS = """# HELP openbell_outbox_pending Events not yet on the bus.
-openbell_outbox_pending 3.0
-openbell_outbox_oldest_age_seconds 0.1
+METRICS = """# HELP openbell_vitals_age_seconds Since the ledger last answered.
 openbell_vitals_age_seconds 0.5
 openbell_event_loop_lag_seconds 0.002
 openbell_clock_skew_seconds 0.01
@@ -102,6 +100,13 @@ def _at_doors(
             "sessions_next": [session],
         },
         "/admin/v1/view/lag": {"events_behind": 0, "outbox": 3, "away": []},
+        "/admin/v1/outbox": {"waiting": 3, "oldest_age_s": 0.1, "parked": {"orders": 0}},
+        "/admin/v1/config": {
+            "data": [
+                {"setting": "slack", "value": {"webhook_url": "(secret)"}},
+                {"setting": "redis_url", "value": None},
+            ]
+        },
         "/admin/v1/in-doubt": {"data": []},
         "/admin/v1/anomalies": {"data": []},
         "/admin/v1/failovers": {"data": []},
@@ -233,8 +238,10 @@ FAULTS: list[tuple[str, Callable[[Documents], None], str, str]] = [
     ("bus away", said("/admin/v1/view/lag", events_behind=None, away=["bus"]), "bus", "fail"),
     ("view away", said("/admin/v1/view/lag", away=["view"]), "account view", "fail"),
     ("view behind", said("/admin/v1/view/lag", events_behind=90_000), "account view", "warn"),
-    ("relay slow", number("openbell_outbox_oldest_age_seconds", 9), "relay", "warn"),
-    ("relay dead", number("openbell_outbox_oldest_age_seconds", 99), "relay", "fail"),
+    ("relay slow", said("/admin/v1/outbox", oldest_age_s=9), "relay", "warn"),
+    ("relay dead", said("/admin/v1/outbox", oldest_age_s=99), "relay", "fail"),
+    ("letters", said("/admin/v1/outbox", parked={"orders": 2}), "dead letters", "warn"),
+    ("nobody is told", said("/admin/v1/config", data=[]), "alarms", "warn"),
     ("ledger slow", number("openbell_vitals_age_seconds", 60), "watch", "warn"),
     ("rules throw", number("openbell_rules_failing", 2), "watch", "warn"),
     ("skew", number("openbell_clock_skew_seconds", 1), "clock skew", "warn"),
