@@ -92,7 +92,8 @@ def _rate(sight: Sight, control: BrokerControl, lane: LaneStatus | None, contrac
 
 def _figures(book: Book, control: BrokerControl, lane: LaneStatus | None) -> Iterator[Safe]:
     doubts = book.backlog.in_doubt.get(control.broker_id, 0)
-    yield _figure("Breaker", _breaker(control, lane))
+    trial = lane is not None and lane.next_trial_s is not None
+    yield _figure("Breaker", _breaker(control, lane), long=trial)
     health = lane.health if lane else None
     p95 = NONE if health is None or health.p95_ms is None else f"{health.p95_ms:,.0f} ms"
     errors = NONE if health is None else f"{health.error_ratio * 100:.1f} %"
@@ -137,8 +138,8 @@ def _session(session: SessionStatus) -> Iterator[Safe]:
         yield _figure("Heard", moment(session.last_in_at))
 
 
-def _figure(name: str, value: Piece) -> Safe:
-    return tag("div", tag("dt", name), tag("dd", value))
+def _figure(name: str, value: Piece, *, long: bool = False) -> Safe:
+    return tag("div", tag("dt", name), tag("dd", value), class_="long" if long else None)
 
 
 def _breaker(control: BrokerControl, lane: LaneStatus | None) -> Safe:

@@ -107,10 +107,15 @@ def session_panel(sight: Sight, book: Book | None) -> Safe:
     if session is None:
         return tag("p", "No session is known: build the calendar.")
     rows = [_row(one, sight.at, book) for one in sight.following]
-    reserved = sum(book.backlog.reserved.values()) if book else 0
+    waits = None
+    if book is not None:
+        opened = {one.trading_session_id for one in sight.following if one.opens_at <= sight.at}
+        reserved = book.backlog.reserved.items()
+        coming = sum(number for name, number in reserved if name not in opened)
+        waits = [tag("strong", f"{coming:,}"), " orders wait for a bell to come"]
     return join(
         _bell(sight, session),
-        tag("p", tag("strong", f"{reserved:,}"), " orders wait for a bell", class_="small"),
+        tag("p", waits, class_="small"),
         tag(
             "table",
             tag("thead", tag("tr", *(tag("th", name, scope="col") for name in _COLUMNS))),
@@ -163,10 +168,13 @@ def drain_panel(sight: Sight, book: Book) -> Safe:
         return tag("p", "No session, so nothing drains.")
     night = together(parts, sight)
     label = f"{night.gone:,} of {night.total:,} have left, {night.percent} %"
-    by = "at what leaves now" if night.is_real else "at what may leave"
+    by = "at this pace" if night.is_real else "at what may leave"
     by = by if night.is_open else f"after the bell, {by}"
     eta_s = last_eta_s(parts)
     eta = "unknown: nothing may leave" if eta_s is None else span(eta_s)
+    until = ["ETA ", tag("strong", eta, class_="big")]
+    if not night.waiting:
+        until = [tag("strong", "all have left" if night.total else "no orders yet", class_="big")]
     moving = [one for one in parts if one.total]
     return join(
         tag(
@@ -174,14 +182,15 @@ def drain_panel(sight: Sight, book: Book) -> Safe:
             tag("strong", f"{night.gone:,}", class_="big"),
             f" / {night.total:,} ",
             tag("strong", f"{night.percent} %", class_="percent"),
-            tag("span", "ETA ", tag("strong", eta, class_="big"), class_="eta"),
+            tag("span", until, class_="eta"),
             id="drained",
         ),
         bar(night.gone, night.total, label),
         tag(
             "p",
             tag("strong", f"{night.waiting:,}"),
-            f" wait · {night.rate:,} a second",
+            " wait",
+            f" · {night.rate:,} a second" if night.waiting else None,
             f" · ETA {by}" if eta_s else None,
             tag("span", " · as of ", moment(book.backlog_at), class_="small"),
         ),

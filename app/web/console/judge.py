@@ -14,6 +14,7 @@ from app.domain.values import rfc3339
 from app.web.console.grades import Finding, Grade
 from app.web.console.inside import inside
 from app.web.console.sight import Book, Sight
+from app.web.console.words import rule_helps, rule_words
 
 # The ledger is read each second, and each few while it is slow; beyond this, what stands on the
 # screen is history.
@@ -113,7 +114,7 @@ def _lanes(sight: Sight, troubles: Mapping[Subject, list[Anomaly]]) -> Iterator[
         worst = max([grade, *(_grade(one) for one in found)])
         told = [says] if grade or not found else []
         # The lane itself says better how its breaker is.
-        told += [_rule(one) for one in found if not (grade and one.rule_id == BREAKER_OPENED)]
+        told += [rule_words(one) for one in found if not (grade and one.rule_id == BREAKER_OPENED)]
         name = f"Broker {lane.broker_id}"
         yield Finding(worst, name, ", ".join(told), _helps(sight, lane.broker_id, worst))
 
@@ -133,17 +134,13 @@ def _others(sight: Sight, troubles: Mapping[Subject, list[Anomaly]]) -> Iterator
     for subject, found in troubles.items():
         if subject not in lanes:
             grade = max(_grade(one) for one in found)
-            yield Finding(grade, f"Anomaly {subject}", ", ".join(_rule(one) for one in found))
+            helps = next((fix for one in found if (fix := rule_helps(one))), "see the timeline")
+            says = ", ".join(rule_words(one) for one in found)
+            yield Finding(grade, f"{subject.kind} {subject.id}".capitalize(), says, helps)
 
 
 def _grade(anomaly: Anomaly) -> Grade:
     return Grade.CRITICAL if anomaly.severity is Severity.CRITICAL else Grade.WARNING
-
-
-def _rule(anomaly: Anomaly) -> str:
-    """Return a rule's name as words: `broker.error_rate` of a broker is its error rate."""
-    words = anomaly.rule_id.removeprefix("broker.").replace(".", " ").replace("_", " ")
-    return f"{words} (drill)" if anomaly.drill else words
 
 
 def _troubles(book: Book) -> dict[Subject, list[Anomaly]]:

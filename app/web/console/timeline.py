@@ -13,12 +13,13 @@ from app.web.console.grades import Grade
 from app.web.console.markup import Safe, tag
 from app.web.console.shapes import mark, moment
 from app.web.console.sight import AuditRow, Book
+from app.web.console.words import deed, rule_words
 
 SHOWN: Final = 60
 TUNINGS_SHOWN: Final = 20
 # Under these names the gateway acts by itself.
 ITSELF: Final = frozenset({"openbell", "system", "schedule", "settings"})
-SETTINGS: Final = ("tps", "dispatch", "breaker", "tuning", "expires_at")
+SETTING_WORDS: Final = {"tps": "rate", "dispatch": "sending"}
 
 
 class Moment(NamedTuple):
@@ -56,8 +57,7 @@ def _line(one: Moment) -> Safe:
 def _anomalies(book: Book) -> Iterator[Moment]:
     for anomaly in book.anomalies:
         bad = Grade.CRITICAL if anomaly.severity is Severity.CRITICAL else Grade.WARNING
-        drill = " (drill)" if anomaly.drill else ""
-        what = f"{anomaly.subject} {anomaly.rule_id}{drill}"
+        what = f"{anomaly.subject.id} {rule_words(anomaly)} ({anomaly.rule_id})"
         says = f"{anomaly.severity.value}: {what}"
         yield Moment(anomaly.opened_at, "automatic", bad, "openbell", says)
         if anomaly.state is AnomalyState.RESOLVED and anomaly.resolved_at is not None:
@@ -77,8 +77,9 @@ def _audit(book: Book) -> Iterator[Moment]:
     for row in book.audit:
         actor = str(row["actor"])
         kind = "automatic" if actor in ITSELF else "human"
-        denied = str(row["action"]).startswith("denied.")
-        says = f"{row['action']} {row['resource']}{_change(row)}: {row['reason']}"
+        action = str(row["action"])
+        denied = action.startswith("denied.")
+        says = f"{deed(action, str(row['resource']))}{_change(row)}: {row['reason']}"
         yield Moment(int(row["at"]), kind, Grade.WARNING if denied else Grade.OK, actor, says)
 
 
@@ -87,7 +88,7 @@ def _change(row: AuditRow) -> str:
     if not isinstance(before, dict) or not isinstance(after, dict):
         return ""
     told = [
-        f"{name} {before[name]} → {after[name]}"
+        f"{SETTING_WORDS.get(name, name)} {before[name]} → {after[name]}"
         for name in ("tps", "dispatch", "breaker")
         if name in before and name in after and before[name] != after[name]
     ]

@@ -121,9 +121,9 @@ def test_a_calm_night_says_so() -> None:
         (a_sight(lanes=(a_lane_in_trouble("nova"),)), Grade.CRITICAL, "breaker open: 61 %"),
         (a_sight(book=a_book(doubts=(a_doubt(),))), Grade.CRITICAL, "1 in doubt, the oldest for"),
         (a_sight(book=a_book(doubts=(a_doubt(since=NOW),))), Grade.WARNING, "1 in doubt"),
-        (a_sight(book=a_book(anomalies=(an_anomaly(),))), Grade.CRITICAL, "error rate"),
+        (a_sight(book=a_book(anomalies=(an_anomaly(),))), Grade.CRITICAL, "fails too often"),
         (a_sight(book=a_book(anomalies=(an_anomaly(subject=Subject("gateway", "outbox")),))),
-         Grade.CRITICAL, "error rate"),
+         Grade.CRITICAL, "fails too often"),
         (a_sight(book=a_book(failovers=(a_failover(),))), Grade.WARNING, "XNYS: nova → sol, done"),
         (a_sight(book=a_book(controls={"nova": a_control(dispatch="paused")})), Grade.WARNING,
          "nova paused by settings"),
@@ -195,7 +195,7 @@ def test_the_audit_log_is_for_those_who_may_read_it() -> None:
     mine, his = panels(sight, OPERATOR), panels(sight, LOOKER)
 
     assert "desk asked, OPS-12" in mine["timeline"]
-    assert "tps 500 → 800" in mine["timeline"]
+    assert "set nova (rate 500 → 800)" in mine["timeline"]
     assert "desk asked, OPS-12" in mine["tuning"]
     assert "desk asked" not in his["timeline"] + his["tuning"]
     assert "broker.error_rate" in his["timeline"]
@@ -222,7 +222,7 @@ def test_a_sick_broker_is_one_thing_to_look_at_and_says_what_helps() -> None:
     assert judged(a_sight(book=book, lanes=lanes)).says == "1 thing needs you"
     assert (first.name, first.says) == (
         "Broker nova",
-        "breaker open: 61 % failed, error rate, in doubt",
+        "breaker open: 61 % failed, fails too often, leaves orders in doubt",
     )
     assert first.fix == "fail over, or wait for its next trial"
     assert later.fix == "no route leads to it any more: settle its doubts"
@@ -261,7 +261,7 @@ def test_the_drain_says_how_far_and_how_long() -> None:
     assert (drain.gone, drain.waiting, drain.total, drain.eta_s) == (700, 300, 1000, 3)
     assert "70 %" in html
     assert 'ETA <strong class="big">00:00:03</strong>' in html
-    assert "ETA at what leaves now" in html
+    assert "ETA at this pace" in html
 
 
 def test_a_night_of_two_markets_is_through_when_the_last_one_is() -> None:
