@@ -16,16 +16,17 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from app.domain.errors import Code, Refused
-from app.web.console.finding import NOTHING, Finder
+from app.web.console.finding import Finder, Search
 from app.web.console.lookout import Lookout
-from app.web.console.markup import tag
-from app.web.console.page import again_page, console_page, login_page, plain_page
+from app.web.console.page import console_page
 from app.web.console.session import COOKIE, LASTS_S, caller, cookie, must_be_ours
 from app.web.console.sight import Viewer
+from app.web.console.small import again_page, login_page
 from app.web.console.stream import Panels
 from app.web.house import House
 from app.web.keys import Principal, authorize, not_there
 from app.web.porch import DRESS
+from app.web.queries import DATE
 from app.web.spec import Call, Reader, Reply, Spec
 
 SEE: Final = "admin:read"
@@ -57,6 +58,8 @@ class Asked(BaseModel):
     """What to find."""
 
     q: str = Field("", max_length=200)
+    day: str = Field("", pattern=rf"^({DATE})?$")
+    cursor: str = Field("", pattern=r"^([A-Za-z0-9_-]{24})?$")
 
 
 class Typed(BaseModel):
@@ -131,7 +134,7 @@ class Console:
         viewer = self._viewer(call)
         if viewer is None:
             return self._unknown(call)
-        return _page(call, await self._finder.found(call.query.q, viewer))
+        return _page(call, await self._finder.found(_search(call.query), viewer))
 
     async def order(self, call: Call[None, None]) -> Reply:
         """Show one order's life."""
@@ -140,7 +143,7 @@ class Console:
             return self._unknown(call)
         found = await self._finder.order(call.part("order_id"), viewer)
         if found is None:
-            return _page(call, plain_page("Order", tag("p", NOTHING)), status=404)
+            return _page(call, self._finder.nothing(), status=404)
         return _page(call, found)
 
     async def file(self, call: Call[None, None]) -> Reply:
@@ -188,6 +191,10 @@ def _page(
         headers = (*headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
         body = gzip.compress(body, 5, mtime=0)
     return Reply(status, body, *headers, content_type=HTML)
+
+
+def _search(asked: Asked) -> Search:
+    return Search(asked.q, asked.day, asked.cursor)
 
 
 def _takes_gzip(request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""The whole page around the panels: header, banner, frame, dialogs; and the small pages.
+"""The whole page around the panels: header, banner, frame, dialogs.
 
 Everything that moves stands in an element with `data-panel`; the script puts the stream's HTML
 there and touches nothing else, so focus and a half-written reason survive each tick. Without
@@ -10,21 +10,18 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from app.web.console.dialogs import act_dialog, keys_dialog
-from app.web.console.markup import Piece, Safe, join, tag
+from app.web.console.document import document
+from app.web.console.markup import Safe, tag
 from app.web.console.shapes import clock
 from app.web.console.sight import Sight, Viewer
+from app.web.console.small import (
+    find_form,
+    house_name,
+    keys_button,
+    theme_button,
+    zones_of,
+)
 
-DOCTYPE: Final = Safe("<!doctype html>")
-STATIC: Final = "/console/static"
-# A house by such a name is a real one, and says so in red.
-PRODUCTION: Final = ("prod", "live")
-# The exchange's own clock, where it is not Seoul's.
-CITIES: Final = {
-    "America/New_York": "New York",
-    "Asia/Tokyo": "Tokyo",
-    "Asia/Hong_Kong": "Hong Kong",
-    "Europe/London": "London",
-}
 _TITLES: Final = (
     ("session", "Session"),
     ("drain", "Drain"),
@@ -44,7 +41,7 @@ def console_page(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> str:
         tag("div", [_section(name, title, drawn) for name, title in _TITLES], class_="grid"),
         id="main",
     )
-    return _document(
+    return document(
         f"{sight.environment} openbell".strip(),
         tag("a", "Skip to the brokers", href="#brokers", class_="skip"),
         _header(sight, viewer, drawn),
@@ -56,102 +53,6 @@ def console_page(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> str:
         script=True,
         chart=True,
     )
-
-
-def login_page(why: str = "") -> str:
-    """Return the door: one field, for an operator's key."""
-    return _document(
-        "openbell: sign in",
-        tag(
-            "main",
-            tag("h1", "openbell"),
-            tag("p", why, class_="mark critical", role="alert") if why else None,
-            tag(
-                "form",
-                tag("label", "Operator key", for_="key"),
-                tag(
-                    "input",
-                    id="key",
-                    name="key",
-                    type="password",
-                    autocomplete="current-password",
-                    required=True,
-                    autofocus=True,
-                    maxlength=200,
-                ),
-                tag("button", "Sign in", type="submit"),
-                tag("p", "A key with admin:read: openbell key create", class_="small"),
-                method="post",
-                action="/console/login",
-            ),
-            class_="login",
-        ),
-    )
-
-
-def again_page() -> str:
-    """Return a page that asks for the console from here.
-
-    A link in a chat comes from another site, and a strict cookie stays at home then; what our
-    own page asks for carries it.
-    """
-    return _document("openbell", tag("main", tag("p", "One moment…")), again_s=0)
-
-
-def plain_page(title: str, *inside: Piece) -> str:
-    """Return a page that does not move, with the way back."""
-    back = tag("p", tag("a", "← Console", href="/console"))
-    form = find_form()
-    return _document(
-        title, tag("main", back, form, tag("h1", title), *inside, class_="plain"), script=True
-    )
-
-
-def find_form(query: str = "") -> Safe:
-    return tag(
-        "form",
-        tag("label", "Find", for_="find", class_="hidden"),
-        tag(
-            "input",
-            id="find",
-            name="q",
-            type="search",
-            value=query,
-            placeholder="order id, account, or account/client id",
-            maxlength=200,
-            autocomplete="off",
-        ),
-        tag("button", "Find", type="submit"),
-        action="/console/orders",
-        method="get",
-        role="search",
-    )
-
-
-def _document(
-    title: str,
-    *body: Piece,
-    script: bool = False,
-    chart: bool = False,
-    again_s: int | None = None,
-) -> str:
-    refresh = None
-    if again_s is not None:
-        refresh = tag("meta", http_equiv="refresh", content=f"{again_s}; url=/console")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        refresh,
-        tag("title", title),
-        tag("link", rel="icon", href=f"{STATIC}/bell.svg", type="image/svg+xml"),
-        tag("link", rel="stylesheet", href=f"{STATIC}/uplot.css") if chart else None,
-        tag("link", rel="stylesheet", href=f"{STATIC}/console.css"),
-        tag("script", src=f"{STATIC}/uplot.js", defer=True) if chart else None,
-        tag("script", src=f"{STATIC}/console.js", defer=True) if script else None,
-    )
-    return join(DOCTYPE, tag("html", head, tag("body", *body), lang="en"))
 
 
 def _live(name: str, drawn: Mapping[str, str], **attributes: str) -> Safe:
@@ -205,7 +106,7 @@ def _filters() -> Safe:
 def _header(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> Safe:
     return tag(
         "header",
-        _name(sight.environment),
+        house_name(sight.environment),
         _live("verdict", drawn),
         tag("span", "not live", id="live", class_="mark off"),
         tag("span", _clocks(sight), class_="clocks"),
@@ -213,8 +114,8 @@ def _header(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> Safe:
             "form",
             tag("span", viewer.name, title=" ".join(sorted(viewer.scopes))),
             " ",
-            tag("button", "◐", type="button", id="theme", title="light or dark (l)"),
-            tag("button", "?", type="button", id="keys", title="keys (?)"),
+            theme_button(),
+            keys_button(),
             tag("button", "Sign out", type="submit"),
             method="post",
             action="/console/logout",
@@ -225,28 +126,15 @@ def _header(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> Safe:
     )
 
 
-def _name(environment: str) -> Safe:
-    """Say which house this is: the wrong one is turned when two look alike."""
-    if not environment:
-        return tag("h1", "openbell")
-    real = environment.lower().startswith(PRODUCTION)
-    named = tag("span", environment, class_="environment real" if real else "environment")
-    return tag("h1", "openbell ", tag("span", "▸ ", aria_hidden="true"), named)
-
-
 def _clocks(sight: Sight) -> list[Safe]:
     """Write the time in Seoul, at the exchange of the night and in UTC."""
-    nights = [sight.markets.get(session.market, "UTC") for session in sight.tonight]
-    zones = [*nights, *sight.markets.values()]
-    exchange = next((zone for zone in zones if zone in CITIES), "America/New_York")
-    three = (("KST", "Asia/Seoul"), (CITIES[exchange], exchange), ("UTC", "UTC"))
     return [
         tag(
             "span",
             f"{label} ",
             tag("b", clock(sight.at, ZoneInfo(name)), data_clock=name, data_label=label),
         )
-        for label, name in three
+        for label, name in zones_of(sight.markets, [one.market for one in sight.tonight])
     ]
 
 
@@ -264,10 +152,11 @@ def _footer(drawn: Mapping[str, str]) -> Safe:
                 maxlength=500,
                 minlength=5,
                 autocomplete="off",
-                placeholder="reason for small steps, kept in the audit log",
+                placeholder="reason for small steps, audited",
             ),
             class_="why",
         ),
         find_form(),
+        tag("a", "Find", href="/console/orders", class_="narrow"),
         class_="bottom",
     )

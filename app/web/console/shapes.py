@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from app.domain.values import rfc3339
+from app.domain.values import Status, rfc3339
 from app.web.console.grades import WORDS, Grade
 from app.web.console.markup import Safe, tag
 from app.web.console.paces import Second
@@ -29,6 +29,14 @@ ZONES: Final = {
 }
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
+STATUS_SHAPES: Final = {
+    Status.IN_DOUBT: ("doubt", "◆"),
+    Status.HELD: ("warning", "▲"),
+    Status.REJECTED: ("critical", "■"),
+    Status.DENIED: ("critical", "■"),
+    Status.CANCELED: ("off", "◌"),
+    Status.EXPIRED: ("off", "◌"),
+}
 WIDTH: Final = 240
 HEIGHT: Final = 36
 # As many as a card has room for; the large chart has every second.
@@ -58,6 +66,13 @@ def dated(at: int) -> Safe:
 def order_link(order_id: str) -> Safe:
     """Return an order's id as the way to its page; an id stays one part of the path."""
     return tag("a", order_id, href=f"/console/orders/{quote(order_id, safe='')}", class_="id")
+
+
+def order_status(status: Status) -> Safe:
+    """Return an order's status as a word with its shape: what has ended is not what works."""
+    role, shape = STATUS_SHAPES.get(status, ("ok", "●"))
+    words = str(status).replace("_", " ")
+    return tag("span", tag("span", f"{shape} ", aria_hidden="true"), words, class_=f"mark {role}")
 
 
 def span(seconds: int) -> str:

@@ -81,7 +81,7 @@ def test_a_halt_wants_its_name_and_another_person_to_end_it(browser: Any, served
     assert mina.evaluate("document.activeElement.id") == "act-cancel"
     mina.fill("#act-reason", "quotes are strange")
     mina.click("#act-go")
-    shows(mina, "#act-trouble", "Type the name exactly: all")
+    shows(mina, "#act-trouble", "Type it exactly: all")
     mina.fill("#act-typed", "all")
     mina.click("#act-go")
     shows(mina, "#toast", "Done: Halt")
@@ -114,7 +114,7 @@ def test_a_route_is_led_away_by_the_name_of_where_it_goes(browser: Any, served: 
     page.fill("#act-reason", "nova is slow tonight")
     page.fill("#act-typed", "nova")
     page.click("#act-go")
-    shows(page, "#act-trouble", "Type the name exactly: sol")
+    shows(page, "#act-trouble", "Type it exactly: sol")
 
     page.fill("#act-typed", "sol")
     page.click("#act-go")
@@ -149,22 +149,7 @@ def test_a_doubt_is_settled_by_evidence_and_a_second_person(browser: Any, served
     served.passes()
     shows(page, "#doubts", "7 in doubt")
     assert page.locator("#doubts", has_text=order_id).count() == 0
-    shows(page, "#timeline", "doubt.resolve")
-    leave(page)
-
-
-def test_an_order_is_found_and_tells_its_life(browser: Any, served: Served) -> None:
-    page = signed_in(browser, served)
-    page.keyboard.press("/")
-    page.keyboard.type("A-1/c-3")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/console/orders?q=*")
-    page.locator("td a").first.click()
-
-    shows(page, "h1", "Order ")
-    shows(page, "main", "order.reserved")
-    page.click("text=← Console")
-    page.wait_for_selector("#live.ok")
+    shows(page, "#timeline", f"settled order {order_id}")
     leave(page)
 
 
@@ -248,3 +233,55 @@ def test_kafka_and_mongodb_may_be_away_and_two_steps_still_halt(
     served.passes()
     shows(page, "#banner", "HALT everything by mina")
     leave(page)
+
+
+def test_an_order_is_found_and_is_canceled_by_its_name(browser: Any, served: Served) -> None:
+    page = signed_in(browser, served)
+    order_id = found_by(page, "A-1/c-3")
+    shows(page, ".life", "reserved")
+    page.keyboard.press("c")
+    shows(page, "#act-says", "no broker ever sees it")
+    assert page.evaluate("document.activeElement.id") == "act-cancel"
+    page.fill("#act-reason", "the client has called")
+    page.fill("#act-typed", "AA")
+    page.click("#act-go")
+    shows(page, "#act-trouble", "Type it exactly")
+    page.fill("#act-typed", order_id)
+    page.click("#act-go")
+
+    shows(page, "#toast", "Done: Cancel order")
+    # The page does not move by itself: it is asked for again, and tells what was done.
+    shows(page, ".status", "canceled")
+    shows(page, ".life", "the client has called")
+    assert page.locator(".order button").count() == 0
+    keys_work_beside_the_console(page)
+    page.click("text=← Console")
+    page.wait_for_selector("#live.ok")
+    leave(page)
+
+
+def found_by(page: Any, words: str) -> str:
+    """Find an order by the keyboard and open its page; return its id."""
+    page.keyboard.press("/")
+    page.keyboard.type(words)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/console/orders?q=*")
+    page.locator("td a").first.click()
+    shows(page, "h1", "Order")
+    found: str = page.locator("dd .id").inner_text()
+    return found
+
+
+def keys_work_beside_the_console(page: Any) -> None:
+    """On a page that does not move, too; the zone that was chosen is kept."""
+    page.keyboard.press(".")
+    shows(page, "#toast", "does not move")
+    page.keyboard.press("z")
+    shows(page, "#toast", "Times in New York.")
+    taken = page.locator(".life time").first.inner_text()
+    page.reload()
+    assert page.locator(".life time").first.inner_text() == taken
+    page.keyboard.press("g")
+    page.keyboard.press("b")
+    page.wait_for_url("**/console#brokers")
+    page.go_back()

@@ -16,10 +16,11 @@ from app.web.console.grades import Grade
 from app.web.console.judge import judged
 from app.web.console.markup import Safe, join, tag, text
 from app.web.console.paces import Paces, Second
-from app.web.console.page import console_page, login_page, plain_page
+from app.web.console.page import console_page
 from app.web.console.panels import panels
 from app.web.console.shapes import lasting
 from app.web.console.sight import Sight, Viewer
+from app.web.console.small import login_page, plain_page
 from tests.builders import OPENS_AT, a_lane
 from tests.virtual import VirtualClock, run_virtual
 from tests.web.console.sights import (

@@ -56,6 +56,18 @@ def test_it_fits_a_wall_and_a_phone_and_hurts_nobody(
         page.keyboard.press("s")
         page.wait_for_selector("#act[open]")
         assert hurts(page) == []
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#act", state="hidden")
+        page.keyboard.press("h")
+        page.wait_for_selector("#act.danger[open]")
+        assert hurts(page) == []
+        page.goto(served.url + page.locator("#doubts a").first.get_attribute("href"))
+        page.wait_for_selector(".life .doubt")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert hurts(page) == []
+        page.keyboard.press("c")
+        page.wait_for_selector("#act.danger[open]")
+        assert hurts(page) == []
         leave(page)
 
 
@@ -64,7 +76,7 @@ def test_the_small_pages_hurt_nobody(browser: Any, served: Served) -> None:
     page.keyboard.press("?")
     page.wait_for_selector("#help[open]")
     assert hurts(page) == []
-    for path in ("/console/orders?q=A-1", "/console/orders?q=nobody"):
+    for path in ("/console/orders", "/console/orders?q=AA", "/console/orders?q=nobody"):
         page.goto(f"{served.url}{path}")
         assert hurts(page) == [], path
     leave(page)

@@ -91,6 +91,13 @@
     }
   };
   let turned = false; // the server writes Seoul's time, so nothing is to do before that
+  const remembered = () => {
+    const found = zones().findIndex((one) => one.label === kept("zone"));
+    if (found < 1) return;
+    zone = found;
+    turned = true;
+    zoned();
+  };
   const live = (role, shape, word) => {
     $("live").className = `mark ${role}`;
     $("live").textContent = `${shape} ${word}`;
@@ -137,6 +144,7 @@
     });
   };
   const freeze = () => {
+    if (!source) { toast("This page does not move."); return; }
     frozen = !frozen;
     if (!frozen) { source.close(); listen(); } // a new stream begins with every panel
   };
@@ -360,7 +368,7 @@
     $("act-typed-row").hidden = !need;
     if (!need) return;
     $("act-typed-label").textContent = need.what === "name"
-      ? `Type the name to confirm: ${need.wanted}`
+      ? `To confirm, type: ${need.wanted}`
       : `A large step. Type the number again: ${need.wanted}`;
   };
   const collected = () => {
@@ -417,6 +425,7 @@
     if (!reply.ok) { fail(await words(reply)); return; }
     const answer = await told(reply);
     if ($("act").open) $("act").close();
+    if (!source) setTimeout(() => location.reload(), 3000); // a page that does not move
     const pending = "applied" in answer && answer.applied === null ? " (not yet applied)" : "";
     const proved = answer.proved ? `: ${answer.proved}` : "";
     toast(`Done: ${mine.title}${proved}${pending}`,
@@ -457,7 +466,7 @@
     const need = typed();
     const given = $("act-typed").value.trim();
     if (need && (!need.wanted || given !== need.wanted)) {
-      fail(need.what === "name" ? `Type the name exactly: ${need.wanted || "fill in which one"}`
+      fail(need.what === "name" ? `Type it exactly: ${need.wanted || "fill in which one"}`
         : `Type the number again: ${need.wanted}`);
       $("act-typed").focus();
       return;
@@ -469,7 +478,12 @@
   let chosen = 0;
   let armedUntil = 0;
   let goes = 0;
-  const places = { o: "session", b: "brokers", t: "timeline", d: "doubts", a: "tuning" };
+  const places = { o: "session", b: "brokers", t: "timeline", d: "doubts", a: "tuning", c: "pipelines" };
+  const go = (name) => {
+    const place = $(name);
+    if (place) place.scrollIntoView({ block: "center" });
+    else location.assign(`/console#${name}`);
+  };
   const choose = (number) => {
     for (const card of document.querySelectorAll(".card")) {
       card.classList.toggle("chosen", card.id === `broker-${number}`);
@@ -478,7 +492,7 @@
   const press = (key) => {
     const card = chosen ? $(`broker-${chosen}`) : document.querySelector(".card");
     const button = (card && card.querySelector(`[data-key="${key}"]`))
-      || document.querySelector(`footer [data-key="${key}"], .routes [data-key="${key}"]`);
+      || document.querySelector(["footer", ".routes", ".order"].map((place) => `${place} [data-key="${key}"]`).join());
     if (button) open(button);
     else toast("There is no such button for you here.");
   };
@@ -500,6 +514,7 @@
     "p": () => press("pause"),
     "f": () => press("failover"),
     "h": () => press("halt"),
+    "c": () => press("cancel"),
     "l": turn,
     ".": freeze,
     "g": () => { goes = performance.now() + 1500; },
@@ -507,6 +522,7 @@
       const all = zones();
       zone = (zone + 1) % all.length;
       turned = true;
+      keep("zone", all[zone].label);
       zoned();
       redraw();
       toast(`Times in ${all[zone].label}.`);
@@ -520,7 +536,7 @@
     }
     if (performance.now() < goes && places[event.key]) {
       goes = 0;
-      $(places[event.key]).scrollIntoView({ block: "center" });
+      go(places[event.key]);
       event.preventDefault();
       return;
     }
@@ -545,6 +561,9 @@
     $("act-cancel").addEventListener("click", () => $("act").close());
     $("theme").addEventListener("click", turn);
     $("keys").addEventListener("click", () => $("help").showModal());
+    remembered();
+  }
+  if ($("live")) {
     $("copy").addEventListener("click", copied);
     for (const choice of document.querySelectorAll("[name=story]")) {
       choice.addEventListener("change", () => { $("timeline").dataset.only = choice.value; });
