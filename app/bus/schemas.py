@@ -17,6 +17,7 @@ from typing import Any, Final, get_args, get_type_hints
 from app.bus.envelope import SOURCE
 from app.domain.messages import ExecutionReport
 from app.domain.order import Order
+from app.domain.values import Via
 
 Schema = dict[str, Any]
 Fields = Mapping[str, tuple[Schema, str]]
@@ -101,7 +102,15 @@ AUDIT: Final[Fields] = {
     "reason": (_TEXT, "Why, in the actor's words."),
     "request_id": (_TEXT, "The request that did it."),
     "previous_hash": (_TEXT, "The hash of the row before."),
-    "hash": (_TEXT, "SHA-256 of the array of all fields above, as JSON."),
+    "hash": (_TEXT, "SHA-256 of the array of all other fields, in this order, as JSON."),
+}
+# What rows from before they were asked for have not, and their hash then neither.
+_MAYBE_IN_AUDIT: Final[Fields] = {
+    "via": (
+        {"type": ["string", "null"], "x-known-words": [via.value for via in Via]},
+        "By which door it came; `auto`: nobody asked.",
+    ),
+    "ip": ({"type": ["string", "null"]}, "From which address it was asked for."),
 }
 LETTER: Final[Fields] = {
     "topic": (_TEXT, "Where the event came from."),
@@ -141,7 +150,7 @@ def report_schema() -> Schema:
 
 def audit_schema() -> Schema:
     """Return what an audit event carries: a row of the chain."""
-    return object_of(AUDIT)
+    return object_of(AUDIT, _MAYBE_IN_AUDIT)
 
 
 def letter_schema() -> Schema:

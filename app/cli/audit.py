@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="The audit log: read it, verify its
 AUDIT: Final = "/admin/v1/audit"
 PAGE: Final = 500
 ANCHOR: Final = re.compile(r"[1-9][0-9]{0,17}:[0-9a-f]{64}")
-COLUMNS: Final = ("sequence", "at", "actor", "action", "resource", "reason", "request_id")
+COLUMNS: Final = ("sequence", "at", "actor", "action", "resource", "via", "ip", "reason")
 After = Annotated[int, typer.Option(min=0, help="Begin after this sequence.")]
 
 

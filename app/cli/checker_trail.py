@@ -58,9 +58,10 @@ def _check_chain(connection: sqlite3.Connection, note: Note) -> None:
     previous, expected = GENESIS, 1
     for row in connection.execute(
         "SELECT sequence, at, actor, action, resource, before, after, reason, request_id,"
-        " previous_hash, hash FROM audit ORDER BY sequence"
+        " previous_hash, hash, via, ip FROM audit ORDER BY sequence"
     ):
-        if row[0] != expected or row[9] != previous or row[10] != _seal(row[:10]):
+        sealed = row[:10] if row[11:] == (None, None) else row[:10] + row[11:]
+        if row[0] != expected or row[9] != previous or row[10] != _seal(sealed):
             note("P12 the audit chain holds", f"row {row[0]} does not follow from the one before")
             return
         previous, expected = row[10], expected + 1

@@ -12,16 +12,18 @@ from app.domain.order import Order
 from app.domain.proposal import Approval
 from app.domain.request import OrderRequest
 from app.domain.session import TradingSession
-from app.domain.values import Status
+from app.domain.values import Status, Via
 
 
 class Actor(NamedTuple):
-    """Who acts, why, and under which request: what the audit log keeps of every change."""
+    """Who acts, why, under which request, from where: what the audit log keeps of every change."""
 
     name: str
     reason: str
     request_id: str = ""
     approval: Approval | None = None  # of another person, where two are to stand behind it
+    via: Via = Via.AUTO
+    ip: str = ""
 
 
 class Change(NamedTuple):

@@ -66,6 +66,16 @@ class CancelOrigin(StrEnum):
     SYSTEM = "system"
 
 
+class Via(StrEnum):
+    """Which door a change came through, as far as its request shows."""
+
+    API = "api"
+    CLI = "cli"
+    CONSOLE = "console"
+    HOOK = "hook"
+    AUTO = "auto"  # nobody asked: the gateway did it by itself
+
+
 class Outcome(StrEnum):
     """What is known of one attempt. `OPEN` and `UNKNOWN` are exposure; the rest is history."""
 

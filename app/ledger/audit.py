@@ -3,6 +3,9 @@
 A row changed, dropped or swapped afterwards breaks the chain at that row, and `broken_at` names
 it. A cut tail, or a chain that was sealed anew, is seen only against an anchor that stands
 elsewhere: so each row leaves for `openbell.audit.v1` with its hash, in its own transaction.
+
+Rows from before revision 0009 say neither by which door a change came nor from which address. They
+keep the seal that they have, of the facts that they have; a row that says so is sealed with it.
 """
 
 import hashlib
@@ -23,19 +26,20 @@ _HEAD: Final = text("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIM
 ONE_BY_ONE: Final = text("SELECT pg_advisory_xact_lock(hashtext('openbell.audit'))")
 _APPEND: Final = text(
     "INSERT INTO audit (sequence, at, actor, action, resource, before, after, reason,"
-    " request_id, previous_hash, hash) VALUES (:sequence, :at, :actor, :action, :resource,"
-    " :before, :after, :reason, :request_id, :previous_hash, :hash)"
+    " request_id, previous_hash, hash, via, ip) VALUES (:sequence, :at, :actor, :action,"
+    " :resource, :before, :after, :reason, :request_id, :previous_hash, :hash, :via, :ip)"
 )
 _PAGE: Final = text(
     "SELECT sequence, at, actor, action, resource, before, after, reason, request_id,"
-    " previous_hash, hash FROM audit WHERE sequence > :after ORDER BY sequence LIMIT :limit"
+    " previous_hash, hash, via, ip FROM audit WHERE sequence > :after"
+    " ORDER BY sequence LIMIT :limit"
 )
 # Of one resource, and not further back than so many rows: no index is kept for a look at a page.
 LOOKED_MAX: Final = 50_000
 _OF: Final = Statement(
     lambda d: (
         "SELECT sequence, at, actor, action, resource, before, after, reason, request_id,"
-        " previous_hash, hash FROM audit WHERE sequence > :after"
+        " previous_hash, hash, via, ip FROM audit WHERE sequence > :after"
         f" AND resource {d.among('resources')} ORDER BY sequence DESC LIMIT :limit"
     )
 )
@@ -50,7 +54,7 @@ _PUBLISH: Final = text(
 
 
 class AuditRow(NamedTuple):
-    """One row, in the order in which it is sealed."""
+    """One row; what stands before its hash is sealed, in this order, and then what stands after."""
 
     sequence: int
     at: int
@@ -63,11 +67,16 @@ class AuditRow(NamedTuple):
     request_id: str
     previous_hash: str
     hash: str
+    via: str | None = None  # None, as ip is then: written before anybody asked
+    ip: str | None = None
 
 
 def seal(row: AuditRow) -> str:
     """Return the hash that this row must carry."""
-    return hashlib.sha256(codec.encode(row[:-1])).hexdigest()
+    *facts, _, via, ip = row
+    if (via, ip) != (None, None):
+        facts += [via, ip]
+    return hashlib.sha256(codec.encode(facts)).hexdigest()
 
 
 def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
@@ -82,7 +91,7 @@ def append(connection: Connection, by: Actor, change: Change, now: int) -> int:
     first = approvals.execute(connection, approval, now)
     sequence = _append(connection, by, approvals.signed(change, approval), now)
     if first:
-        other = Actor(approval.approved_by, approval.reason, by.request_id)
+        other = by._replace(name=approval.approved_by, reason=approval.reason)
         _append(connection, other, approvals.told(approval, sequence), now)
     return sequence
 
@@ -104,6 +113,8 @@ def _append(connection: Connection, by: Actor, change: Change, now: int) -> int:
         request_id=legible(by.request_id),
         previous_hash=previous,
         hash="",
+        via=by.via.value,
+        ip=legible(by.ip),
     )
     row = row._replace(hash=seal(row))
     connection.execute(_APPEND, row._asdict())

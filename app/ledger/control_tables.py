@@ -228,6 +228,8 @@ audit = declared(
     text("request_id"),
     text("previous_hash"),
     text("hash"),
+    text("via", null=True),  # in a row that was written before revision 0009
+    text("ip", null=True),
     rowid=True,
 )
 

@@ -15,7 +15,7 @@ from app.ledger import days
 from app.ledger.tables import schema
 from app.sql import Database
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 HERE: Final = Path(__file__).parents[1]
 
 

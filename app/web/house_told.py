@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from app.domain.values import Via
 from app.web.broker_told import ControlTold, LaneTold
 from app.web.course_told import HaltTold
 from app.web.told import (
@@ -219,6 +220,11 @@ class AuditRowTold(Told):
     request_id: str
     previous_hash: str
     hash: str
+    via: Via | None = Field(
+        description="By which door it came; auto: nobody asked. Null: not known yet, then.",
+        examples=["console"],
+    )
+    ip: str | None = Field(description="From which address.", examples=["10.0.3.7"])
 
 
 class AuditTold(Told):

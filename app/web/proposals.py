@@ -131,6 +131,7 @@ class Proposals:
         made = self._made(spec, proposal.call, proposer, call.request_id, proposal.reason)
         reason = call.body.reason
         made.approval = Approval(proposal.proposal_id, call.who.name, reason, call.request_id)
+        made.brought = call.request
         try:
             return await spec.handler(made)
         except Refused as e:

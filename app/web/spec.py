@@ -19,6 +19,7 @@ from app.domain.proposal import Approval
 from app.domain.records import Actor
 from app.web.keyfile import SCOPES
 from app.web.keys import Principal
+from app.web.origin import ip_of, via_of
 from app.web.problems import invalid
 
 B = TypeVar("B")
@@ -79,13 +80,17 @@ class Call(Generic[B, Q]):
     query: Q
     raw: bytes = b""  # the body, as it came
     approval: Approval | None = None  # another person's, where the call had been proposed
+    brought: Request | None = None  # then by this request of that other person
 
     def part(self, name: str) -> str:
         """Return a part of the path."""
         return str(self.request.path_params[name])
 
     def actor(self, reason: str) -> Actor:
-        return Actor(self.who.name, reason, self.request_id, self.approval)
+        """Return who acts, why and from where, as the audit log keeps it."""
+        brought = self.brought or self.request
+        via, ip = via_of(brought), ip_of(brought)
+        return Actor(self.who.name, reason, self.request_id, self.approval, via, ip)
 
 
 @dataclass(frozen=True, slots=True)

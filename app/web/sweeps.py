@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from app.domain.errors import Code
-from app.domain.records import Actor, Change
+from app.domain.records import Change
 from app.domain.sweep import Begun, Deed, SweepScope
 from app.domain.values import CancelOrigin
 from app.web.house import House
@@ -58,7 +58,8 @@ class Sweeps:
         )
         if all(named is None for named in (asked.account_id, *scope[1:])):
             raise invalid_at("account_id", "name an account, a symbol, a session or a list")
-        by = Actor(call.who.key_id, "asked by its owner", asked.request_id)
+        by = call.actor("asked by its owner")
+        by = by._replace(name=call.who.key_id, request_id=asked.request_id)
         begun = await self._house.sweeps.begin_sweep(
             scope, await self._house.sweeps.select(scope), by
         )

@@ -261,7 +261,7 @@ def _sees(call: Call[Any, Any], endpoint: Endpoint) -> bool:
 
 
 def _by(call: Call[Any, Any]) -> Actor:
-    return Actor(call.who.key_id, "asked by its owner", call.request_id)
+    return call.actor("asked by its owner")._replace(name=call.who.key_id)
 
 
 def _delivery_id(call: Call[Any, Any]) -> str:

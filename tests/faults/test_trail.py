@@ -18,7 +18,7 @@ def ledger() -> Iterator[sqlite3.Connection]:
             "CREATE TABLE orders (order_id, version, status);"
             "CREATE TABLE order_events (order_id, sequence, type);"
             "CREATE TABLE audit (sequence, at, actor, action, resource, before, after, reason,"
-            " request_id, previous_hash, hash);"
+            " request_id, previous_hash, hash, via, ip);"
         )
         yield connection
 
@@ -35,8 +35,11 @@ def audited(ledger: sqlite3.Connection, rows: int) -> None:
     previous = GENESIS
     for sequence in range(1, rows + 1):
         row = (sequence, 1, "kim", "halt", "firm", "null", '{"é":1}', "why", "r", previous)
-        previous = _seal(row)
-        ledger.execute("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?,?,?)", [*row, previous])
+        # The first is as rows were before they said whence a change came.
+        origin = (None, None) if sequence == 1 else ("api", "10.0.3.7")
+        previous = _seal(row if sequence == 1 else row + origin)
+        marks = ",".join("?" * 13)
+        ledger.execute(f"INSERT INTO audit VALUES ({marks})", [*row, previous, *origin])
 
 
 def found(ledger: sqlite3.Connection) -> list[str]:

@@ -79,6 +79,10 @@ def test_an_empty_chain_is_whole(books: Books) -> None:
         edit('"after"', '{"n": 7}'),
         edit("reason", ""),
         edit("request_id", ""),
+        edit("via", "console"),
+        edit("via", None),
+        edit("ip", "10.0.3.8"),
+        lambda chain: chain.sql("UPDATE audit SET via = NULL, ip = NULL WHERE sequence = 3"),
         edit("previous_hash", GENESIS),
         edit("hash", GENESIS),
         lambda chain: chain.sql("DELETE FROM audit WHERE sequence = 3"),
@@ -101,7 +105,7 @@ def test_the_first_row_cannot_be_dropped(chain: Books) -> None:
 def test_a_row_cannot_be_slipped_in(chain: Books) -> None:
     chain.sql(
         "INSERT INTO audit SELECT 7, at, actor, action, resource, before, after, reason,"
-        " request_id, previous_hash, hash FROM audit WHERE sequence = 6"
+        " request_id, previous_hash, hash, via, ip FROM audit WHERE sequence = 6"
     )
 
     assert broken_at(chain) == 7

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from app import codec
 from app.domain.messages import Accepted, ExecutionReport, ExecutionType, Unknown
 from app.domain.order import Order
 from app.domain.query import OrderQuery
-from app.domain.records import Applied, Fence, Settlement, Taken
+from app.domain.records import Applied, Change, Fence, Settlement, Taken
 from app.domain.request import request_hash
 from app.domain.values import CancelOrigin, PendingRequest, Status, broker_order_key, new_order_id
 from app.ledger import days
@@ -398,6 +399,23 @@ def test_what_operators_set_and_what_the_bus_has_not_yet_stays(moved: Migrated) 
 
     assert (control.tps, after.version) == (77, 10)
     assert [h.target for h in moved.run(moved.ledger.halts())] == ["MSFT"]
+
+
+def test_the_audit_chain_goes_on_and_what_was_sealed_keeps_its_seal(old: Old) -> None:
+    """The seal of revision 0001, written out: nobody may find another one in an old export."""
+    facts = (1, CHANGED_AT, "lee", "halt", "halt/symbol:MSFT", "null", '{"a":1}', "why", "r-1")
+    digest = sha256(codec.encode([*facts, "0" * 64])).hexdigest()
+    named = ("sequence", "at", "actor", "action", "resource", "before", "after", "reason")
+    row = dict(zip((*named, "request_id"), facts, strict=True))
+    old.insert("audit", **row, previous_hash="0" * 64, hash=digest)
+    moved = Migrated(old.database)
+    moved.run(moved.ledger.note(Change("did", "thing", None, None), ME))
+
+    assert moved.run(moved.ledger.audit_broken_at()) is None
+    assert moved.sql("SELECT hash, via, ip FROM audit")[0] == (digest, None, None)
+    moved.sql("UPDATE audit SET via = 'api', ip = '::1' WHERE sequence = 1 RETURNING 1")
+    assert moved.run(moved.ledger.audit_broken_at()) == 1
+    moved.close()
 
 
 def test_an_empty_ledger_of_before_begins_at_one(old: Old) -> None:

@@ -90,7 +90,7 @@ def test_an_empty_file_is_brought_to_the_head_and_then_left_alone(tmp_path: Path
     database.close()
 
 
-@pytest.mark.parametrize("found", ["0009", "9999", "abcd"])
+@pytest.mark.parametrize("found", ["0010", "9999", "abcd"])
 def test_a_newer_file_is_refused_and_not_touched(found: str) -> None:
     database = Database(None)
     database.write_now(

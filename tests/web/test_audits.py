@@ -4,11 +4,14 @@ import json
 from typing import Any, Final
 
 import pytest
+from starlette.testclient import TestClient
 
 from app.ledger.audit import GENESIS, AuditRow, seal
 from app.ledger.store import Ledger
+from app.web.console.session import COOKIE
+from app.web.keyfile import ROLES
 from tests.web.house import Gateway, run
-from tests.web.operators import ADMIN, sure
+from tests.web.operators import ADMIN, seen, sure
 
 PATH: Final = f"{ADMIN}/audit"
 WHY: Final = {"scope": "all", "reason": "wild prices"}
@@ -70,6 +73,36 @@ def test_another_hash_at_the_anchor_s_place_shows(gateway: Gateway, key: dict[st
 
     assert verified(gateway, key, forged)["first_broken"] == 2
     assert verified(gateway, key, "2:xyz")["code"] == "validation-failed"
+
+
+def test_a_row_says_by_which_door_and_from_which_address(gateway: Gateway) -> None:
+    """The doors of the gateway's own program, its console, its approvals, and all others."""
+    mina, jun = gateway.key("mina"), gateway.key("jun", ROLES["approver"])
+    hall = TestClient(gateway.client.app, client=("2001:db8::7", 1))
+    rate = {"tps": 510, "reason": "desk asked"}
+    path, page = f"{ADMIN}/brokers/nova/rate", {"Origin": "http://testserver"}
+    gateway.client.patch(path, json=rate, headers=mina | seen(1))
+    hall.patch(path, json=rate, headers=mina | seen(2) | {"User-Agent": "openbell-cli"})
+    token = mina["Authorization"].removeprefix("Bearer ")
+    hall.post("/console/login", data={"key": token}, headers=page, follow_redirects=False)
+    hall.patch(path, json=rate, headers=page | {"X-Openbell-Console": "1"} | seen(3))
+    assert COOKIE in hall.cookies
+    wanted = {"operation": "set_broker_rate", "parts": {"broker_id": "nova"}, "if_match": '"v4"'}
+    wanted |= {"body": {"tps": 500}, "reason": "desk asked"}
+    made = gateway.client.post(f"{ADMIN}/proposals", json=wanted, headers=mina)
+    url = f"{made.headers['location']}/approve"
+    assert hall.post(url, json={"reason": "I looked"}, headers=jun | seen(1)).status_code == 200
+
+    rows = run(gateway.ledger.audit(0, 10))
+    assert [(row["actor"], row["via"], row["ip"]) for row in rows] == [
+        ("mina", "api", "testclient"),
+        ("mina", "cli", "2001:db8::7"),
+        ("mina", "console", "2001:db8::7"),
+        ("mina", "api", "testclient"),
+        ("mina", "api", "2001:db8::7"),  # what was proposed was brought in by the approval
+        ("jun", "api", "2001:db8::7"),
+    ]
+    assert verified(gateway, mina)["intact"]
 
 
 def test_an_empty_log_has_no_head(gateway: Gateway) -> None:
