@@ -1,9 +1,7 @@
 """What waits to leave is told, also while the bus is away."""
 
 from app.bus.topics import RETENTION_DAYS
-from app.cli import deadletter
 from app.ledger.outbox_waiting import happened_at
-from app.letters import GROUP
 from tests.web.house import READER, Gateway
 from tests.web.operators import ADMIN, reserve
 
@@ -40,7 +38,3 @@ def test_an_event_that_names_no_instant_has_no_age() -> None:
     assert happened_at('{"at": 7}') == 7
     assert happened_at('{"at": "soon"}') is None
     assert happened_at("[]") is None
-
-
-def test_the_command_line_and_the_door_count_the_same_letters() -> None:
-    assert deadletter.GROUP == GROUP
