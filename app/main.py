@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from app.diagnostics.rulebook import RulesAsShipped
 from app.effective import effective
+from app.ending import ended
 from app.failover.helm import FailoverHelm
 from app.settings import PREFIX, Settings, environment
 from app.web.app import create_app
@@ -166,9 +167,8 @@ async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], 
         house.feed.end()
         gateway.drain()
         await asyncio.wait({running}, timeout=gateway.settings.drain_s)
-        running.cancel()
-        noting.cancel()
         server.should_exit = True
+        await ended(running, noting)
         await serving
     if house.quotas is not None:
         await house.quotas.close()

@@ -38,6 +38,7 @@ from app.domain.errors import Code
 from app.domain.limits import Limits, recheck
 from app.domain.order import Order
 from app.domain.signs import DaysKept
+from app.ending import ended
 from app.failover.drills import SimulatedDrills
 from app.failover.switch import Grounds, Switch
 from app.intake.desk import Desk
@@ -166,8 +167,7 @@ class Gateway:
                     await lane.open()
                     drained.create_task(lane.run())
                 self.ready.set()
-            for task in eternal:
-                task.cancel()
+            await ended(*eternal)
             await self._flush()
             for farewell in self.farewells:
                 await farewell()

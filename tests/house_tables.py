@@ -8,7 +8,7 @@ import re
 
 # Imports only ever point down; neighbours on a floor never import each other.
 FLOORS = (
-    {"__init__", "clock", "crash", "domain", "sdk"},
+    {"__init__", "clock", "crash", "domain", "ending", "sdk"},
     {"codec", "ports", "reference", "settings", "sql"},
     {"consuming", "effective", "letters", "mishaps", "postgres", "sqlite"},
     {"intake", "dispatch", "failover", "diagnostics", "quotes"}

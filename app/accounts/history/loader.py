@@ -34,6 +34,7 @@ from app.accounts.mongo import Client
 from app.accounts.mongo_faults import away_by_its_name, refusals
 from app.accounts.mongo_shape import COLLECTION
 from app.clock import Clock
+from app.ending import ended
 from app.ports.accounts import AccountDocument
 from app.ports.away import StoreAway
 
@@ -110,7 +111,7 @@ class Worker:
             async with asyncio.TaskGroup() as tasks:
                 beating = tasks.create_task(self._beat_on())
                 await self._load_all()
-                beating.cancel()
+                await ended(beating)
         except ExceptionGroup as group:
             if group.split(ENDS)[1] is not None:  # a bug, or news that nobody expected
                 raise

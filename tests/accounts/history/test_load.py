@@ -15,9 +15,10 @@ import pytest
 from bson.decimal128 import Decimal128
 from pymongo.errors import ConnectionFailure
 
-from app import codec
+from app import codec, ending
 from app.accounts.fold import fold
 from app.accounts.history import source
+from app.accounts.history.ceiling import Beat, Ceilings
 from app.accounts.history.chunks import ATTEMPTS_MAX, Chunks, Counts
 from app.accounts.history.crew import Crew
 from app.accounts.history.loader import Orphaned, Worker
@@ -245,6 +246,40 @@ def test_a_slow_worker_does_not_overwrite_what_its_successor_noted(plan: LoadPla
         return (await progress(plan, client)).counts
 
     assert with_client(plan, story) == Counts(read=5, inserted=5)
+
+
+class Deaf(Ceilings):
+    """Loses the first cancellation, as a driver may whose write is done in the same instant."""
+
+    beats = lost = 0
+
+    async def beat(self, worker: str) -> Beat:
+        self.beats += 1
+        if self.beats == 3:  # the load is on: a share is needed to begin
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                self.lost += 1
+        return await super().beat(worker)
+
+
+def test_a_worker_ends_though_the_driver_lost_the_word(
+    plan: LoadPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(plan.root, MONDAY, rows(150))
+    monkeypatch.setattr(ending, "AGAIN_S", 0.1)
+
+    async def story(client: Client) -> int:
+        await registered(plan, client)
+        await set_ceiling(plan, client, 100)
+        hand = worker(plan, client)
+        hand._ceilings = deaf = Deaf(client, plan.store.database)
+        async with asyncio.timeout(30):
+            await hand.run()
+        return deaf.lost
+
+    assert with_client(plan, story) == 1
+    assert len(documents(plan)) == 150
 
 
 def test_a_broken_file_and_a_broken_row_group_stop_nobody(plan: LoadPlan) -> None:

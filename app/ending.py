@@ -1,0 +1,20 @@
+"""How a task is ended that waits for somebody else's code: it is canceled until it has ended.
+
+The trap is one cancellation. Python 3.11's `asyncio.wait_for` drops it when what it waited for is
+done in the same instant, and drivers are built on it: pymongo's asynchronous client writes each
+message through one. So a worker of the migration went on beating for ever, its load long whole.
+"""
+
+import asyncio
+from typing import Any, Final
+
+# Longer than whatever a canceled task still does of its own accord: it gives a chunk back in two.
+AGAIN_S: Final = 5.0
+
+
+async def ended(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel these until all have ended; what one of them raises, its group hears."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=AGAIN_S)
