@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-from app.cli.output import ENDS_SAID
+from app.cli.output import ENDS_SAID, TYPED
 
 NOUNS: Final = {
     "demo": "Play an opening bell on this machine.",
@@ -90,6 +90,14 @@ class Nouns(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = Lazy()  # type: ignore[assignment]  # it holds what click asks of it
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        typed = tuple(args)  # it is used up below
+        ctx = super().make_context(info_name, args, parent, **extra)
+        ctx.meta[TYPED] = typed
+        return ctx
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)

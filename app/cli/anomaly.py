@@ -16,9 +16,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.anomaly_rule import rule_app
-from app.cli.client import etag_of, segment
+from app.cli.change import Grade, Hand, changes, seen_in
+from app.cli.client import segment
 from app.cli.command import Call, Reason, seconds_of, verb
 from app.cli.complete import open_anomalies
+from app.cli.deed import Deed, Thing, declare
 from app.cli.output import Ends, Failure, print_out, say
 
 app = typer.Typer(no_args_is_help=True, help="Anomalies: what goes on, who has seen it; raise one.")
@@ -80,17 +82,17 @@ def get(call: Call, *, anomaly_id: AnomalyId) -> None:
     call.show(call.get(f"{ANOMALIES}/{segment(anomaly_id)}"))
 
 
-@verb(
+@changes(
     app,
     "ack",
-    role="operator",
+    grade=Grade.NOTHING,
     examples=(
         f'anomaly ack {AN_ID} --reason "mina looks at it"',
         f'anomaly ack {AN_ID} --reason "known, OPS-12" --silence 1h',
     ),
 )
 def ack(
-    call: Call,
+    hand: Hand,
     *,
     anomaly_id: AnomalyId,
     reason: Reason,
@@ -101,24 +103,24 @@ def ack(
     """Say that somebody has seen it."""
     path = f"{ANOMALIES}/{segment(anomaly_id)}"
     ttl_s = seconds_of(silence)
-    seen = call.client.change("POST", f"{path}/ack", {"reason": reason}, seen=path).document
+    told = hand.sent("POST", f"{path}/ack", {"reason": reason}, seen=path, name=anomaly_id)
     if ttl_s is not None:
         body = {"ttl_s": ttl_s, "reason": reason}
-        seen = call.client.call("POST", f"{path}/silence", body, etag_of(seen)).document
-    call.show(seen)
+        told = hand.sent("POST", f"{path}/silence", body, seen=seen_in(told), name=anomaly_id)
+    hand.call.show(told)
 
 
-@verb(
+@changes(
     app,
     "raise",
-    role="operator",
+    grade=Grade.NOTHING,
     examples=(
         'anomaly raise broker/atlas --reason "their desk says that they are down"',
         'anomaly raise route/XNYS --severity critical --drill --reason "friday drill"',
     ),
 )
 def raise_(  # noqa: PLR0913 - what is said of it
-    call: Call,
+    hand: Hand,
     *,
     subject: Annotated[str, typer.Argument(help="Whom it is about: broker/ID, route/ID.")],
     reason: Reason,
@@ -136,23 +138,24 @@ def raise_(  # noqa: PLR0913 - what is said of it
         "ttl_s": seconds_of(expires),
         "reason": reason,
     }
-    call.show(call.client.call("POST", ANOMALIES, body).document)
+    hand.turn("POST", ANOMALIES, body, seen="", name=subject)
 
 
-@verb(
+declare(
     app,
-    "resolve",
-    role="operator",
-    examples=(
-        f'anomaly resolve {AN_ID} --reason "the drill is over"',
-        f'anomaly resolve {AN_ID} --reason "their alarm is gone" --json',
+    Thing(
+        "anomaly",
+        "anomaly_id",
+        AnomalyId,
+        lambda _, name: f"{ANOMALIES}/{segment(name)}",
+        AN_ID,
+    ),
+    Deed(
+        "resolve",
+        "End one that a person or another system has raised.",
+        ("the drill is over", "their alarm is gone"),
     ),
 )
-def resolve(call: Call, *, anomaly_id: AnomalyId, reason: Reason) -> None:
-    """End one that a person or another system has raised."""
-    path = f"{ANOMALIES}/{segment(anomaly_id)}"
-    told = call.client.change("POST", f"{path}/resolve", {"reason": reason}, seen=path)
-    call.show(told.document)
 
 
 @verb(

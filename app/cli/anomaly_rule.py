@@ -11,9 +11,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.change import Hand, changes
 from app.cli.client import segment
 from app.cli.command import Call, Reason, verb
 from app.cli.complete import offer
+from app.cli.deed import Thing, declare, undo_of
 from app.cli.output import Ends, Failure
 
 rule_app = typer.Typer(no_args_is_help=True, help="The rules that find anomalies.")
@@ -77,17 +79,17 @@ def try_(
     call.show(call.client.call("POST", f"{_path(rule_id)}/test", body).document)
 
 
-@verb(
+@changes(
     rule_app,
     "set",
-    role="operator",
+    tries=True,
     examples=(
         'anomaly rule set broker.error_rate rule.json --reason "too loud at the open"',
         'anomaly rule set broker.error_rate - --reason "OPS-12" --json < rule.json',
     ),
 )
 def set_(
-    call: Call,
+    hand: Hand,
     *,
     rule_id: RuleId,
     file: Annotated[Path, typer.Argument(help="The whole rule as JSON, - for stdin.")],
@@ -96,7 +98,7 @@ def set_(
     """Put a whole rule in the place of the one that was seen."""
     body = {"document": _document(file), "reason": reason}
     seen = _path(rule_id)
-    call.show(call.client.change("PUT", seen, body, seen=seen).document)
+    hand.turn("PUT", seen, body, seen=seen, name=rule_id)
 
 
 def _document(file: Path) -> Any:
@@ -109,3 +111,7 @@ def _document(file: Path) -> Any:
     if not isinstance(read, dict):
         raise Failure(Ends.USAGE, f"expected a JSON object in {file}")
     return read.get("document", read)
+
+
+RULE: Final = Thing("anomaly rule", "rule_id", RuleId, lambda _, n: _path(n), "broker.error_rate")
+declare(rule_app, RULE, undo_of("a rule"))

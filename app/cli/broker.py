@@ -5,14 +5,16 @@ overwrite each other; the trap is a retry after a 412, which would do just that.
 """
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from app.cli.broker_circuit import circuit_app
-from app.cli.broker_rate import BROKERS, BrokerId, change, path_of, rate_app, schedule_app
+from app.cli.broker_rate import BROKERS, THING, BrokerId, path_of, rate_app, schedule_app, turn
 from app.cli.broker_session import session_app
+from app.cli.change import Grade, Hand, changes
 from app.cli.command import Call, Expires, Reason, seconds_of, verb
+from app.cli.deed import Deed, declare, undo_of
 
 app = typer.Typer(no_args_is_help=True, help="Brokers: their rate, breaker and dispatch.")
 app.add_typer(rate_app, name="rate")
@@ -68,17 +70,17 @@ def contract(call: Call, *, broker_id: BrokerId) -> None:
     call.show(call.get(f"{path_of(broker_id)}/contract"))
 
 
-@verb(
+@changes(
     app,
     "breaker",
-    role="operator",
+    tries=True,
     examples=(
         'broker breaker b1 forced_open --reason "their status page says maintenance"',
         'broker breaker b1 auto --reason "they are back"',
     ),
 )
 def breaker(
-    call: Call,
+    hand: Hand,
     *,
     broker_id: BrokerId,
     mode: Annotated[BreakerMode, typer.Argument(help="Who decides.")],
@@ -87,57 +89,36 @@ def breaker(
 ) -> None:
     """Force a broker's circuit, or leave it to the breaker.
 
-    forced_open stops new sends to it; cancels still pass.
+    forced_open stops new sends to it; cancels still pass. forced_closed sends into whatever goes
+    on there, so its name is asked for.
     """
-    body = {"mode": mode.value, "ttl_s": seconds_of(expires), "reason": reason}
-    change(call, "PUT", broker_id, "breaker", body, confirm=broker_id)
+    body: dict[str, Any] = {"mode": mode.value, "reason": reason}
+    body |= {} if expires is None else {"ttl_s": seconds_of(expires)}
+    grade = Grade.NAME if mode is BreakerMode.FORCED_CLOSED else Grade.YES
+    turn(hand._replace(grade=grade), "PUT", broker_id, "breaker", body)
 
 
-@verb(
+declare(
     app,
-    "pause",
-    role="operator",
-    examples=(
-        'broker pause b1 --reason "waiting for the desk"',
-        'broker pause b1 --reason "their release" --expires 15m',
+    THING,
+    Deed(
+        "pause",
+        "Send a broker nothing new; cancels still pass.",
+        ("their release", "waiting for the desk"),
+        door="dispatch",
+        method="PUT",
+        fixed={"state": "paused"},
+        tries=True,
+        expires=True,
     ),
-)
-def pause(call: Call, *, broker_id: BrokerId, reason: Reason, expires: Expires = None) -> None:
-    """Send a broker nothing new; cancels still pass."""
-    body = {"state": "paused", "ttl_s": seconds_of(expires), "reason": reason}
-    change(call, "PUT", broker_id, "dispatch", body)
-
-
-@verb(
-    app,
-    "resume",
-    role="operator",
-    examples=(
-        'broker resume b1 --reason "the desk says go"',
-        'broker resume b1 --reason "their release is over" --json',
+    Deed(
+        "resume",
+        "Send to a broker again after a pause.",
+        ("the desk says go", "their release is over"),
+        door="dispatch",
+        method="PUT",
+        fixed={"state": "running"},
+        tries=True,
     ),
+    undo_of("a broker: its rate, schedule, breaker or dispatch"),
 )
-def resume(call: Call, *, broker_id: BrokerId, reason: Reason) -> None:
-    """Send to a broker again after a pause."""
-    change(call, "PUT", broker_id, "dispatch", {"state": "running", "reason": reason})
-
-
-@verb(
-    app,
-    "undo",
-    role="operator",
-    examples=(
-        'broker undo b1 1204 --reason "the wrong broker"',
-        'broker undo b1 1204 --reason "a slip of the hand" --json',
-    ),
-)
-def undo(
-    call: Call,
-    *,
-    broker_id: BrokerId,
-    audit_id: Annotated[int, typer.Argument(min=1, help="The change, as its answer named it.")],
-    reason: Reason,
-) -> None:
-    """Take a change back, if it is still the last one."""
-    path = f"{path_of(broker_id)}/undo?audit_id={audit_id}"
-    call.show(call.client.call("POST", path, {"reason": reason}).document)

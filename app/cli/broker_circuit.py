@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.broker_rate import NONE, BrokerId, path_of
-from app.cli.command import Call, DryRun, Expires, Reason, seconds_of, verb
+from app.cli.broker_rate import NONE, BrokerId, path_of, turn
+from app.cli.change import Grade, Hand, changes
+from app.cli.command import Call, Expires, Reason, seconds_of, verb
 from app.domain.breaking import BOUNDS
 
 circuit_app = typer.Typer(no_args_is_help=True, help="The breaker's numbers, and its reset.")
@@ -35,57 +36,52 @@ def get(call: Call, *, broker_id: BrokerId) -> None:
     call.show(call.get(f"{path_of(broker_id)}/breaker/config"))
 
 
-@verb(
+@changes(
     circuit_app,
     "set",
-    role="operator",
+    tries=True,
     examples=(
         'broker circuit set b1 failures_max=10 open_s=10 --reason "they are slow to come back"',
         'broker circuit set b1 open_s=none --reason "as it was" --dry-run',
     ),
 )
 def set_(
-    call: Call,
+    hand: Hand,
     *,
     broker_id: BrokerId,
     numbers: Annotated[list[str], typer.Argument(help="Such as open_s=10; none: the usual.")],
     reason: Reason,
     expires: Expires = None,
-    dry_run: DryRun = False,
 ) -> None:
     """Turn some of the breaker's numbers; the others stay."""
     body: dict[str, Any] = dict(_number(text) for text in numbers)
     body |= {} if expires is None else {"ttl_s": seconds_of(expires)}
-    seen = path_of(broker_id)
-    body["reason"] = reason
-    path = f"{seen}/breaker/config"
-    call.show(call.client.change("PATCH", path, body, seen=seen, dry_run=dry_run).document)
+    turn(hand, "PATCH", broker_id, "breaker/config", body | {"reason": reason})
 
 
-@verb(
+@changes(
     circuit_app,
     "reset",
-    role="operator",
+    tries=True,
     examples=(
         'broker circuit reset b1 --reason "they say they are back"',
         'broker circuit reset b1 --to closed --confirm b1 --reason "proven by telephone"',
     ),
 )
 def reset(
-    call: Call,
+    hand: Hand,
     *,
     broker_id: BrokerId,
     to: Annotated[ResetTo, typer.Option(help="A ping and trials, or at once.")] = ResetTo.HALF_OPEN,
-    confirm: Annotated[
-        str | None, typer.Option(metavar="BROKER_ID", help="Say that you mean closed, at once.")
-    ] = None,
     reason: Reason,
 ) -> None:
-    """Ask a broker again now, instead of when the circuit's wait is over."""
-    seen = path_of(broker_id)
+    """Ask a broker again now, instead of when the circuit's wait is over.
+
+    closed asks it at its full rate at once, so its name is asked for.
+    """
+    grade = Grade.NAME if to is ResetTo.CLOSED else Grade.YES
     body = {"to": to.value, "reason": reason}
-    reply = call.client.change("POST", f"{seen}/breaker/reset", body, seen=seen, confirm=confirm)
-    call.show(reply.document)
+    turn(hand._replace(grade=grade), "POST", broker_id, "breaker/reset", body)
 
 
 def _number(text: str) -> tuple[str, float | None]:

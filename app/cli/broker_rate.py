@@ -9,9 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.change import Hand, changes
 from app.cli.client import segment
-from app.cli.command import Call, DryRun, Expires, Reason, seconds_of, verb
+from app.cli.command import Call, Expires, Reason, seconds_of, verb
 from app.cli.complete import broker_ids
+from app.cli.deed import Deed, Thing, declare
 
 rate_app = typer.Typer(no_args_is_help=True, help="The broker's rate, in messages a second.")
 schedule_app = typer.Typer(no_args_is_help=True, help="The rate by session phase.")
@@ -45,10 +47,6 @@ Tps = Annotated[
 Floor = Annotated[str | None, typer.Option(callback=_rate, help="It finds no lower rate.")]
 Ceiling = Annotated[str | None, typer.Option(callback=_rate, help="It finds no higher rate.")]
 Target = Annotated[int | None, typer.Option(min=10, help="A later answer is a sign of trouble.")]
-Confirm = Annotated[
-    str | None,
-    typer.Option(metavar="BROKER_ID", help="Say that you mean more than twice the number."),
-]
 Ramp = Annotated[str | None, typer.Option(metavar="10s", help="Climb to higher numbers so long.")]
 
 
@@ -67,17 +65,17 @@ def get_rate(call: Call, *, broker_id: BrokerId) -> None:
     call.show(shown | {name: lane.get(name) for name in acts} | found["tuning"])
 
 
-@verb(
+@changes(
     rate_app,
     "set",
-    role="operator",
+    tries=True,
     examples=(
         'broker rate set b1 800 --ramp 10s --reason "the desk asked, OPS-12"',
         'broker rate set b1 --mode adaptive --floor 50 --reason "slow answers" --expires 15m',
     ),
 )
 def set_rate(  # noqa: PLR0913 - each is an option
-    call: Call,
+    hand: Hand,
     *,
     broker_id: BrokerId,
     tps: Tps = None,
@@ -89,12 +87,11 @@ def set_rate(  # noqa: PLR0913 - each is an option
     reason: Reason,
     expires: Expires = None,
     revert_to: Annotated[int | None, typer.Option(min=1, help="The number after that.")] = None,
-    confirm: Confirm = None,
-    dry_run: DryRun = False,
 ) -> None:
     """Set how many messages a second may leave for a broker, and who may turn that down.
 
     In adaptive mode the gateway finds the rate between floor and ceiling, never above the number.
+    More than twice the number wants the broker's name: it is asked for, or --confirm says it.
     """
     asked = {"tps": tps, "floor": floor, "ceiling": ceiling}
     body: dict[str, Any] = {
@@ -107,12 +104,7 @@ def set_rate(  # noqa: PLR0913 - each is an option
     body |= {} if revert_to is None else {"revert_to": revert_to}
     if not body.keys() - {"ttl_s", "revert_to"}:
         raise typer.BadParameter("name a rate, or an option that changes one")
-    seen = path_of(broker_id)
-    body["reason"] = reason
-    reply = call.client.change(
-        "PATCH", f"{seen}/rate", body, seen=seen, dry_run=dry_run, confirm=confirm
-    )
-    call.show(reply.document)
+    turn(hand, "PATCH", broker_id, "rate", body | {"reason": reason})
 
 
 @verb(
@@ -126,17 +118,17 @@ def get_schedule(call: Call, *, broker_id: BrokerId) -> None:
     call.show(call.get(f"{path_of(broker_id)}/rate/schedule"))
 
 
-@verb(
+@changes(
     schedule_app,
     "set",
-    role="operator",
+    tries=True,
     examples=(
         'broker schedule set b1 open-60m=6 open=3 open+10m=6 --reason "their rule at the open"',
         'broker schedule set b1 open=300 open+10m=800 --reason "OPS-12" --json',
     ),
 )
 def set_schedule(
-    call: Call,
+    hand: Hand,
     *,
     broker_id: BrokerId,
     edges: Annotated[list[str], typer.Argument(help="From when on: open+10m=6, close-5m=2.")],
@@ -144,37 +136,13 @@ def set_schedule(
 ) -> None:
     """Let a broker's number follow the clock of each session."""
     body = {"schedule": [_edge(text) for text in edges], "reason": reason}
-    change(call, "PUT", broker_id, "rate/schedule", body)
+    turn(hand, "PUT", broker_id, "rate/schedule", body)
 
 
-@verb(
-    schedule_app,
-    "clear",
-    role="operator",
-    examples=(
-        'broker schedule clear b1 --reason "they lifted it"',
-        'broker schedule clear b1 --reason "OPS-12" --json',
-    ),
-)
-def clear_schedule(call: Call, *, broker_id: BrokerId, reason: Reason) -> None:
-    """Let the operator's number alone be in force."""
-    change(call, "DELETE", broker_id, "rate/schedule", {"reason": reason})
-
-
-def change(
-    call: Call,
-    method: str,
-    broker_id: str,
-    what: str,
-    body: dict[str, Any],
-    *,
-    confirm: str | None = None,
-) -> None:
-    """Change one thing of a broker on the version that stands there, and show the answer."""
+def turn(hand: Hand, method: str, broker_id: str, what: str, body: dict[str, Any]) -> None:
+    """Change one thing of a broker on the version that stands there."""
     seen = path_of(broker_id)
-    given = {name: value for name, value in body.items() if value is not None}
-    reply = call.client.change(method, f"{seen}/{what}", given, seen=seen, confirm=confirm)
-    call.show(reply.document)
+    hand.turn(method, f"{seen}/{what}", body, seen=seen, name=broker_id)
 
 
 def path_of(broker_id: str) -> str:
@@ -186,3 +154,18 @@ def _edge(text: str) -> dict[str, Any]:
     if not (at and tps.isascii() and tps.isdigit()):
         raise typer.BadParameter(f"expected an edge such as open+10m=6, was {text}")
     return {"at": at, "tps": int(tps)}
+
+
+THING: Final = Thing("broker", "broker_id", BrokerId, lambda _, name: path_of(name), "b1")
+declare(
+    schedule_app,
+    THING._replace(noun="broker schedule"),
+    Deed(
+        "clear",
+        "Let the operator's number alone be in force.",
+        ("they lifted it", "OPS-12 is closed"),
+        door="rate/schedule",
+        method="DELETE",
+        tries=True,
+    ),
+)

@@ -6,8 +6,10 @@ the trap is a reset of one side alone, after which each refuses the other's numb
 
 import typer
 
-from app.cli.broker_rate import BrokerId, path_of
-from app.cli.command import Call, Reason, verb
+from app.cli.broker_rate import THING, BrokerId, path_of
+from app.cli.change import Grade
+from app.cli.command import Call, verb
+from app.cli.deed import Deed, declare
 
 session_app = typer.Typer(no_args_is_help=True, help="The broker's session: state and numbers.")
 
@@ -23,32 +25,23 @@ def get(call: Call, *, broker_id: BrokerId) -> None:
     call.show(call.get(f"{path_of(broker_id)}/session"))
 
 
-@verb(
+declare(
     session_app,
-    "reset",
-    role="operator",
-    examples=(
-        'broker session reset b1 --reason "agreed with their desk, both at 1"',
-        'broker session reset b1 --reason "their site moved, OPS-31" --json',
+    THING._replace(noun="broker session"),
+    Deed(
+        "reset",
+        "Begin a new numbering at 1 each way; the broker's people do the same.",
+        ("agreed with their desk, both at 1", "their site moved, OPS-31"),
+        door="session/reset",
+        seen="session",
+        grade=Grade.NAME,
+        after="both sides begin at 1: make sure that the broker's people did the same",
+    ),
+    Deed(
+        "logout",
+        "End the connection politely; it comes up again as after any loss.",
+        ("they ask us to come in again", "a drill"),
+        door="session/logout",
+        seen="session",
     ),
 )
-def reset(call: Call, *, broker_id: BrokerId, reason: Reason) -> None:
-    """Begin a new numbering at 1 each way; the broker's people do the same."""
-    seen = f"{path_of(broker_id)}/session"
-    reply = call.client.change("POST", f"{seen}/reset", {"reason": reason}, seen=seen)
-    call.show(reply.document)
-
-
-@verb(
-    session_app,
-    "logout",
-    role="operator",
-    examples=(
-        'broker session logout b1 --reason "they ask us to come in again"',
-        'broker session logout b1 --reason "a drill" --json',
-    ),
-)
-def logout(call: Call, *, broker_id: BrokerId, reason: Reason) -> None:
-    """End the connection politely; it comes up again as after any loss."""
-    path = f"{path_of(broker_id)}/session/logout"
-    call.show(call.client.call("POST", path, {"reason": reason}).document)

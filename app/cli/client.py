@@ -33,8 +33,6 @@ PAGE: Final = 1_000
 # that end is in doubt for nothing.
 REST_S_MAX: Final = 3.0
 OK: Final = 200
-# No version is 0: whoever saw nothing is told what is so, and changes nothing.
-NOTHING_SEEN: Final = {"If-Match": '"v0"'}
 # What is asked with these changes nothing, so it is never in doubt.
 ASKING: Final = ("GET", "HEAD")
 
@@ -182,14 +180,13 @@ class Client:
         body: Mapping[str, Any],
         *,
         seen: str,
-        dry_run: bool = False,
         confirm: str | None = None,
     ) -> Reply:
         """Change what stands at `seen`, provided that nobody else changes it meanwhile."""
         etag = self.call("GET", seen).headers.get("etag")
         headers = {"If-Match": etag} if etag else {}
         headers |= {"X-Confirm": confirm} if confirm else {}
-        return self.call(method, path + ("?dry_run=true" if dry_run else ""), body, headers)
+        return self.call(method, path, body, headers)
 
     def insist(self, path: str, body: bytes) -> Reply:
         """POST orders until they are answered, always the same bytes under the same ids."""
@@ -223,12 +220,6 @@ class Client:
 
     def pause(self, seconds: float) -> None:
         self._pause(seconds)
-
-
-def etag_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return the If-Match for a row of a list: its version is what its ETag would be."""
-    version = row.get("version")
-    return {} if version is None else {"If-Match": f'"v{version}"'}
 
 
 def parts_of(url: str) -> SplitResult:

@@ -9,6 +9,7 @@ avoids: twenty commands that each read the key a little differently.
 """
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,11 +22,12 @@ import typer
 
 from app.cli.client import DEFAULT_URL, TIMEOUT_S, Client
 from app.cli.complete import context_names
-from app.cli.output import Failure, Output, Screen, tell
+from app.cli.output import TYPED, Failure, Output, Screen, tell
 from app.cli.target import DATA_DIR, Target, Wish, nearness_in, target_of
 
 Body = Callable[..., None]
 EXAMPLES: Final = 2
+KEYS: Final = ("--key", "--approver-key")
 REASON_LENGTH_MIN: Final = 5
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd]?)")
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -37,6 +39,7 @@ class Call(NamedTuple):
     client: Client
     screen: Screen
     target: Target
+    words: tuple[str, ...] = ()  # of the command line, as they were typed
 
     @property
     def data_dir(self) -> Path:
@@ -47,6 +50,20 @@ class Call(NamedTuple):
 
     def show(self, document: Any, *columns: str) -> None:
         self.screen.show(document, columns)
+
+    def again(self, *more: str) -> str:
+        """Return the command to type next: the same one with more words, and without its keys."""
+        return shlex.join(["openbell", *_without_keys(self.words), *more])
+
+
+def _without_keys(words: tuple[str, ...]) -> Iterator[str]:
+    """Leave out what opens doors: the line may end in a log, and the environment has it too."""
+    hidden = False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if not hidden and name not in KEYS:
+            yield word
+        hidden = not hidden and name in KEYS and not equals
 
 
 def _long_enough(text: str) -> str:
@@ -140,7 +157,8 @@ def _target(  # noqa: PLR0913 - the options that all commands share
     client = Client(target.url, opens, pause, how.timeout_s, target.via)
     if target.is_production:
         _warn(target)
-    return Call(client, Screen(chosen(output, json=json)), target)
+    words = tuple(ctx.find_root().meta.get(TYPED, ()))
+    return Call(client, Screen(chosen(output, json=json)), target, words)
 
 
 def _warn(target: Target) -> None:
@@ -198,11 +216,15 @@ def asking(
                     body(call, **options)
 
         own = list(signature(body).parameters.values())[1:]
-        parameters: list[Parameter] = [_CONTEXT, *own, *_SHARED]
-        as_named = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in parameters]
-        run.__signature__ = Signature(as_named)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters}
-        run.__doc__ = body.__doc__
+        made_of(run, [_CONTEXT, *own, *_SHARED], body.__doc__)
         return run
 
     return made
+
+
+def made_of(run: Callable[..., None], parameters: list[Parameter], doc: str | None) -> None:
+    """Give a function the signature that its options are read from, all by name."""
+    as_named = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in parameters]
+    run.__signature__ = Signature(as_named)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__doc__ = doc

@@ -29,13 +29,17 @@ def context_names(incomplete: str) -> list[str]:
         return []
 
 
-def offer(path: str, *names: str, role: str = "operator") -> Offer:
-    """Return a completion that offers what the rows at `path` have under these names."""
+def offer(path: str, *names: str, role: str = "operator", **only: str) -> Offer:
+    """Return a completion that offers what the rows at `path` have under these names.
+
+    `only` says which of the rows: those with just these facts.
+    """
 
     def offered(ctx: typer.Context, incomplete: str) -> list[str]:
         try:
-            found = _asked(ctx, path, role)["data"][:OFFERED_MAX]
-            words = dict.fromkeys(_words(found, names))
+            rows = _asked(ctx, path, role)["data"]
+            found = [row for row in rows if all(row.get(k) == v for k, v in only.items())]
+            words = dict.fromkeys(_words(found[:OFFERED_MAX], names))
         except (Failure, KeyError, TypeError, ValueError, OSError):
             return []
         return [word for word in words if word.startswith(incomplete)]
@@ -62,10 +66,18 @@ def _asked(ctx: typer.Context, path: str, role: str) -> Any:
         client.close()
 
 
+PROPOSALS: Final = "/admin/v1/proposals"
+KEYS: Final = "/admin/v1/keys"
+ALL_WEBHOOKS: Final = "/admin/v1/webhooks"
+
 broker_ids: Final = offer("/admin/v1/brokers", "broker_id")
 route_ids: Final = offer("/admin/v1/routes", "route_id")
 doubts: Final = offer("/admin/v1/in-doubt", "order_id")
 open_anomalies: Final = offer("/admin/v1/anomalies?state=open", "anomaly_id")
 failover_ids: Final = offer("/admin/v1/failovers", "failover_id")
+open_proposals: Final = offer(PROPOSALS, "proposal_id", state="open")
+held_orders: Final = offer("/admin/v1/orders/held", "order_id")
+key_ids: Final = offer(KEYS, "key_id")
+all_webhooks: Final = offer(ALL_WEBHOOKS, "endpoint_id")
 session_ids: Final = offer("/v1/sessions", "trading_session_id", role="client")
 markets: Final = offer("/v1/sessions", "market", role="client")

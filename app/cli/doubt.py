@@ -9,9 +9,11 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.client import NOTHING_SEEN, etag_of, segment
+from app.cli.change import Grade, Hand, changes, row
+from app.cli.client import segment
 from app.cli.command import Call, Reason, verb
 from app.cli.complete import doubts
+from app.cli.deed import Deed, Thing, declare
 from app.cli.output import Ends, Failure
 
 app = typer.Typer(
@@ -19,6 +21,7 @@ app = typer.Typer(
 )
 
 DOUBTS: Final = "/admin/v1/in-doubt"
+AN_ORDER: Final = "01KAPK5R00W7D3Q8ZC1VYBX4N9"
 OrderId = Annotated[
     str,
     typer.Argument(help="The order in doubt.", metavar="ORDER_ID", autocompletion=doubts),
@@ -41,19 +44,17 @@ def list_(call: Call) -> None:
     call.show(call.get(DOUBTS)["data"])
 
 
-@verb(
+declare(
     app,
-    "probe",
-    role="operator",
-    examples=(
-        'doubt probe 01KAPK5R00W7D3Q8ZC1VYBX4N9 --reason "the customer asks"',
-        'doubt probe 01KAPK5R00W7D3Q8ZC1VYBX4N9 --reason "they are back" --json',
+    Thing("doubt", "order_id", OrderId, lambda _, name: f"{DOUBTS}/{segment(name)}", AN_ORDER),
+    Deed(
+        "probe",
+        "Ask the broker about an order now, and say what its answer proves.",
+        ("the customer asks", "they are back"),
+        seen="",
+        grade=Grade.NOTHING,
     ),
 )
-def probe(call: Call, *, order_id: OrderId, reason: Reason) -> None:
-    """Ask the broker about an order now, and say what its answer proves."""
-    path = f"{DOUBTS}/{segment(order_id)}/probe"
-    call.show(call.client.call("POST", path, {"reason": reason}).document)
 
 
 @verb(
@@ -70,10 +71,10 @@ def attempts(call: Call, *, order_id: OrderId) -> None:
     call.show(call.get(f"/admin/v1/orders/{segment(order_id)}/attempts")["data"])
 
 
-@verb(
+@changes(
     app,
     "resolve",
-    role="operator",
+    grade=Grade.NAME,
     examples=(
         (
             "doubt resolve 01KAPK5R00W7D3Q8ZC1VYBX4N9 --attempt 01KAPK5R00W7D3Q8ZC1VYBX4N901"
@@ -87,7 +88,7 @@ def attempts(call: Call, *, order_id: OrderId) -> None:
     ),
 )
 def resolve(  # noqa: PLR0913 - a verdict needs all of it
-    call: Call,
+    hand: Hand,
     *,
     order_id: OrderId,
     attempt: Annotated[str, typer.Option(help="The attempt, as doubt list shows it.")],
@@ -118,9 +119,13 @@ def resolve(  # noqa: PLR0913 - a verdict needs all of it
         "reason": reason,
     }
     given = {name: value for name, value in body.items() if value is not None}
-    headers = {"X-Approver-Key": approver_key or call.target.first_key("approver")}
-    doubts = call.get(DOUBTS)["data"]
-    seen = [etag_of(doubt) for doubt in doubts if doubt["order_id"] == order_id]
-    headers |= seen[0] if seen else NOTHING_SEEN
+    seen = row(
+        hand.call.client,
+        DOUBTS,
+        {"order_id": order_id},
+        f"order {order_id} is not in doubt",
+        f"openbell doubt attempts {order_id} shows what became of it",
+    )
+    headers = {"X-Approver-Key": approver_key or hand.call.target.first_key("approver")}
     path = f"{DOUBTS}/{segment(order_id)}/resolve"
-    call.show(call.client.call("POST", path, given, headers).document)
+    hand.call.show(hand.sent("POST", path, given, seen=seen, name=order_id, headers=headers))

@@ -7,9 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
+from app.cli.change import Grade, Hand, changes
 from app.cli.client import segment
 from app.cli.command import Call, Reason, seconds_of, verb
 from app.cli.complete import offer, route_ids
+from app.cli.deed import Deed, Thing, declare
 from app.cli.output import say
 from app.domain.drill import DrillFault
 
@@ -41,7 +43,7 @@ def get(call: Call, *, drill_id: DrillId) -> None:
 
 
 def start(  # noqa: PLR0913 - what a drill is
-    call: Call,
+    hand: Hand,
     *,
     route: Annotated[
         str,
@@ -70,15 +72,9 @@ def start(  # noqa: PLR0913 - what a drill is
         "allow_live": allow_live,
         "reason": reason,
     }
-    begun = call.client.call("POST", DRILLS, body).document
-    call.show(begun)
+    seen = f"/admin/v1/routes/{segment(route)}"
+    begun = hand.turn("POST", DRILLS, body, seen=seen, name=route)
     say(f"it goes on: openbell drill get {begun['drill_id']}")
-
-
-def end(call: Call, *, drill_id: DrillId, reason: Reason) -> None:
-    """Let the broker be well at once."""
-    path = f"{DRILLS}/{segment(drill_id)}"
-    call.show(call.client.change("DELETE", path, {"reason": reason}, seen=path).document)
 
 
 def declare_doors(app: typer.Typer) -> None:
@@ -88,21 +84,23 @@ def declare_doors(app: typer.Typer) -> None:
         list_
     )
     verb(app, "get", role="operator", examples=(f"drill get {one}", f"drill get {one} --json"))(get)
-    verb(
+    changes(
         app,
         "start",
-        role="operator",
+        grade=Grade.NAME,
         examples=(
             'drill start XNYS --reason "the friday drill"',
             'drill start XNYS --fault hangs --for 60s --reason "OPS-40" --json',
         ),
     )(start)
-    verb(
+    declare(
         app,
-        "end",
-        role="operator",
-        examples=(
-            f'drill end {one} --reason "we have seen enough"',
-            f'drill end {one} --reason "OPS-40" --json',
+        Thing("drill", "drill_id", DrillId, lambda _, name: f"{DRILLS}/{segment(name)}", one),
+        Deed(
+            "end",
+            "Let the broker be well at once.",
+            ("we have seen enough", "OPS-40"),
+            door=".",
+            method="DELETE",
         ),
-    )(end)
+    )

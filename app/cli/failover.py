@@ -8,9 +8,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.change import Grade, Hand, Seen, changes
 from app.cli.client import segment
 from app.cli.command import Call, Reason, verb
 from app.cli.complete import broker_ids, failover_ids
+from app.cli.deed import Deed, Thing, declare
 from app.cli.output import say
 from app.cli.route import RouteId, path_of
 
@@ -66,83 +68,76 @@ def get(call: Call, *, failover_id: FailoverId) -> None:
 )
 def plan(call: Call, *, route_id: RouteId, to: To) -> None:
     """Say what would stand in the way of a failover; move nothing."""
-    body = {"to": to, "expected_epoch": _epoch(call, route_id), "reason": "a dry run"}
+    epoch = int(call.get(path_of(route_id))["epoch"])
+    body = {"to": to, "expected_epoch": epoch, "reason": "a dry run"}
     path = f"{path_of(route_id)}/failover?dry_run=true"
     told = call.client.call("POST", path, body).document
     call.show(told["prechecks"], *CHECKS)
     say("it would be done" if told["would_switch"] else "it would be refused")
 
 
-@verb(
+@changes(
     app,
     "run",
-    role="operator",
+    grade=Grade.NAME,
+    tries=True,
     examples=(
         'failover run XNYS --to south --reason "north announced an hour of maintenance"',
         'failover run XNYS --to south --force --reason "north is dead, the desk says go"',
     ),
 )
-def run(call: Call, *, route_id: RouteId, to: To, reason: Reason, force: Force = False) -> None:
+def run(hand: Hand, *, route_id: RouteId, to: To, reason: Reason, force: Force = False) -> None:
     """Lead a route to another broker now; orders in doubt stay where they are."""
-    kind = "forced" if force else "planned"
-    body = {"to": to, "kind": kind, "expected_epoch": _epoch(call, route_id), "reason": reason}
-    _move(call, f"{path_of(route_id)}/failover", body, to)
+    _lead(hand, route_id, "failover", {"to": to, "kind": "forced" if force else "planned"}, reason)
 
 
-@verb(
+@changes(
     app,
     "back",
-    role="operator",
+    grade=Grade.NAME,
+    tries=True,
     examples=(
         'failover back XNYS --reason "north is well since noon"',
         'failover back XNYS --reason "the drill is over" --json',
     ),
 )
-def back(call: Call, *, route_id: RouteId, reason: Reason) -> None:
+def back(hand: Hand, *, route_id: RouteId, reason: Reason) -> None:
     """Lead a route home: to the first of its candidates."""
-    body = {"expected_epoch": _epoch(call, route_id), "reason": reason}
-    _move(call, f"{path_of(route_id)}/failback", body, route_id)
+    _lead(hand, route_id, "failback", {}, reason)
 
 
-@verb(
+def _lead(hand: Hand, route_id: str, door: str, where: dict[str, Any], reason: str) -> None:
+    path = path_of(route_id)
+    route = hand.call.client.call("GET", path)
+    seen = Seen(route.document, route.headers.get("etag"))
+    body = where | {"expected_epoch": route.document["epoch"], "reason": reason}
+    name = where.get("to", route_id)
+    asks = hand._replace(word=f"{door} of {route_id} to") if where else hand
+    told = asks.turn("POST", f"{path}/{door}", body, seen=seen, name=name)
+    if told is not None:
+        say(f"the route leads to {told['to_broker']}")
+        say(f"what is in doubt stays at {told['from_broker']}: openbell doubt list")
+
+
+FAILOVER: Final = Thing(
+    "failover",
+    "failover_id",
+    FailoverId,
+    lambda _, name: f"{FAILOVERS}/{segment(name)}",
+    "fo_01KAPK5R00",
+)
+declare(
     app,
-    "abort",
-    role="operator",
-    examples=(
-        'failover abort fo_01KAPK5R00 --reason "north told us, ten minutes"',
-        'failover abort fo_01KAPK5R00 --reason "we wait" --json',
+    FAILOVER,
+    Deed(
+        "abort",
+        "End one that has not moved its route; it is not begun again for this trouble.",
+        ("north told us, ten minutes", "we wait"),
+    ),
+    Deed(
+        "ack",
+        "Say that you have read it, so that the next one may happen by itself again.",
+        ("read, north is being called", "read it"),
+        grade=Grade.NOTHING,
     ),
 )
-def abort(call: Call, *, failover_id: FailoverId, reason: Reason) -> None:
-    """End one that has not moved its route; it is not begun again for this trouble."""
-    _say(call, failover_id, "abort", reason)
-
-
-@verb(
-    app,
-    "ack",
-    role="operator",
-    examples=(
-        'failover ack fo_01KAPK5R00 --reason "read, north is being called"',
-        'failover ack fo_01KAPK5R00 --reason "read it" --json',
-    ),
-)
-def ack(call: Call, *, failover_id: FailoverId, reason: Reason) -> None:
-    """Say that you have read it, so that the next one may happen by itself again."""
-    _say(call, failover_id, "ack", reason)
-
-
-def _epoch(call: Call, route_id: str) -> int:
-    return int(call.get(path_of(route_id))["epoch"])
-
-
-def _say(call: Call, failover_id: str, word: str, reason: str) -> None:
-    seen = f"{FAILOVERS}/{segment(failover_id)}"
-    call.show(call.client.change("POST", f"{seen}/{word}", {"reason": reason}, seen=seen).document)
-
-
-def _move(call: Call, path: str, body: dict[str, Any], typed: str) -> None:
-    """Move a route, confirmed by the name that stands in the command itself."""
-    told = call.client.call("POST", path, body, {"X-Confirm": typed}).document
-    call.show(told)
-    say(f"the route leads to {told['to_broker']}; what is in doubt stays at {told['from_broker']}")

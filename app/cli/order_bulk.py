@@ -6,19 +6,23 @@ said of a list that nobody has seen: an operator's sweep names how many orders a
 and does nothing if there are more by now.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.change import Grade, Hand, changes
 from app.cli.client import Client, segment
 from app.cli.command import Call, Reason, verb
 from app.cli.complete import broker_ids, session_ids
+from app.cli.difference import would_lines
 from app.cli.output import Ends, Failure, say
 from app.cli.progress import working
 
 # A million orders in calls of some seconds each; more of them would be a circle.
 CALLS_MAX: Final = 1_000
+# How many orders each call was about, in the words of the door that counts them.
+COUNTED: Final = ("canceled", "cancel_requested", "moved", "left")
 RequestId = Annotated[
     str,
     typer.Option(help="Yours (11): repeat it when you repeat this; it touches nothing newer."),
@@ -29,6 +33,16 @@ Session = Annotated[
     str | None,
     typer.Option(help="Only of this session (336).", autocompletion=session_ids),
 ]
+Everything = Annotated[bool, typer.Option("--everything", help="Names nothing, on purpose.")]
+Expect = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="As many as the dry run showed: without it, and without a yes, this is one."
+    ),
+]
+# A yes is soon said; whoever types a number has read it.
+GLANCE: Final = 1_000
+MAY_FILL: Final = "the brokers are asked: what has left may still be filled"
 ListId = Annotated[str | None, typer.Option(help="Only of this list (66).")]
 
 
@@ -47,12 +61,12 @@ def mass_cancel(
         raise Failure(
             Ends.USAGE, "expected at least one of --account, --symbol, --session and --list-id"
         )
-    done = _through(call.client, "/v1/orders/mass-cancel", scope | {"request_id": request_id})
+    done = through(call.client, "/v1/orders/mass-cancel", scope | {"request_id": request_id})
     _tell(call, done)
 
 
 def sweep(  # noqa: PLR0913 - each option narrows the scope
-    call: Call,
+    hand: Hand,
     *,
     request_id: RequestId,
     reason: Reason,
@@ -63,15 +77,10 @@ def sweep(  # noqa: PLR0913 - each option narrows the scope
     broker: Annotated[
         str | None, typer.Option(help="Only what is at it.", autocompletion=broker_ids)
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--everything", help="Names nothing, on purpose.")
-    ] = False,
-    expect: Annotated[
-        int | None,
-        typer.Option(min=0, help="As many as the dry run showed: without it this is one."),
-    ] = None,
+    everything: Everything = False,
+    expect: Expect = None,
 ) -> None:
-    """Cancel every order of a scope as an operator; without --expect say how many they are.
+    """Cancel every order of a scope as an operator; first it is said how many they are.
 
     It halts nothing: halt first, or new orders go on leaving.
     """
@@ -79,14 +88,58 @@ def sweep(  # noqa: PLR0913 - each option narrows the scope
     scope |= {} if broker is None else {"broker_id": broker}
     scope |= {"everything": True} if everything else {}
     body = scope | {"request_id": request_id, "reason": reason}
-    path = "/admin/v1/orders/mass-cancel"
-    seen = call.client.call("POST", f"{path}?dry_run=true", body).document
-    if expect is None:
-        call.show(seen)
-        say(f"nothing is canceled: run it again with --expect {seen['orders_affected']}")
-        return
-    chosen = {"expected_count": expect, "selection_id": seen["selection_id"]}
-    _tell(call, _through(call.client, path, body | chosen))
+    done = of_many(hand, "/admin/v1/orders/mass-cancel", body, expect)
+    if done and done["cancel_requested"]:
+        say(MAY_FILL)
+
+
+def some(door: str) -> Callable[..., None]:
+    """Return the verb that holds back, or lets go, every order of a scope."""
+
+    def run(  # noqa: PLR0913 - each option narrows the scope
+        hand: Hand,
+        *,
+        request_id: RequestId,
+        reason: Reason,
+        account: Account = None,
+        symbol: Symbol = None,
+        session: Session = None,
+        list_id: ListId = None,
+        everything: Everything = False,
+        expect: Expect = None,
+    ) -> None:
+        scope = _scope(account, symbol, session, list_id)
+        scope |= {"everything": True} if everything else {}
+        body = scope | {"request_id": request_id, "reason": reason}
+        of_many(hand, f"/admin/v1/orders/{door}", body, expect)
+
+    return run
+
+
+def of_many(
+    hand: Hand, path: str, body: dict[str, Any], expect: int | None
+) -> dict[str, Any] | None:
+    """Show how many orders it is about, and do it to just these, if somebody says so.
+
+    At a terminal that is a yes; for many it is their number, typed. Elsewhere it is `--expect`.
+    """
+    client = hand.call.client
+    seen = client.call("POST", f"{path}?dry_run=true", body).document
+    count = int(seen["orders_affected"])
+    unseen = expect is None and (hand.sure.ask is None or hand.sure.yes)
+    if hand.sure.dry_run or unseen:
+        hand.call.show(seen)
+        say(f"nothing is changed: run it again with --expect {count}")
+        return None
+    if hand.asks:
+        hand.tell(would_lines({}, {}, seen))
+    grade = Grade.NAME if count > GLANCE else Grade.YES
+    hand.sure.agreed(f"{hand.word}, {count} orders", str(count), grade)
+    chosen = {"expected_count": count if expect is None else expect}
+    chosen |= {"selection_id": seen["selection_id"]}
+    done = through(client, path, body | chosen)
+    hand.call.show(done)
+    return done
 
 
 def list_status(
@@ -111,29 +164,37 @@ def _scope(
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _through(client: Client, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def through(
+    client: Client,
+    path: str,
+    body: Mapping[str, Any],
+    *,
+    first: dict[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Send it until the gateway is through; return what all calls did together."""
-    canceled = requested = 0
+    sums = dict.fromkeys(COUNTED, 0)
     with working("orders") as advance:
         for _ in range(CALLS_MAX):
-            told: dict[str, Any] = client.call("POST", path, body).document
-            canceled += told["canceled"]
-            requested += told["cancel_requested"]
-            advance(told["canceled"] + told["cancel_requested"])
+            told = first or client.call("POST", path, body, headers).document
+            first = None
+            counted = {name: told[name] for name in COUNTED if name in told}
+            sums = {name: sum_ + counted.get(name, 0) for name, sum_ in sums.items()}
+            advance(sum(counted.values()))
             if told["done"]:
-                return told | {"canceled": canceled, "cancel_requested": requested}
+                return told | {name: sums[name] for name in counted}
     raise Failure(
         Ends.TRY_AGAIN,
-        "the mass cancel is not through",
-        why=f"{canceled} are canceled, {requested} are asked for",
-        advice="run it again with the same --request-id: it goes on",
+        "it is not through",
+        why=", ".join(f"{name} {sum_}" for name, sum_ in sums.items() if sum_),
+        advice=f"run it again with --request-id {body['request_id']}: it goes on",
     )
 
 
 def _tell(call: Call, done: dict[str, Any]) -> None:
     call.show(done)
     if done["cancel_requested"]:
-        say("the brokers are asked: what has left may still be filled")
+        say(MAY_FILL)
 
 
 def declare_bulk(app: typer.Typer) -> None:
@@ -147,10 +208,10 @@ def declare_bulk(app: typer.Typer) -> None:
             "order mass-cancel --request-id out-2 --account A-1 --symbol AAPL --json",
         ),
     )(mass_cancel)
-    verb(
+    changes(
         app,
         "sweep",
-        role="operator",
+        tries=True,
         examples=(
             'order sweep --request-id out-3 --broker north --reason "north is dead, OPS-12"',
             'order sweep --request-id out-3 --broker north --reason "OPS-12" --expect 312',

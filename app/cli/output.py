@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from unicodedata import combining, east_asian_width
 
 GAP: Final = "  "
+TYPED: Final = "openbell.typed"  # where a command finds its own line, as it was typed
 CUT: Final = "…"
 # Below this a cell says nothing; a column is rather left out.
 CELL_MIN: Final = 8
@@ -75,6 +76,7 @@ class Failure(Exception):
         self.ends = ends
         self.what = what
         self.why = why
+        self.now = ""  # what stands there, where another one was first
         self.advice = advice
         self.request_id = request_id
         self.url = url
@@ -84,6 +86,7 @@ class Failure(Exception):
         told = (
             ("error", self.what),
             ("why", self.why),
+            ("now", self.now),
             ("do", self.advice),
             ("request", self.request_id),
             ("more", self.url),

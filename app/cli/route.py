@@ -9,9 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.change import Hand, changes
 from app.cli.client import segment
 from app.cli.command import Call, Reason, seconds_of, verb
 from app.cli.complete import route_ids
+from app.cli.deed import Deed, Thing, declare, undo_of
 
 app = typer.Typer(no_args_is_help=True, help="Routes: where they lead, who may move them.")
 
@@ -62,17 +64,17 @@ def get(call: Call, *, route_id: RouteId) -> None:
     call.show(call.get(path_of(route_id)))
 
 
-@verb(
+@changes(
     app,
     "policy",
-    role="operator",
+    tries=True,
     examples=(
         'route policy XNYS --candidates north,south --reason "both have all our accounts"',
         'route policy XNYS --automation advise --failback manual --reason "a person decides"',
     ),
 )
 def policy(  # noqa: PLR0913 - each is a knob of its own
-    call: Call,
+    hand: Hand,
     *,
     route_id: RouteId,
     reason: Reason,
@@ -97,43 +99,45 @@ def policy(  # noqa: PLR0913 - each is a knob of its own
         "failback": failback.value if failback else None,
     }
     given = {name: value for name, value in wanted.items() if value is not None}
-    _change(call, "PATCH", route_id, "policy", given | {"reason": reason})
+    _turn(hand, "PATCH", route_id, "policy", given | {"reason": reason})
 
 
-@verb(
+@changes(
     app,
     "lock",
-    role="operator",
+    tries=True,
     examples=(
         'route lock XNYS --for 30m --reason "south moves its data centre"',
         'route lock XNAS --for 2h --reason "we test the other one"',
     ),
 )
 def lock(
-    call: Call,
+    hand: Hand,
     *,
     route_id: RouteId,
     for_: Annotated[str, typer.Option("--for", metavar="30m", help="How long: 90s, 30m, 2h.")],
     reason: Reason,
 ) -> None:
     """Let nothing but a forced failover move a route, for a while."""
-    _change(call, "PUT", route_id, "lock", {"ttl_s": seconds_of(for_), "reason": reason})
+    _turn(hand, "PUT", route_id, "lock", {"ttl_s": seconds_of(for_), "reason": reason})
 
 
-@verb(
-    app,
-    "unlock",
-    role="operator",
-    examples=(
-        'route unlock XNYS --reason "south is done"',
-        'route unlock XNAS --reason "the test is over" --json',
-    ),
-)
-def unlock(call: Call, *, route_id: RouteId, reason: Reason) -> None:
-    """Lift a route's lock before its time."""
-    _change(call, "DELETE", route_id, "lock", {"reason": reason})
-
-
-def _change(call: Call, method: str, route_id: str, part: str, body: dict[str, Any]) -> None:
+def _turn(hand: Hand, method: str, route_id: str, part: str, body: dict[str, Any]) -> None:
     seen = path_of(route_id)
-    call.show(call.client.change(method, f"{seen}/{part}", body, seen=seen).document)
+    hand.turn(method, f"{seen}/{part}", body, seen=seen, name=route_id)
+
+
+THING: Final = Thing("route", "route_id", RouteId, lambda _, name: path_of(name), "XNYS")
+declare(
+    app,
+    THING,
+    Deed(
+        "unlock",
+        "Lift a route's lock before its time.",
+        ("south is done", "the test is over"),
+        door="lock",
+        method="DELETE",
+        tries=True,
+    ),
+    undo_of("a route's policy or lock"),
+)

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.change import Hand, changes
 from app.cli.client import Client, segment
 from app.cli.command import Call, Reason, seconds_of, verb
 from app.cli.complete import session_ids
+from app.cli.deed import Deed, Thing, declare, name_in, undo_of
 from app.cli.output import Ends, Failure
 from app.clock import SystemClock
 from app.domain.values import rfc3339
@@ -98,13 +100,35 @@ def next_(call: Call, *, market: Market = None) -> None:
 )
 def plan(call: Call, *, session_id: SessionId) -> None:
     """Show what waits for a session, and when the last of it will have left."""
-    call.show(call.get(_path(call.client, session_id, "plan")))
+    call.show(call.get(f"{_session(call, session_id)}/plan"))
 
 
 @verb(
     app,
-    "override",
+    "release",
     role="operator",
+    examples=("session release next:XNYS", "session release XNYS-2026-11-23-REG --json"),
+)
+def release(call: Call, *, session_id: SessionId) -> None:
+    """Show whether a session's orders leave when its bell rings, and who paused them."""
+    call.show(call.get(_session(call, session_id)))
+
+
+@verb(
+    app,
+    "overrides",
+    role="operator",
+    examples=("session overrides", "session overrides --json"),
+)
+def overrides(call: Call) -> None:
+    """List the sessions whose bells somebody has moved."""
+    call.show(call.get("/admin/v1/sessions/overrides")["data"])
+
+
+@changes(
+    app,
+    "override",
+    tries=True,
     examples=(
         (
             "session override XNYS-2026-11-27-REG --opens 2026-11-27T23:30:00+09:00"
@@ -118,12 +142,13 @@ def plan(call: Call, *, session_id: SessionId) -> None:
     ),
 )
 def override(
-    call: Call, *, session_id: SessionId, opens: Instant, closes: Instant, reason: Reason
+    hand: Hand, *, session_id: SessionId, opens: Instant, closes: Instant, reason: Reason
 ) -> None:
     """Move the bells of one session; both at one instant close the day."""
     body = {"opens_at": opens, "closes_at": closes, "reason": reason}
-    path = _path(call.client, session_id, "override")
-    call.show(call.client.change("PUT", path, body, seen=path).document)
+    session = _session(hand.call, session_id)
+    path = f"{session}/override"
+    hand.turn("PUT", path, body, seen=path, name=name_in(session))
 
 
 def next_session(client: Client, market: str) -> str:
@@ -151,5 +176,35 @@ def _named(client: Client, session_id: str) -> str:
     return session_id
 
 
-def _path(client: Client, session_id: str, what: str) -> str:
-    return f"/admin/v1/sessions/{segment(_named(client, session_id))}/{what}"
+def _session(call: Call, session_id: str) -> str:
+    return f"/admin/v1/sessions/{segment(_named(call.client, session_id))}"
+
+
+declare(
+    app,
+    Thing("session", "session_id", SessionId, _session, "XNYS-2026-11-23-REG"),
+    Deed(
+        "pause",
+        "Release no more orders of a session; what was released before goes on leaving.",
+        ("the desk waits for news", "both brokers are slow, OPS-12"),
+        tries=True,
+        expires=True,
+        after="its bell rings, and nothing of it leaves: openbell session resume ends that",
+    ),
+    Deed(
+        "resume",
+        "Release the orders of a session again.",
+        ("the news is out", "OPS-12 is closed"),
+        tries=True,
+    ),
+    Deed(
+        "lift",
+        "Give a session the bells of the calendar again.",
+        ("the market opens as usual", "the rehearsal is over"),
+        door="override",
+        method="DELETE",
+        seen="override",
+        tries=True,
+    ),
+    undo_of("a session's bells", door="override/undo", seen="override"),
+)

@@ -6,13 +6,15 @@ as it stands when it is made, and fails for good if a report has come since.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from app.cli.client import NOTHING_SEEN, etag_of, segment
+from app.cli.change import Hand, changes, row
+from app.cli.client import segment
 from app.cli.command import Call, Reason, verb
-from app.cli.complete import offer
+from app.cli.complete import PROPOSALS, offer
+from app.cli.deed import Deed, Thing, declare
 from app.cli.output import Ends, Failure, say
 
 app = typer.Typer(
@@ -20,7 +22,7 @@ app = typer.Typer(
 )
 
 STRAYS: Final = "/admin/v1/strays"
-PROPOSALS: Final = "/admin/v1/proposals"
+SETTLES: Final = "settle_stray"
 COLUMNS: Final = (
     *("order_id", "account_id", "symbol", "side", "quantity", "filled_quantity"),
     *("pending_request", "attempts", "updated_at"),
@@ -38,7 +40,9 @@ ProposalId = Annotated[
     typer.Argument(
         help="As stray propose has shown it.",
         metavar="PROPOSAL_ID",
-        autocompletion=offer(PROPOSALS, "proposal_id", role="approver"),
+        autocompletion=offer(
+            PROPOSALS, "proposal_id", role="approver", state="open", operation=SETTLES
+        ),
     ),
 ]
 A_PROPOSAL: Final = "00c0ffee00c0ffee00c0"
@@ -59,10 +63,9 @@ def list_(call: Call) -> None:
     call.show(call.get(STRAYS)["data"], *COLUMNS)
 
 
-@verb(
+@changes(
     app,
     "propose",
-    role="operator",
     examples=(
         (
             "stray propose 01KAPK5R00W7D3Q8ZC1VYBX4N9 --attempt 01KAPK5R00W7D3Q8ZC1VYBX4N901"
@@ -76,7 +79,7 @@ def list_(call: Call) -> None:
     ),
 )
 def propose(  # noqa: PLR0913 - a verdict needs all of it
-    call: Call,
+    hand: Hand,
     *,
     order_id: OrderId,
     attempt: Annotated[str, typer.Option(help="The attempt of the copy, as stray list shows it.")],
@@ -98,54 +101,51 @@ def propose(  # noqa: PLR0913 - a verdict needs all of it
         "broker_order_id": broker_order_id,
         "evidence": evidence,
     }
-    seen = [etag_of(row) for row in call.get(STRAYS)["data"] if row["order_id"] == order_id]
+    seen = row(
+        hand.call.client,
+        STRAYS,
+        {"order_id": order_id},
+        f"order {order_id} is not held for a copy",
+        "openbell stray list shows those that are",
+    )
     body = {
-        "operation": "settle_stray",
+        "operation": SETTLES,
         "parts": {"order_id": order_id},
         "body": {name: value for name, value in word.items() if value is not None},
-        "if_match": (seen[0] if seen else NOTHING_SEEN)["If-Match"],
+        "if_match": seen.etag,
         "reason": reason,
     }
-    told = call.client.call("POST", PROPOSALS, body).document
-    call.show(told)
+    told = hand.turn("POST", PROPOSALS, body, seen=seen, name=order_id)
     say(f"another person decides: openbell stray settle {told['proposal_id']}, or decline")
 
 
-@verb(
-    app,
-    "settle",
-    role="approver",
-    examples=(
-        f'stray settle {A_PROPOSAL} --reason "I have read their statement"',
-        f'stray settle {A_PROPOSAL} --reason "asked them as well" --json',
-    ),
-)
-def settle(call: Call, *, proposal_id: ProposalId, reason: Reason) -> None:
-    """Settle a copy as another person has proposed it."""
-    call.show(_decided(call, proposal_id, "approve", reason))
-
-
-@verb(
-    app,
-    "decline",
-    role="approver",
-    examples=(
-        f'stray decline {A_PROPOSAL} --reason "that is another order"',
-        f'stray decline {A_PROPOSAL} --reason "they say otherwise" --json',
-    ),
-)
-def decline(call: Call, *, proposal_id: ProposalId, reason: Reason) -> None:
-    """Say no to a proposal; nothing of it happens."""
-    call.show(_decided(call, proposal_id, "decline", reason))
-
-
-def _decided(call: Call, proposal_id: str, word: str, reason: str) -> Any:
-    seen = f"{PROPOSALS}/{segment(proposal_id)}"
-    operation = call.get(seen)["operation"]
-    if operation != "settle_stray":
+def _proposal(call: Call, proposal_id: str) -> str:
+    """Return the path of a proposal, provided that it is of a copy."""
+    path = f"{PROPOSALS}/{segment(proposal_id)}"
+    operation = call.get(path)["operation"]
+    if operation != SETTLES:
         raise Failure(
             Ends.USAGE,
             f"the proposal is of {operation}, and not of a stray copy",
-            advice=f"openbell api POST {seen}/{word} --as approver",
+            advice=f"openbell api GET {path} shows it",
         )
-    return call.client.change("POST", f"{seen}/{word}", {"reason": reason}, seen=seen).document
+    return path
+
+
+declare(
+    app,
+    Thing("stray", "proposal_id", ProposalId, _proposal, A_PROPOSAL),
+    Deed(
+        "settle",
+        "Settle a copy as another person has proposed it.",
+        ("I have read their statement", "asked them as well"),
+        door="approve",
+        role="approver",
+    ),
+    Deed(
+        "decline",
+        "Say no to a proposal; nothing of it happens.",
+        ("that is another order", "they say otherwise"),
+        role="approver",
+    ),
+)

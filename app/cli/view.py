@@ -6,6 +6,7 @@ asked for again.
 
 import typer
 
+from app.cli.change import Hand, changes
 from app.cli.command import Call, Reason, verb
 from app.cli.output import Ends, Failure
 from app.cli.progress import PATIENCE_S, working
@@ -30,22 +31,22 @@ def lag(call: Call) -> None:
         )
 
 
-@verb(
+@changes(
     app,
     "rebuild",
-    role="operator",
     examples=(
         'view rebuild --reason "the view differs, OPS-12"',
         'view rebuild --reason "restored from a backup" --json',
     ),
     timeout_s=PATIENCE_S,
 )
-def rebuild(call: Call, *, reason: Reason) -> None:
+def rebuild(hand: Hand, *, reason: Reason) -> None:
     """Forget the view and make it again from the ledger."""
     body = {"reason": reason}
+    hand.sure.agreed("rebuild the view", "view", hand.grade)
     with working("the view is made again"):
-        done = call.client.call("POST", "/admin/v1/view/rebuild", body)
-    call.show(done.document)
+        done = hand.call.client.call("POST", "/admin/v1/view/rebuild", body)
+    hand.call.show(done.document)
 
 
 @verb(

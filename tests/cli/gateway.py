@@ -170,7 +170,7 @@ class Gateway:
                 "equal": not self.differences,
                 "differences": self.differences,
             },
-            "/admin/v1/halts": {"data": [{"scope": "all", "target": ""}]},
+            "/admin/v1/halts": {"data": [{"scope": "all", "target": "*"}]},
             f"/admin/v1/sessions/{SESSIONS[-1]['trading_session_id']}/override": {},
             "/admin/v1/halt": {"scope": "all"},
             "/admin/v1/resume": {"scope": "all"},

@@ -1,50 +1,24 @@
 """Routes, failovers and anomalies at a terminal, against the doors themselves over HTTP."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from app.cli import app
 from app.cli.output import Ends
 from tests.builders import a_finding
-from tests.cli.served import served
-from tests.web.house import Gateway, a_gateway, run
+from tests.cli.desk import WHY, Desk, a_desk
+from tests.web.house import run
 from tests.web.operators import audit
 from tests.web.test_courses import held, sol_is
-
-WHY: Final = ("--reason", "the desk asked")
-
-
-class Desk:
-    """A terminal with an operator's key, in front of a running door."""
-
-    def __init__(self, gateway: Gateway, url: str) -> None:
-        self.gateway = gateway
-        self._environment = {
-            "OPENBELL_URL": url,
-            "OPENBELL_KEY": gateway.key()["Authorization"].removeprefix("Bearer "),
-            "OPENBELL_APPROVER_KEY": None,
-        }
-
-    def says(self, *words: str, status: int = 0) -> Result:
-        result = CliRunner(env=self._environment).invoke(app, list(words), catch_exceptions=False)
-        assert result.exit_code == status, result.output
-        return result
-
-    def asks(self, *words: str) -> Any:
-        """Run a command and return the JSON that it prints."""
-        return json.loads(self.says(*words, "--json").stdout)
+from tests.web.things import a_stray
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    gateway = a_gateway(tmp_path)
-    with served(gateway) as url:
-        yield Desk(gateway, url)
+    with a_desk(tmp_path) as desk:
+        yield desk
 
 
 def names_sol(desk: Desk) -> Any:
@@ -93,13 +67,16 @@ def test_a_plan_says_what_stands_in_the_way_and_moves_nothing(desk: Desk) -> Non
 
 def test_a_failover_by_hand_is_refused_run_forced_and_read(desk: Desk) -> None:
     sol_is(desk.gateway)
-    refused = desk.says("failover", "run", "XNYS", "--to", "sol", *WHY, status=Ends.REFUSED)
+    to_sol = ("failover", "run", "XNYS", "--to", "sol", *WHY)
+    refused = desk.says(*to_sol, "--confirm", "sol", status=Ends.REFUSED)
     names_sol(desk)
-    told = desk.asks("failover", "run", "XNYS", "--to", "sol", *WHY)
+    unsure = desk.says(*to_sol, status=Ends.REFUSED)
+    told = desk.asks(*to_sol, "--confirm", "sol")
     (listed,) = desk.asks("failover", "list", "--hours", "1")
     read = desk.asks("failover", "ack", told["failover_id"], *WHY)
 
     assert "prechecks-failed" in refused.stderr
+    assert "confirm-required" in unsure.stderr
     assert (told["state"], told["to_broker"], told["kind"]) == ("fencing", "sol", "planned")
     assert listed == desk.asks("failover", "get", told["failover_id"]) | {
         "acknowledged_by": None
@@ -111,8 +88,8 @@ def test_a_failover_by_hand_is_refused_run_forced_and_read(desk: Desk) -> None:
 def test_the_way_home_is_one_word(desk: Desk) -> None:
     names_sol(desk)
     sol_is(desk.gateway)
-    desk.says("failover", "run", "XNYS", "--to", "sol", "--force", *WHY)
-    refused = desk.says("failover", "back", "XNYS", *WHY, status=Ends.CONFLICT)
+    desk.says("failover", "run", "XNYS", "--to", "sol", "--force", "--confirm", "sol", *WHY)
+    refused = desk.says("failover", "back", "XNYS", "--confirm", "XNYS", *WHY, status=Ends.CONFLICT)
     assert "failover-running" in refused.stderr
 
     (going_on,) = desk.asks("failover", "list")
@@ -147,3 +124,25 @@ def test_what_the_watch_found_is_listed(desk: Desk) -> None:
     run(desk.gateway.house.trouble.note([a_finding(subject="broker/nova")]))
 
     assert "broker.error_rate" in desk.says("anomaly", "list").stdout
+
+
+# --- stray copies -----------------------------------------------------------------------
+
+
+def test_two_people_settle_a_stray_copy(desk: Desk) -> None:
+    stray = a_stray(desk.gateway)
+    order_id = stray.parts["order_id"]
+    (shown,) = desk.asks("stray", "list")
+    attempt = shown["attempts"][0]["attempt_id"]
+    word = ("stray", "propose", order_id, "--attempt", attempt, "--evidence", "their file", *WHY)
+    desk.says(*word, "--verdict", "filled", status=Ends.USAGE)
+    proposed = desk.asks(*word, "--verdict", "canceled")
+    mine = ("stray", "settle", proposed["proposal_id"], *WHY)
+    alone = desk.says(*mine, status=Ends.CONFLICT)
+    settled = desk.asks(*mine, key=desk.jun)
+
+    assert "another person" in alone.stderr
+    assert (shown["order_id"], settled["status"]) == (order_id, "canceled")
+    assert desk.asks("stray", "list") == []
+    gone = desk.says(*word, "--verdict", "canceled", status=Ends.NOT_FOUND)
+    assert "openbell stray list" in gone.stderr

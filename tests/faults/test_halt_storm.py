@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from app.cli.book import reserved_book
-from app.cli.client import etag_of
+from app.cli.change import seen_in
 from app.cli.problems import Problem
 from tests.faults.storm_stage import StormStage, say, until
 
@@ -55,8 +55,8 @@ def pressed(stage: StormStage, who: str, word: str, scope: dict[str, str]) -> in
     """Halt or resume; return when the answer was there."""
     with stage.calling(who) as client:
         halts = client.get("/admin/v1/halts")["data"]
-        seen = [etag_of(halt) for halt in halts if halt["scope"] == scope["scope"]]
-        headers = {"X-Confirm": scope.get("id", "all")} | (seen[0] if seen else {})
+        seen = [seen_in(halt).etag for halt in halts if halt["scope"] == scope["scope"]]
+        headers = {"X-Confirm": scope.get("id", "all"), "If-Match": (seen or ["*"])[0] or "*"}
         client.call("POST", f"/admin/v1/{word}", scope | REASON, headers)
     return stage.clock.monotonic_ns()
 
