@@ -39,6 +39,7 @@ NOUNS: Final = {
     "halt": "Halts: stop new sends, and start them again.",
     "doubt": "Orders in doubt: ask the broker, or settle by evidence.",
     "stray": "Stray copies at a broker: two people settle what became of one.",
+    "proposal": "Proposals: what another person wants done; approve or decline it.",
     "anomaly": "Anomalies: what goes on, who has seen it; raise one.",
     "view": "The accounts' view: how far behind it is, whether it is right; rebuild it.",
     "partitions": "The days of the ledger: plan, make, archive and drop them.",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.command import Call, verb
-from app.cli.output import Ends, Failure, print_out, say
+from app.cli.output import Ends, Failure, Output, print_out, say
 from app.cli.progress import PATIENCE_S, working
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: read it, verify its chain, export it.")
@@ -59,16 +59,30 @@ def verify(
     with working("every row is checked"):
         found = call.get(f"{AUDIT}/verify", anchor=kept)
     call.show(found)
-    broken = found["first_broken"]
-    if broken is not None:
-        raise Failure(
-            Ends.FAILED_CHECK,
-            f"the audit log is broken at row {broken}",
-            why="that row, or the one before it, is not what was written",
-            advice="keep the file as it is, and compare it with the events on the bus",
-        )
+    _intact(found)
     if found.get("head"):
         say(f"keep this elsewhere, it is the anchor of the next check: {found['head']}")
+
+
+@verb(
+    app,
+    "anchor",
+    role="operator",
+    examples=("audit anchor > anchor.txt", "audit anchor --json"),
+    timeout_s=PATIENCE_S,
+)
+def anchor_(call: Call) -> None:
+    """Print the row that the log ends with, to be kept elsewhere; the chain is checked first."""
+    with working("every row is checked"):
+        found = call.get(f"{AUDIT}/verify")
+    _intact(found)
+    if not found["head"]:
+        raise Failure(Ends.NOT_FOUND, "the audit log is empty", advice="ask after the first change")
+    if call.screen.output is Output.JSON:
+        call.show({"anchor": found["head"]})
+    else:
+        print_out(found["head"])
+    say("keep it where nobody of us can change it: openbell audit verify --anchor takes it")
 
 
 @verb(
@@ -98,6 +112,17 @@ def export(
     say(f"{count} rows written to {out}")
     if last is not None and "hash" in last:
         say(f"keep this elsewhere, it is their anchor: {last['sequence']}:{last['hash']}")
+
+
+def _intact(found: dict[str, Any]) -> None:
+    broken = found["first_broken"]
+    if broken is not None:
+        raise Failure(
+            Ends.FAILED_CHECK,
+            f"the audit log is broken at row {broken}",
+            why="that row, or the one before it, is not what was written",
+            advice="keep the file as it is, and compare it with the events on the bus",
+        )
 
 
 def _rows(call: Call, after: int) -> Iterator[dict[str, Any]]:

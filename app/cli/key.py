@@ -1,4 +1,4 @@
-"""Makes, lists, rotates and revokes API keys in the key file; a running gateway reads it anew.
+"""Makes, lists, rotates and revokes API keys in the key file itself; a gateway reads it anew.
 
 The token is printed once and kept nowhere, so it stands alone on stdout, ready for a vault. The
 trap is a key that may do everything because that was the default: scopes and accounts must be
@@ -13,12 +13,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported, seconds_of
+from app.cli.key_remote import remote_app
 from app.cli.output import Ends, Failure, Output, Screen, print_out, say
 from app.cli.target import DATA_DIR
 from app.clock import SystemClock
 from app.domain.values import rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
+app.add_typer(remote_app, name="remote")
 
 KeysFile = Annotated[
     Path | None,

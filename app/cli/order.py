@@ -13,6 +13,7 @@ from app.cli.client import segment
 from app.cli.command import Call, verb
 from app.cli.order_bulk import declare_bulk
 from app.cli.order_file import Row, encoded
+from app.cli.order_hold import declare_holds
 from app.cli.order_watch import declare_watch
 from app.cli.output import Ends, Failure, Output, print_out, say
 from app.cli.session import next_session
@@ -264,4 +265,5 @@ def amend(
 
 
 declare_bulk(app)
+declare_holds(app)
 declare_watch(app)

@@ -129,7 +129,12 @@ def of_many(
     unseen = expect is None and (hand.sure.ask is None or hand.sure.yes)
     if hand.sure.dry_run or unseen:
         hand.call.show(seen)
-        say(f"nothing is changed: run it again with --expect {count}")
+        again = hand.call.again("--expect", str(count))
+        if unseen and not hand.sure.dry_run:
+            # A script that goes on as if it were done is worse than one that stops here.
+            why = "nobody has said how many orders it may be"
+            raise Failure(Ends.FAILED_CHECK, "nothing is changed", why=why, advice=again)
+        say(f"nothing is changed: --expect {count} does it to just these")
         return None
     if hand.asks:
         hand.tell(would_lines({}, {}, seen))

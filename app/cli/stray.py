@@ -127,7 +127,7 @@ def _proposal(call: Call, proposal_id: str) -> str:
         raise Failure(
             Ends.USAGE,
             f"the proposal is of {operation}, and not of a stray copy",
-            advice=f"openbell api GET {path} shows it",
+            advice=f"openbell proposal get {proposal_id}",
         )
     return path
 

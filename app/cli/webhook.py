@@ -13,8 +13,10 @@ from app.cli.command import Call, seconds_of, verb
 from app.cli.complete import offer
 from app.cli.output import Ends, Failure, say
 from app.cli.progress import working
+from app.cli.webhook_operator import operator_app
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks: endpoints, secrets and deliveries.")
+app.add_typer(operator_app, name="operator")
 
 WEBHOOKS: Final = "/v1/webhooks"
 COLUMNS: Final = (

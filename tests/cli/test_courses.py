@@ -146,3 +146,16 @@ def test_two_people_settle_a_stray_copy(desk: Desk) -> None:
     assert desk.asks("stray", "list") == []
     gone = desk.says(*word, "--verdict", "canceled", status=Ends.NOT_FOUND)
     assert "openbell stray list" in gone.stderr
+
+
+def test_a_word_about_copies_decides_no_other_proposal(desk: Desk) -> None:
+    body = {"operation": "unlock_route", "parts": {"route_id": "XNYS"}, "reason": "the desk asked"}
+    headers = {"Authorization": f"Bearer {desk.mina}"}
+    seen = desk.gateway.client.get("/admin/v1/routes/XNYS", headers=headers).headers["etag"]
+    made = desk.gateway.client.post(
+        "/admin/v1/proposals", json=body | {"if_match": seen}, headers=headers
+    ).json()
+    name = made["proposal_id"]
+    desk.says("stray", "decline", name, *WHY, status=Ends.USAGE, key=desk.jun)
+
+    assert desk.asks("proposal", "decline", name, *WHY, key=desk.jun)["state"] == "declined"

@@ -78,7 +78,7 @@ def test_a_mass_cancel_ends_its_scope_and_nothing_newer(desk: Desk) -> None:
 def test_a_sweep_shows_before_it_does(desk: Desk) -> None:
     words = ("order", "sweep", "--request-id", "out-2", "--account", "A-1", *WHY)
 
-    shown = desk.says(*words)
+    shown = desk.says(*words, status=Ends.FAILED_CHECK)
     few = desk.says(*words, "--expect", "3", status=Ends.CONFLICT)
     untouched = desk.asks("order", "list", "--account", "A-1", "--status", "reserved")
     done = desk.asks(*words, "--expect", "5")

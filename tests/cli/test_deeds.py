@@ -1,0 +1,160 @@
+"""What one operator does to one thing at a terminal, against the doors themselves over HTTP."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.cli import order_bulk
+from app.cli.output import Ends
+from tests.cli.desk import WHY, Desk, a_desk
+from tests.web.house import SESSION
+from tests.web.operators import reserve
+from tests.web.things import a_key, a_proposal, an_endpoint
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with a_desk(tmp_path) as desk:
+        yield desk
+
+
+def test_an_order_is_held_listed_let_go_and_ended(desk: Desk) -> None:
+    order_id = reserve(desk.gateway, 2)
+    would = desk.asks("order", "hold", order_id, *WHY, "--dry-run")
+    held = desk.asks("order", "hold", order_id, *WHY)
+    (listed,) = desk.asks("order", "held")
+    strays = desk.asks("order", "held", "--strays")
+    freed = desk.asks("order", "release", order_id, *WHY)
+    ended = desk.asks("order", "end", order_id, *WHY)
+
+    assert (would["status"], would["dry_run"]) == ("held", True)
+    assert (held["status"], freed["status"], ended["status"]) == ("held", "reserved", "canceled")
+    assert (listed["order_id"], strays) == (order_id, [])
+
+
+def test_many_are_held_as_the_number_says_and_no_more(desk: Desk) -> None:
+    reserve(desk.gateway, 3)
+    hold = ("order", "hold-many", "--request-id", "h-1", "--symbol", "AA", *WHY)
+    unsaid = desk.says(*hold, status=Ends.FAILED_CHECK)
+    few = desk.says(*hold, "--expect", "2", status=Ends.CONFLICT)
+    tried = desk.asks(*hold, "--dry-run")
+    assert desk.asks("order", "held") == []
+    done = desk.asks(*hold, "--expect", "3")
+    free = ("order", "release-many", "--request-id", "h-2", "--everything", *WHY)
+    freed = desk.asks(*free, "--expect", "3")
+
+    assert "--expect 3" in unsaid.stderr
+    assert "selection-grew" in few.stderr
+    assert (tried["orders_affected"], done["moved"], freed["moved"]) == (3, 3, 3)
+    assert desk.asks("order", "held") == []
+
+
+def test_who_is_asked_says_yes_to_a_few_and_types_the_number_of_many(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve(desk.gateway, 2)
+    path = "/admin/v1/orders/hold"
+    body = {"everything": True, "request_id": "h-1", "reason": "the desk asked"}
+    with desk.hand("y") as asked:
+        few = order_bulk.of_many(asked.hand, path, body, None)
+    monkeypatch.setattr(order_bulk, "GLANCE", 1)
+    with desk.hand("2") as typed:
+        many = order_bulk.of_many(typed.hand, "/admin/v1/orders/release", body, None)
+
+    assert few is not None
+    assert many is not None
+    assert (few["moved"], asked.questions) == (2, ["change, 2 orders? [y/N] "])
+    assert (many["moved"], typed.questions) == (2, ["change, 2 orders: type 2 to go on: "])
+
+
+def test_the_kill_switch_is_behind_its_name(desk: Desk) -> None:
+    reserve(desk.gateway, 2)
+    kill = ("halt", "kill", "--scope", "firm", *WHY)
+    would = desk.asks(*kill, "--dry-run")
+    refused = desk.says(*kill, status=Ends.REFUSED)
+    assert desk.asks("halt", "status") == []
+    done = desk.says(*kill, "--confirm", "all", "--json")
+    (halt,) = desk.asks("halt", "status")
+    lift = ("halt", "off", "--scope", "all", *WHY)
+    alone = desk.says(*lift, status=Ends.CONFLICT)
+    desk.says(*lift, key=desk.jun)
+
+    assert would["orders_affected"] == 2
+    assert "--confirm all" in refused.stderr
+    assert '"canceled": 2' in done.stdout
+    assert "may still be filled" in done.stderr
+    assert (halt["scope"], desk.asks("halt", "status")) == ("all", [])
+    assert "second-principal-required" in alone.stderr
+    gone = desk.says(*lift, status=Ends.NOT_FOUND)
+    assert "openbell halt status" in gone.stderr
+    desk.says("halt", "kill", "--scope", "route:XNYS", *WHY, status=Ends.USAGE)
+
+
+def test_what_another_person_wants_is_read_and_approved_once(desk: Desk) -> None:
+    name = a_proposal(desk.gateway).parts["proposal_id"]
+    (waits,) = desk.asks("proposal", "list")
+    shown = desk.asks("proposal", "get", name)
+    desk.says("proposal", "approve", name, *WHY)
+    again = desk.says("proposal", "decline", name, *WHY, status=Ends.CONFLICT)
+
+    assert (waits["proposal_id"], shown["call"]["body"]) == (name, {"tps": 400})
+    assert desk.asks("broker", "rate", "get", "nova")["tps"] == 400
+    assert "proposal" in again.stderr
+    assert desk.asks("proposal", "list") == []
+    assert [one["state"] for one in desk.asks("proposal", "list", "--all")] == ["executed"]
+
+
+def test_the_last_change_is_taken_back_and_an_older_one_is_not(desk: Desk) -> None:
+    first = desk.asks("route", "policy", "XNYS", "--automation", "advise", *WHY)["audit_id"]
+    last = desk.asks("route", "lock", "XNYS", "--for", "30m", *WHY)["audit_id"]
+    late = desk.says("route", "undo", "XNYS", str(first), *WHY, status=Ends.CONFLICT)
+    back = desk.asks("route", "undo", "XNYS", str(last), *WHY)
+    paused = desk.asks("broker", "pause", "sol", *WHY)["audit_id"]
+    running = desk.asks("broker", "undo", "sol", str(paused), *WHY)
+
+    assert "stale-version" in late.stderr
+    assert (back["lock"], back["policy"]["automation"]) == (None, "advise")
+    assert running["dispatch"] == "running"
+
+
+def test_a_release_is_paused_and_a_bell_is_moved_and_given_back(desk: Desk) -> None:
+    paused = desk.asks("session", "pause", SESSION, "--expires", "10m", *WHY)
+    shown = desk.asks("session", "release", SESSION)
+    resumed = desk.asks("session", "resume", SESSION, *WHY)
+    bells = ("--opens", "2998-01-01T00:00:00Z", "--closes", "2998-01-01T06:00:00Z")
+    moved = desk.asks("session", "override", SESSION, *bells, *WHY)
+    (listed,) = desk.asks("session", "overrides")
+    desk.says("session", "undo", SESSION, str(moved["audit_id"]), *WHY)
+    desk.asks("session", "override", SESSION, *bells, *WHY)
+    desk.says("session", "lift", SESSION, *WHY)
+
+    assert paused == shown["release"] | {"undo_url": paused["undo_url"]}
+    assert (paused["paused"], resumed["paused"], resumed["version"]) == (True, False, 2)
+    assert listed["trading_session_id"] == SESSION
+    assert desk.asks("session", "overrides") == []
+
+
+def test_an_endpoint_and_a_key_are_stopped_from_a_distance(desk: Desk) -> None:
+    endpoint = an_endpoint(desk.gateway).parts["endpoint_id"]
+    key = a_key(desk.gateway).parts["key_id"]
+    off = desk.asks("webhook", "operator", "disable", endpoint, *WHY)
+    on = desk.asks("webhook", "operator", "enable", endpoint, *WHY)
+    desk.says("webhook", "operator", "disable", "we_x", *WHY, status=Ends.NOT_FOUND)
+    ended = desk.asks("key", "remote", "revoke", key, *WHY)
+
+    assert (off["state"], on["state"]) == ("disabled", "enabled")
+    assert [one["state"] for one in desk.asks("webhook", "operator", "list")] == ["enabled"]
+    assert desk.asks("key", "remote", "get", key)["revoked"] is True
+    assert ended["key_id"] in {one["key_id"] for one in desk.asks("key", "remote", "list")}
+
+
+def test_the_end_of_the_log_is_printed_alone_for_a_safe_place(desk: Desk) -> None:
+    empty = desk.says("audit", "anchor", status=Ends.NOT_FOUND)
+    desk.says("halt", "on", "--scope", "symbol:AA", *WHY)
+    anchor = desk.says("audit", "anchor").stdout.strip()
+    told = desk.asks("audit", "anchor")
+
+    assert "empty" in empty.stderr
+    assert told == {"anchor": anchor}
+    desk.says("audit", "verify", "--anchor", anchor)
