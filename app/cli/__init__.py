@@ -55,6 +55,7 @@ NOUNS: Final = {
     "audit": "The audit log: read it, verify its chain, export it.",
     "key": "API keys: create, list, rotate, revoke.",
     "calendar": "Trading sessions: build the file, check it, ask it.",
+    "debug": "Debug: one archive of what a ticket needs.",
     "bench": "Measure the gateway as ratios of what this machine can do.",
 }
 

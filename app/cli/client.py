@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from app.cli.output import Ends, Failure, say
+from app.cli.patience import Patience
 from app.cli.problems import BUSY, REPEAT_IT, Problem, Unreachable
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -67,8 +68,11 @@ class Client:
         # Who gave this URL is the first question when nobody answers there.
         self._place = f"{url} ({via})" if via else url
         self._prefix = parts.path.rstrip("/")
-        self._key = key
+        self.key = key
         self._pause = pause
+        self._timeout_s = timeout_s
+        # Where somebody waits for the whole of all answers; else each byte has its own time.
+        self.patience: Patience | None = None
         self._has_answered = False
 
     def call(
@@ -80,7 +84,7 @@ class Client:
     ) -> Reply:
         """Send once, and return the reply or raise `Problem` or `Unreachable`."""
         sent = {
-            "Authorization": f"Bearer {self._key}",
+            "Authorization": f"Bearer {self.key}",
             "Accept": "application/json, application/problem+json",
             "User-Agent": "openbell-cli",
             **(headers or {}),
@@ -106,11 +110,12 @@ class Client:
     def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[bytes]:
         """Yield the lines of an answer that goes on, until the gateway or the reader ends it."""
         sent = {
-            "Authorization": f"Bearer {self._key}",
+            "Authorization": f"Bearer {self.key}",
             "Accept": "text/event-stream, application/problem+json",
             **headers,
         }
         try:
+            self._wait_at_most()
             self._connection.request("GET", self._prefix + path, None, sent)
             reply = self._connection.getresponse()
             if reply.status != OK:
@@ -119,6 +124,8 @@ class Client:
                 found = problem if isinstance(problem, dict) else {}
                 raise Problem(self._url, reply.status, found, got, changes=False)
             while line := reply.readline():
+                if self.patience is not None:
+                    self.patience.spend(len(line))
                 yield line.rstrip(b"\r\n")
         except (OSError, HTTPException) as e:
             self._fail(e, "GET", maybe_sent=True)
@@ -131,6 +138,7 @@ class Client:
         try:
             if self._now_s() - self._rests_since > REST_S_MAX:
                 self._connection.close()
+            self._wait_at_most()
             if self._connection.sock is None:
                 self._connection.connect()
         except (OSError, HTTPException) as e:
@@ -139,11 +147,18 @@ class Client:
             self._connection.request(method, target, body, dict(headers))
             reply: HTTPResponse = self._connection.getresponse()
             got = {name.lower(): value for name, value in reply.getheaders()}
-            raw = reply.read()
+            raw = reply.read() if self.patience is None else self.patience.read(reply)
         except (OSError, HTTPException) as e:
             self._fail(e, method, maybe_sent=True)
         self._rests_since = self._now_s()
         return reply.status, got, raw
+
+    def _wait_at_most(self) -> None:
+        """Let the line wait for a byte as long as whoever waits for the whole."""
+        if self.patience is not None:
+            self._connection.timeout = min(self._timeout_s, self.patience.left_s())
+            if self._connection.sock is not None:
+                self._connection.sock.settimeout(self._connection.timeout)
 
     def _fail(self, e: Exception, method: str, *, maybe_sent: bool) -> NoReturn:
         self._connection.close()
