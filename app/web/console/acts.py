@@ -38,6 +38,7 @@ class Field(NamedTuple):
     options: tuple[str, ...] = ()
     header: str = ""
     required: bool = True
+    shown_for: str = ""  # `verdict=filled|accepted`: only where another field says so
 
 
 class Act(NamedTuple):
@@ -56,6 +57,7 @@ class Act(NamedTuple):
     previews: bool = False
     now: int | None = None  # for a number: what it is, to see how large the step is
     key: str = ""  # the key that presses it
+    go: str = ""  # what the button in the dialog says, where it is not the label
     like: str = ""  # what fifty rows say alike stands on the page once, under this name
 
 
@@ -133,6 +135,7 @@ def rate_act(control: BrokerControl, contract: int, tps: int, label: str, key: s
         typed=control.broker_id,
         previews=True,
         now=control.tps,
+        go="Set the rate" if key else "",
         key=key,
     )
 
@@ -177,6 +180,7 @@ def breaker_act(control: BrokerControl) -> Act:
             Field("ttl_s", "Ends by itself after so many seconds", "number", required=False),
         ),
         typed=control.broker_id,
+        go="Set the breaker",
     )
 
 
@@ -191,9 +195,10 @@ def halt_act() -> Act:
         grade="name",
         fields=(
             Field("scope", "What", "select", "all", SCOPES),
-            Field("id", "Which one (not for all)", required=False),
+            Field("id", "Which one", shown_for="scope=" + "|".join(SCOPES[1:])),
         ),
         typed="=id|scope",
+        previews=True,
         key="halt",
     )
 
@@ -212,13 +217,14 @@ def resume_act(halt: Halt) -> Act:
         version=version_of(halt),
         fixed={"scope": halt.scope, **named},
         typed="all" if everything else halt.target,
+        previews=True,
     )
 
 
 def failover_act(route: Route, brokers: tuple[str, ...]) -> Act:
     others = tuple(name for name in brokers if name != route.active_broker)
     return Act(
-        label="Failover…",
+        label="Fail over…",
         title=f"Lead {route.route_id} to another broker",
         says=f"Leads {route.route_id} away from {route.active_broker}. Orders that were never sent"
         " go along; what was sent and what is in doubt stays there. forced passes over the checks."
@@ -260,8 +266,13 @@ def doubt_acts(doubt: Doubt) -> Iterator[Act]:
         fixed={"attempt_id": doubt.broker_order_key},
         fields=(
             Field("verdict", "What became of it", "select", "accepted", VERDICTS),
-            Field("price", "Price (for filled)", required=False),
-            Field("broker_order_id", "The broker's id", required=False),
+            Field("price", "At what price", shown_for="verdict=filled"),
+            Field(
+                "broker_order_id",
+                "The broker's id, if it is known",
+                required=False,
+                shown_for="verdict=accepted|filled",
+            ),
             Field("evidence", "Evidence, and where it stands"),
             Field("approver", "The second person's key", "password", header="X-Approver-Key"),
         ),

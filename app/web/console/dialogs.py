@@ -16,7 +16,7 @@ KEYS: Final = (
     ("+ -", "one step of the chosen broker's rate, when armed"),
     ("s", "set the chosen broker's rate"),
     ("u", "undo the last change"),
-    ("p", "pause or resume the chosen broker"),
+    ("p", "pause or resume the chosen broker; without one, the release"),
     ("f", "fail over"),
     ("h", "halt"),
     ("c", "cancel the order, on its page"),
@@ -25,7 +25,7 @@ KEYS: Final = (
     ("z", "times in Seoul, at the exchange, in UTC"),
     ("l", "light or dark"),
     (".", "freeze the screen"),
-    ("Esc", "close"),
+    ("Esc", "close, or choose no broker"),
 )
 
 
@@ -55,7 +55,7 @@ def act_dialog() -> Safe:
             tag("p", id="act-trouble", class_="mark critical", role="alert"),
             tag(
                 "div",
-                tag("button", "Cancel", type="button", id="act-cancel"),
+                tag("button", "Leave as it is", type="button", id="act-cancel"),
                 tag("button", "Do it", type="submit", id="act-go"),
                 class_="acts",
             ),

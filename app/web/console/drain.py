@@ -12,15 +12,21 @@ from typing import Final, NamedTuple
 from app.domain.records import LaneStatus
 from app.domain.session import TradingSession
 from app.domain.values import Status
-from app.web.console.markup import Safe, join, tag
+from app.web.console.grades import Grade
+from app.web.console.markup import Piece, Safe, join, tag
 from app.web.console.paces import TICK_MS, may_leave
-from app.web.console.shapes import bar, dated, moment, span
-from app.web.console.sight import Book, Sight
+from app.web.console.second import paused, release_button
+from app.web.console.shapes import bar, dated, mark, moment, span
+from app.web.console.sight import Book, Sight, Viewer
 
 # No market that we know trades for less on a whole day.
 WHOLE_DAY_MS: Final = 6 * 3_600_000
 STEADY_MS: Final = 10_000
-_COLUMNS: Final = ("Session", "Opens", "Closes", "State", "Waits")
+_COLUMNS: Final = (
+    *(tag("th", name, scope="col") for name in ("Session", "Opens", "Closes", "State")),
+    tag("th", "Waits", scope="col", class_="number"),
+    tag("td"),
+)
 
 
 class Drain(NamedTuple):
@@ -101,27 +107,28 @@ def last_eta_s(parts: Iterable[Drain]) -> int | None:
     return max(known, default=0) if len(known) == len(etas) else None
 
 
-def session_panel(sight: Sight, book: Book | None) -> Safe:
+def session_panel(sight: Sight, book: Book | None, viewer: Viewer) -> Safe:
     """Write the bell, and the sessions that follow."""
     session = sight.session
     if session is None:
         return tag("p", "No session is known: build the calendar.")
-    rows = [_row(one, sight.at, book) for one in sight.following]
-    waits = None
-    if book is not None:
-        opened = {one.trading_session_id for one in sight.following if one.opens_at <= sight.at}
-        reserved = book.backlog.reserved.items()
-        coming = sum(number for name, number in reserved if name not in opened)
-        waits = [tag("strong", f"{coming:,}"), " orders wait for a bell to come"]
+    following = sorted(sight.following, key=lambda one: one.opens_at)
+    rows = [_row(sight, book, one, viewer) for one in following]
     return join(
         _bell(sight, session),
-        tag("p", waits, class_="small"),
-        tag(
-            "table",
-            tag("thead", tag("tr", *(tag("th", name, scope="col") for name in _COLUMNS))),
-            tag("tbody", rows),
-        ),
+        tag("p", _coming(sight, book), class_="small") if book else None,
+        tag("table", tag("thead", tag("tr", *_COLUMNS)), tag("tbody", rows)),
     )
+
+
+def _coming(sight: Sight, book: Book) -> Piece:
+    """Say how many wait for a bell that has not rung; what leaves already is the drain's."""
+    opened = {one.trading_session_id for one in sight.following if one.opens_at <= sight.at}
+    reserved = book.backlog.reserved.items()
+    coming = sum(number for name, number in reserved if name not in opened)
+    if not coming:
+        return "No order waits for a later bell."
+    return [tag("strong", f"{coming:,}"), " orders wait for a bell to come"]
 
 
 def _bell(sight: Sight, session: TradingSession) -> Safe:
@@ -138,18 +145,24 @@ def _bell(sight: Sight, session: TradingSession) -> Safe:
     )
 
 
-def _row(session: TradingSession, at: int, book: Book | None) -> Safe:
+def _row(sight: Sight, book: Book | None, session: TradingSession, viewer: Viewer) -> Safe:
+    is_open = session.opens_at <= sight.at < session.closes_at
     reserved = book.backlog.reserved.get(session.trading_session_id, 0) if book else 0
-    is_open = session.opens_at <= at < session.closes_at
     ready = book.backlog.ready.get(session.market, 0) if book and is_open else 0
+    held = book is not None and any(
+        one.trading_session_id == session.trading_session_id for one in paused(sight, book)
+    )
+    # What is far away is not paused by mistake: its button comes when its night does.
+    near = session in sight.tonight or held
     return tag(
         "tr",
         tag("td", session.trading_session_id),
         tag("td", dated(session.opens_at)),
         tag("td", dated(session.closes_at)),
-        tag("td", _state(session, at)),
+        tag("td", mark(Grade.WARNING, "release paused") if held else _state(session, sight.at)),
         tag("td", f"{reserved + ready:,}", class_="number"),
-        class_=None if is_open else "later",
+        tag("td", release_button(session, book, viewer) if book and near else None, class_="acts"),
+        class_=None if near or is_open else "later",
     )
 
 
@@ -168,21 +181,14 @@ def drain_panel(sight: Sight, book: Book) -> Safe:
         return tag("p", "No session, so nothing drains.")
     night = together(parts, sight)
     label = f"{night.gone:,} of {night.total:,} have left, {night.percent} %"
-    by = "at this pace" if night.is_real else "at what may leave"
-    by = by if night.is_open else f"after the bell, {by}"
-    eta_s = last_eta_s(parts)
-    eta = "unknown: nothing may leave" if eta_s is None else span(eta_s)
-    until = ["ETA ", tag("strong", eta, class_="big")]
-    if not night.waiting:
-        until = [tag("strong", "all have left" if night.total else "no orders yet", class_="big")]
     moving = [one for one in parts if one.total]
     return join(
         tag(
             "p",
             tag("strong", f"{night.gone:,}", class_="big"),
-            f" / {night.total:,} ",
+            f" / {night.total:,} have left ",
             tag("strong", f"{night.percent} %", class_="percent"),
-            tag("span", until, class_="eta"),
+            tag("span", _until(night, last_eta_s(parts)), class_="eta"),
             id="drained",
         ),
         bar(night.gone, night.total, label),
@@ -190,8 +196,7 @@ def drain_panel(sight: Sight, book: Book) -> Safe:
             "p",
             tag("strong", f"{night.waiting:,}"),
             " wait",
-            f" · {night.rate:,} a second" if night.waiting else None,
-            f" · ETA {by}" if eta_s else None,
+            _pace(night) if night.waiting else None,
             tag("span", " · as of ", moment(book.backlog_at), class_="small"),
         ),
         tag("p", [_part(one) for one in moving], class_="small counts")
@@ -199,6 +204,22 @@ def drain_panel(sight: Sight, book: Book) -> Safe:
         else None,
         _counts(sight, book),
     )
+
+
+def _until(night: Drain, eta_s: int | None) -> Piece:
+    """Say when it is through; before the bell, how long it will take then."""
+    if not night.waiting:
+        return tag("strong", "all have left" if night.total else "no orders yet", class_="big")
+    if eta_s is None:
+        return ["ETA ", tag("strong", "unknown: nothing may leave", class_="big")]
+    return ["ETA " if night.is_open else "will take ", tag("strong", span(eta_s), class_="big")]
+
+
+def _pace(night: Drain) -> str:
+    if night.is_real:
+        return f" · {night.rate:,} a second leave"
+    yet = ", none leaves now" if night.is_open else ""
+    return f" · {night.rate:,} a second may leave{yet}"
 
 
 def _part(one: Drain) -> Safe:
@@ -226,5 +247,7 @@ def _counts(sight: Sight, book: Book) -> Safe | None:
         for status, number in by_status.items()
         if number
     ]
+    if not shown:  # counted before the first of them came: what stands above is newer
+        return None
     oldest = min(one.at for one in counted)
-    return tag("p", "At ", moment(oldest), ": ", shown or "no orders yet", class_="small counts")
+    return tag("p", "At ", moment(oldest), ": ", shown, class_="small counts")

@@ -13,6 +13,7 @@ from app.domain.records import LaneStatus
 from app.domain.values import rfc3339
 from app.web.console.grades import Finding, Grade
 from app.web.console.inside import inside
+from app.web.console.second import paused
 from app.web.console.sight import Book, Sight
 from app.web.console.words import rule_helps, rule_words
 
@@ -204,6 +205,10 @@ def _book(sight: Sight, book: Book) -> Iterator[Finding]:
 
 
 def _overrides(sight: Sight, book: Book) -> Iterator[Finding]:
+    for pause in paused(sight, book):
+        name, by = pause.trading_session_id, pause.changed_by
+        says = f"release of {name} paused by {by}: {pause.reason}"
+        yield Finding(Grade.WARNING, "Override", says, _ends(sight, pause.expires_at))
     for control in book.controls.values():
         if control.dispatch != "running" or control.breaker != "auto":
             what = "paused" if control.dispatch != "running" else f"breaker {control.breaker}"

@@ -47,6 +47,7 @@ COUNT_EVERY_MS: Final = 10_000
 COUNTED_WITHIN_S: Final = 1.5
 AUDIT_KEPT: Final = 300
 ANOMALIES_SHOWN: Final = 30
+PROPOSALS_SHOWN: Final = 20
 FAILOVERS_MS: Final = 24 * 3_600_000
 NS_PER_MS: Final = 1_000_000
 
@@ -164,6 +165,8 @@ class Lookout:
             audit=tuple(self._audit),
             owners=owners,
             skew_ms=skew,
+            pauses=tuple(await house.control.pauses()),
+            proposals=tuple(await house.proposals.proposals(PROPOSALS_SHOWN)),
         )
 
     async def _owners(self) -> tuple[Owners, float]:

@@ -25,6 +25,7 @@ from app.web.console.drain import drain_panel, session_panel
 from app.web.console.grades import Finding, Grade
 from app.web.console.judge import Verdict, judged
 from app.web.console.markup import Safe, join, tag
+from app.web.console.second import waiting
 from app.web.console.shapes import clock, mark, moment, order_link, span
 from app.web.console.sight import AuditRow, Book, Sight, Viewer
 from app.web.console.timeline import timeline, tunings
@@ -39,7 +40,7 @@ def panels(sight: Sight, viewer: Viewer) -> dict[str, str]:
     drawn = {
         "verdict": _verdict(verdict),
         "banner": _banner(sight, verdict, viewer),
-        "session": session_panel(sight, book),
+        "session": session_panel(sight, book, viewer),
         "pipelines": _pipelines(sight, verdict),
     }
     for name, draw in BOOKED.items():
@@ -76,7 +77,8 @@ def _banner(sight: Sight, verdict: Verdict, viewer: Viewer) -> Safe:
         )
         for halt in (sight.book.halts if sight.book else ())
     ]
-    lines = [*halts, *(_line(finding) for finding in bad)]
+    asked = waiting(sight.book, viewer) if sight.book else ()
+    lines = [*halts, *asked, *(_line(finding) for finding in bad)]
     return tag("ul", lines) if lines else Safe("")
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from app.domain.anomaly import Anomaly
 from app.domain.failover import Failover, RoutePolicy
+from app.domain.proposal import Proposal
 from app.domain.records import (
     AlarmCounts,
     Backlog,
@@ -19,7 +20,7 @@ from app.domain.records import (
     LaneStatus,
     Route,
 )
-from app.domain.session import TradingSession
+from app.domain.session import SessionPause, TradingSession
 from app.domain.signs import CommitPace, DaysKept, Owners
 from app.web.console.paces import Second
 
@@ -54,6 +55,8 @@ class Book(NamedTuple):
     counts: Mapping[str, Counts] = {}  # by session
     owners: Owners | None = None  # of the lanes; None: not read
     skew_ms: float = 0.0  # between the ledger's clock and ours
+    pauses: tuple[SessionPause, ...] = ()  # of sessions whose release was ever held back
+    proposals: tuple[Proposal, ...] = ()  # the newest first
 
     def total(self, session: TradingSession) -> int:
         """Return how many orders the session was found to have when it was last counted."""

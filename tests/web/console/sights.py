@@ -14,8 +14,9 @@ from app.domain.anomaly import (
     Threshold,
 )
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep, RoutePolicy
+from app.domain.proposal import Proposal, ProposalState
 from app.domain.records import Backlog, BrokerControl, Doubt, Halt, LaneStatus, Route
-from app.domain.session import TradingSession
+from app.domain.session import SessionPause, TradingSession
 from app.domain.signs import CommitPace, DaysKept, LaneOwner, Owners
 from app.web.console.paces import Second
 from app.web.console.sight import Book, Counts, Sight, Viewer
@@ -164,6 +165,22 @@ def a_failover(**facts: Any) -> Failover:
     return failover._replace(**facts)
 
 
+def a_proposal(**facts: Any) -> Proposal:
+    proposal = Proposal(
+        proposal_id="pr-1",
+        version=1,
+        state=ProposalState.OPEN,
+        operation="release_orders",
+        call={"parts": {}, "query": {}, "body": {"everything": True}, "if_match": None},
+        proposed_by="mina",
+        key_id="key-1",
+        reason="rebalance is over",
+        proposed_at=NOW - 9_000,
+        expires_at=NOW + 600_000,
+    )
+    return proposal._replace(**facts)
+
+
 def a_row(**facts: Any) -> Mapping[str, Any]:
     """Return a line of the audit log: a rate that was raised."""
     row = {
@@ -209,6 +226,8 @@ def an_evil_sight() -> Sight:
             a_row(**dict.fromkeys(("actor", "action", "resource", "reason"), EVIL)),
             a_row(before=facts, after=facts, actor=EVIL, reason=EVIL),
         ),
+        pauses=(SessionPause(EVIL, 1, paused=True, changed_by=EVIL, reason=EVIL),),
+        proposals=(evil(a_proposal())._replace(call={"parts": {"x": EVIL}, "body": {"y": EVIL}}),),
     )
     return a_sight(
         book=book,

@@ -20,11 +20,11 @@ def test_an_open_is_watched_and_led(browser: Any, served: Served) -> None:
     shows(page, "#session", "opens in")
 
     # The drain moves while a reason is half written, and the words stay where they are.
-    shows(page, "#drained", "0 / 8 0 %")
+    shows(page, "#drained", "0 / 8 have left 0 %")
     page.fill("#reason", "desk as")
     served.loses_every_answer()
     served.passes()
-    shows(page, "#drained", "8 / 8 100 %")
+    shows(page, "#drained", "8 / 8 have left 100 %")
     shows(page, "#doubts", "8 in doubt")
     page.type("#reason", "ked, OPS-12")
     assert page.input_value("#reason") == "desk asked, OPS-12"
@@ -79,7 +79,11 @@ def test_a_halt_wants_its_name_and_another_person_to_end_it(browser: Any, served
     shows(mina, "#act-says", "does NOT cancel working orders")
     # Nothing dangerous lies under Enter.
     assert mina.evaluate("document.activeElement.id") == "act-cancel"
+    shows(mina, "#act-preview", "8 orders wait in this scope")
+    assert not mina.locator("[name=id]").is_visible()  # all has no other name
     mina.fill("#act-reason", "quotes are strange")
+    mina.press("#act-reason", "Enter")
+    assert mina.evaluate("document.activeElement.id") == "act-typed"
     mina.click("#act-go")
     shows(mina, "#act-trouble", "Type it exactly: all")
     mina.fill("#act-typed", "all")
@@ -177,9 +181,9 @@ def test_the_screen_can_be_frozen_and_its_times_turned(browser: Any, served: Ser
     shows(page, "#live", "FROZEN by you")
     served.loses_every_answer()
     served.passes()
-    shows(page, "#drained", "0 / 8 0 %")
+    shows(page, "#drained", "0 / 8 have left 0 %")
     page.keyboard.press(".")
-    shows(page, "#drained", "8 / 8 100 %")
+    shows(page, "#drained", "8 / 8 have left 100 %")
 
     shows(page, ".session time", "Mon 23:30")
     page.keyboard.press("z")
@@ -203,7 +207,7 @@ def test_a_silent_line_says_so_and_a_new_process_fills_the_screen(
     served.passes()
 
     shows(page, "#live", "LIVE")
-    shows(page, "#drained", "0 / 9 0 %")
+    shows(page, "#drained", "0 / 9 have left 0 %")
     for panel in ("session", "brokers", "doubts", "timeline", "pipelines", "tuning"):
         assert page.locator(f"#{panel}").inner_text().strip(), panel
     shows(page, "#chart-says", "of 680")
@@ -222,7 +226,7 @@ def test_kafka_and_mongodb_may_be_away_and_two_steps_still_halt(
         monkeypatch.setattr(served.gateway.house.accounts, name, away)
     page = signed_in(browser, served, viewport={"width": 390, "height": 844})
     shows(page, "#banner", "unknown: the bus does not answer")
-    shows(page, "#drained", "0 / 8 0 %")
+    shows(page, "#drained", "0 / 8 have left 0 %")
 
     page.click("[data-key=halt]")
     page.fill("#act-reason", "it is all strange")

@@ -17,6 +17,7 @@ from app.web.console.sight import Viewer
 from app.web.console.stream import Panels
 from app.web.keyfile import read_keys, revoke_key
 from tests.virtual import VirtualClock, run_virtual
+from tests.web import things
 from tests.web.console.sights import OPERATOR
 from tests.web.house import SESSION, Gateway, an_order, owned, put_in_doubt, run
 from tests.web.operators import audit, reserve, sure
@@ -238,6 +239,21 @@ def test_what_the_page_offers_is_the_call_that_the_api_takes(gateway: Gateway) -
         )
         stood = reply.status_code in {200, 201, 202}
         assert stood or reply.json()["code"] == "prechecks-failed", (act, reply.text)
+
+
+def test_a_second_person_approves_a_proposal_from_the_banner(gateway: Gateway) -> None:
+    things.a_proposal(gateway)
+    sign_in(gateway)
+    banner = gateway.client.get("/console").text
+    (approve,) = (act for act in acts(banner) if act["title"].startswith("Approve"))
+    assert '"tps":400' in approve["says"]  # the dialog shows what is to be done
+    headers = CHANGE | {"If-Match": f'"v{approve["version"]}"'}
+
+    reply = gateway.client.post(approve["path"], json={"reason": "seen it too"}, headers=headers)
+
+    assert (reply.status_code, reply.json()["configured"]) == (200, 400)
+    gateway.clock.at += 2_000
+    assert "proposes" not in gateway.client.get("/console").text
 
 
 def test_a_stale_version_is_a_conflict_that_says_who(gateway: Gateway) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from app.domain.anomaly import Subject
 from app.domain.failover import FailoverState, FailoverStep
+from app.domain.proposal import ProposalState
 from app.domain.records import Backlog, Route
+from app.domain.session import SessionPause
 from app.web.console.chart import charted
 from app.web.console.drain import drained
 from app.web.console.grades import Grade
@@ -21,6 +23,7 @@ from app.web.console.panels import panels
 from app.web.console.shapes import lasting
 from app.web.console.sight import Sight, Viewer
 from app.web.console.small import login_page, plain_page
+from app.web.keyfile import SCOPES
 from tests.builders import OPENS_AT, a_lane
 from tests.virtual import VirtualClock, run_virtual
 from tests.web.console.sights import (
@@ -34,6 +37,7 @@ from tests.web.console.sights import (
     a_failover,
     a_halt,
     a_lane_in_trouble,
+    a_proposal,
     a_row,
     a_second,
     a_session,
@@ -174,9 +178,40 @@ def test_who_may_not_is_not_offered_it() -> None:
 
     offered = [a for a in Elements(page_of(sight)).of("button") if "data-act" in a]
     assert {a["data-key"] for a in offered if "data-key" in a} == {
-        "minus", "plus", "set", "pause", "failover", "halt",
+        "minus", "plus", "set", "pause", "failover", "halt", "release",
     }  # fmt: skip
     assert not [a for a in Elements(page_of(sight, LOOKER)).of("button") if "data-act" in a]
+
+
+def test_a_paused_release_stands_in_the_banner_and_in_its_row() -> None:
+    session = a_session().trading_session_id
+    held = SessionPause(session, 2, paused=True, changed_by="lee", reason="index rebalance")
+    last_week = held._replace(trading_session_id="XNYS-2026-02-23-REG")
+
+    drawn = panels(a_sight(book=a_book(pauses=(last_week, held))), OPERATOR)
+    calm = panels(a_sight(book=a_book(pauses=(held._replace(paused=False),))), OPERATOR)
+
+    says = f"release of {session} paused by lee: index rebalance"
+    assert drawn["banner"].count("paused by") == 1
+    assert says in drawn["banner"]
+    assert "release paused" in drawn["session"]
+    assert "Release…" in drawn["session"]
+    assert calm["banner"] == ""
+    assert "Pause…" in calm["session"]
+
+
+def test_a_proposal_waits_on_the_screen_of_whoever_may_decide_it() -> None:
+    sight = a_sight(book=a_book(proposals=(a_proposal(), a_proposal(state=ProposalState.EXECUTED))))
+    approver = Viewer("lee", SCOPES, frozenset({"*"}))
+
+    mine, his = panels(sight, OPERATOR)["banner"], panels(sight, approver)["banner"]
+    some = panels(sight, approver._replace(accounts=frozenset({"A-1"})))["banner"]
+
+    assert his.count("mina proposes: release orders: rebalance is over") == 1
+    assert ("Approve…" in his, "Decline" in his) == (True, True)
+    assert "mina proposes" in mine  # who asked sees that it waits
+    assert "Approve…" not in mine
+    assert some == ""  # it may be about accounts that are not theirs
 
 
 def test_an_operator_sees_the_doubts_of_his_accounts_alone() -> None:
@@ -262,7 +297,7 @@ def test_the_drain_says_how_far_and_how_long() -> None:
     assert (drain.gone, drain.waiting, drain.total, drain.eta_s) == (700, 300, 1000, 3)
     assert "70 %" in html
     assert 'ETA <strong class="big">00:00:03</strong>' in html
-    assert "ETA at this pace" in html
+    assert "100 a second leave" in html
 
 
 def test_a_night_of_two_markets_is_through_when_the_last_one_is() -> None:
@@ -379,7 +414,8 @@ def test_before_the_bell_the_eta_counts_from_the_bell() -> None:
 
     drawn = panels(sight, OPERATOR)
 
-    assert "after the bell, at what may leave" in drawn["drain"]
+    assert "will take <strong" in drawn["drain"]
+    assert "500 a second may leave<" in drawn["drain"]
     assert "opens in <strong" in drawn["session"]
     assert ">00:01:00<" in drawn["session"]
 

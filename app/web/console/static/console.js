@@ -276,9 +276,10 @@
   };
   const takeBack = async () => {
     if (!undo) { toast("Nothing to undo."); return; }
-    const { url, title } = undo;
+    const { url, title, seen } = undo;
     undo = null;
-    const reply = await call("POST", url, { reason: `undo: ${title}`.slice(0, 500) });
+    const reply = await call("POST", url, { reason: `undo: ${title}`.slice(0, 500) },
+      seen ? { "If-Match": seen } : {});
     toast(reply.ok ? `Undone: ${title}` : `Not undone: ${await words(reply)}`);
   };
 
@@ -319,6 +320,7 @@
     $("act-typed").value = "";
     $("act-fields").replaceChildren(...act.fields.map(field));
     $("act-go").disabled = false;
+    $("act-go").textContent = act.go || button.textContent.replace("…", "");
     asks();
     $("act").showModal();
     const first = act.grade === "number" ? $("act-fields").querySelector("input") : null;
@@ -347,8 +349,15 @@
   };
   const value = (name) => {
     const input = $("act-fields").querySelector(`[name="${name}"]`);
-    return input ? input.value.trim() : "";
+    return input && !input.closest("label").hidden ? input.value.trim() : "";
   };
+  // Some fields are asked for only where another one says so.
+  const isShown = (wanted) => {
+    if (!wanted.shown_for) return true;
+    const [name, values] = wanted.shown_for.split("=");
+    return values.split("|").includes(value(name));
+  };
+  const isMissing = (wanted) => wanted.required && isShown(wanted) && !value(wanted.name);
   // What has to be typed: a number again, or a name; nothing for a small step.
   const typed = () => {
     if (act.grade === "name") {
@@ -364,11 +373,14 @@
     return null;
   };
   const asks = () => {
+    for (const wanted of act.fields) {
+      $("act-fields").querySelector(`[name="${wanted.name}"]`).closest("label").hidden = !isShown(wanted);
+    }
     const need = typed();
     $("act-typed-row").hidden = !need;
     if (!need) return;
     $("act-typed-label").textContent = need.what === "name"
-      ? `To confirm, type: ${need.wanted}`
+      ? `To confirm, type: ${need.wanted || "what you filled in above"}`
       : `A large step. Type the number again: ${need.wanted}`;
   };
   const collected = () => {
@@ -387,6 +399,7 @@
     const mine = ++asked;
     await new Promise((done) => setTimeout(done, 250));
     if (mine !== asked || !$("act").open) return;
+    if (act.fields.some(isMissing)) { $("act-preview").textContent = ""; return; }
     const { body, headers } = collected();
     if (version !== null) headers["If-Match"] = `"v${version}"`;
     const reply = await call(act.method, `${act.path}?dry_run=true`,
@@ -401,9 +414,9 @@
         return sign + check.name + (check.detail ? `: ${check.detail}` : "");
       }).join("\n") || "Nothing stands in the way.";
     } else {
+      const waiting = `${many(seen.orders_affected)} orders wait`;
       $("act-preview").textContent = [
-        `${Number(seen.orders_affected).toLocaleString("en")} orders wait: `
-          + `${seen.eta_before} before, ${seen.eta_after} after`,
+        seen.eta_before ? `${waiting}: ${seen.eta_before} before, ${seen.eta_after} after` : `${waiting} in this scope`,
         ...(seen.warnings || []).map((warning) => `▲ ${warning}`),
       ].join("\n");
     }
@@ -429,7 +442,7 @@
     const pending = "applied" in answer && answer.applied === null ? " (not yet applied)" : "";
     const proved = answer.proved ? `: ${answer.proved}` : "";
     toast(`Done: ${mine.title}${proved}${pending}`,
-      answer.undo_url ? { url: answer.undo_url, title: mine.title } : null);
+      answer.undo_url ? { url: answer.undo_url, title: mine.title, seen: reply.headers.get("etag") } : null);
   };
   const fail = (why) => {
     $("act-go").disabled = false;
@@ -457,11 +470,18 @@
     }
     $("act-go").disabled = false;
   };
+  // In a dialog that moves much, Enter leads on to the next thing to fill in, and sends nothing.
+  const onward = (event) => {
+    if (event.key !== "Enter" || act.grade !== "name" || event.target.tagName === "BUTTON") return;
+    event.preventDefault();
+    const stops = [...$("act-form").querySelectorAll("input, select, #act-go")].filter((one) => one.offsetParent);
+    stops[stops.indexOf(event.target) + 1].focus();
+  };
   const submit = (event) => {
     event.preventDefault();
     const reason = $("act-reason").value.trim();
     if (reason.length < 5) { fail("Say why, in five letters or more."); $("act-reason").focus(); return; }
-    const missing = act.fields.find((wanted) => wanted.required && !value(wanted.name));
+    const missing = act.fields.find(isMissing);
     if (missing) { fail(`Fill in: ${missing.label}`); return; }
     const need = typed();
     const given = $("act-typed").value.trim();
@@ -490,9 +510,9 @@
     }
   };
   const press = (key) => {
-    const card = chosen ? $(`broker-${chosen}`) : document.querySelector(".card");
+    const card = chosen ? $(`broker-${chosen}`) : document.querySelector(".card:not(.routes)");
     const button = (card && card.querySelector(`[data-key="${key}"]`))
-      || document.querySelector(["footer", ".routes", ".order"].map((place) => `${place} [data-key="${key}"]`).join());
+      || document.querySelector(["footer", ".routes", ".order", "#session"].map((place) => `${place} [data-key="${key}"]`).join());
     if (button) open(button);
     else toast("There is no such button for you here.");
   };
@@ -511,7 +531,8 @@
     "-": () => step("minus"),
     "s": () => press("set"),
     "u": () => takeBack(),
-    "p": () => press("pause"),
+    "p": () => press(chosen ? "pause" : "release"),
+    "Escape": () => { chosen = 0; choose(0); },
     "f": () => press("failover"),
     "h": () => press("halt"),
     "c": () => press("cancel"),
@@ -558,6 +579,7 @@
   });
   if ($("act")) {
     $("act-form").addEventListener("submit", submit);
+    $("act-form").addEventListener("keydown", onward);
     $("act-cancel").addEventListener("click", () => $("act").close());
     $("theme").addEventListener("click", turn);
     $("keys").addEventListener("click", () => $("help").showModal());
