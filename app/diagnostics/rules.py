@@ -14,6 +14,9 @@ from app.domain.anomaly import Severity
 
 # As far back as the watch remembers: no window can be longer.
 WINDOW_S_MAX: Final = 600.0
+# Above it a float is not the number that was written, and of what is longer nobody is shown all.
+NUMBER_MAX: Final = 2.0**53
+SHOWN_CHARACTERS: Final = 40
 SAMPLE_MAX: Final = 1_000_000
 ACTIONS: Final = frozenset(
     {"failover", "lower_rate", "raise_tps", "halt_route", "reconcile", "none"}
@@ -193,13 +196,13 @@ class _Reader:
         name: str | tuple[str, float],
         standing: float,
     ) -> float:
-        key, most = (name, math.inf) if isinstance(name, str) else name
+        key, most = (name, NUMBER_MAX) if isinstance(name, str) else name
         value: Any = given.get(key, standing)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and math.isfinite(value) and 0 <= value <= most:
+        if is_number and 0 <= value <= most:  # neither is NaN
             return float(value)
-        bound = "" if most == math.inf else f" to {most:g}"
-        self.faults.append(f"{where}{key}: expected a number from 0{bound}, was {value!r}")
+        was = repr(value)[:SHOWN_CHARACTERS]
+        self.faults.append(f"{where}{key}: expected a number from 0 to {most:g}, was {was}")
         return 0.0
 
 

@@ -72,6 +72,11 @@ class Code(Enum):
         "The route leads to the other broker already; only another failover changes that.",
     )
     DRILL_RUNNING = ("drill-running", 409, "Another drill of this route or broker is not over yet.")
+    ENDPOINT_NOT_READY = (
+        "endpoint-not-ready",
+        409,
+        "The webhook's endpoint is disabled, or too much waits for it already.",
+    )
     STALE_EPOCH = ("stale-epoch", 412, "The route has changed its broker since it was looked at.")
     STALE_VERSION = ("stale-version", 412, "If-Match names an older version.")
     SELECTION_GREW = ("selection-grew", 412, "More orders are in scope by now than you saw.")

@@ -9,10 +9,15 @@ from app.domain.anomaly import AnomalyState
 from app.web.queries import DATE, TIME, BrokerName, Cursor
 from app.web.schemas import Asked, Name, Number, Words
 
+REASON_MIN: Final = 5
 Reason = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=5, max_length=500),
-    Field(description="Why: it is kept for ever.", examples=["the desk asked, OPS-12"]),
+    StringConstraints(strip_whitespace=True, min_length=REASON_MIN, max_length=500),
+    Field(
+        description="Why: it is kept for ever. The blanks around it do not count.",
+        examples=["the desk asked, OPS-12"],
+        json_schema_extra={"pattern": rf"\S[\s\S]{{{REASON_MIN - 2},}}\S"},
+    ),
 ]
 # A day: what is meant to last longer is not an override.
 Ttl = Annotated[int, Field(ge=1, le=86_400, description="Seconds until it reverts by itself.")]

@@ -14,6 +14,7 @@ second. The trap is a stream that outlives its key, its reader or the house: eac
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +29,7 @@ from app.web.house import House
 from app.web.keys import Principal, authorize
 from app.web.overview import SEE, Overview
 from app.web.problems import invalid_at
+from app.web.queries import PLACE
 from app.web.spec import Call, Reply, Spec, encode
 from app.web.stream import BEAT, HEARTBEAT_S
 from app.web.trail import Trail
@@ -38,6 +40,7 @@ LOOK_S_MAX: Final = 2.0
 PAGE: Final = 500
 # Whoever missed more reads the log by its own door, page by page, and not at one go.
 MISSED_MAX: Final = 10_000
+_PLACE: Final = re.compile(PLACE)
 
 
 class Seen(NamedTuple):
@@ -168,10 +171,9 @@ def _since(last_event_id: str | None) -> int | None:
     """Return the sequence that an id names; a place of another stream names none that is here."""
     if not last_event_id:
         return None
-    digits = last_event_id.partition("-")[0]
-    if not (digits.isascii() and digits.isdigit()):
+    if _PLACE.fullmatch(last_event_id) is None:
         raise invalid_at("Last-Event-ID", "expected an id of this stream, as it was given")
-    return int(digits[:18])
+    return int(last_event_id.partition("-")[0])
 
 
 def operator_stream_specs(house: House) -> Sequence[Spec[Any, Any]]:

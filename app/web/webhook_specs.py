@@ -117,7 +117,7 @@ def _changes(doors: Webhooks) -> Sequence[Spec[Any, Any]]:
             scope=WRITE,
             handler=doors.test,
             answers={202: DeliveryTold},
-            refuses=(*_GONE, Code.VALIDATION_FAILED),
+            refuses=(*_GONE, Code.ENDPOINT_NOT_READY),
         ),
     )
 

@@ -150,11 +150,11 @@ class Webhooks:
         endpoint = await self._own(call)
         await self._admitted(call)
         if endpoint.state is not EndpointState.ENABLED:
-            raise Refused(Code.VALIDATION_FAILED, "the endpoint is disabled: enable it first")
+            raise Refused(Code.ENDPOINT_NOT_READY, "the endpoint is disabled: enable it first")
         number = self._clock.random_bits(ID_BITS)
         made = test_delivery(endpoint, number, self._clock.now())
         if not await self._store.enqueue([made], WAITING_MAX):
-            raise Refused(Code.VALIDATION_FAILED, "too much waits for the endpoint already")
+            raise Refused(Code.ENDPOINT_NOT_READY, "too much waits for the endpoint already")
         return ok(delivery_shape(made), status=202)
 
     async def deliveries(self, call: Call[None, DeliveriesAsked]) -> Reply:

@@ -50,6 +50,8 @@ def test_a_level_is_left_out_by_null_and_added_by_its_numbers() -> None:
         (changed(warning={"raise_at": True}), "warning.raise_at"),
         (changed(warning={"raise_at": float("nan")}), "warning.raise_at"),
         (changed(warning={"raise_at": -1}), "warning.raise_at"),
+        (changed(warning={"raise_at": 10**400}), "was 1000"),  # no float holds it
+        (changed(valid_for_s=2**60), "valid_for_s: expected a number from 0"),
         (changed(warning=5), "warning: expected an object"),
         (changed(warning={"window_s": 601}), "window_s: expected a number from 0 to 600"),
         (changed(warning={"colour": "red"}), "unknown ['colour']"),

@@ -63,6 +63,10 @@ FIELDS: Final[dict[tuple[str, str], str]] = {
     ("create_webhook", "accounts"): "an account has so many endpoints, and the gateway",
     ("change_webhook", "accounts"): "an account has so many endpoints, and the gateway",
     ("replay_webhook", "since"): "months have their days",
+    **dict.fromkeys(
+        ((name, "rule") for name in ("set_anomaly_rule", "test_anomaly_rule")),
+        "what a rule may say depends on the rule: GET shows all that it can",
+    ),
     ("resolve_anomaly", "anomaly_id"): "only what people have raised is ended by people",
 }
 # Words of the reader by which every operation refuses what JSON Schema allows.

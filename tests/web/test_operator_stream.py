@@ -214,6 +214,7 @@ def test_a_ledger_that_is_away_costs_a_beat_and_no_row(
 def test_a_stream_is_for_operators_with_an_id_of_its_own(gateway: Gateway) -> None:
     client = gateway.key("lee", READER)
     assert gateway.client.get(PATH, headers=client).status_code == 403
-    wrong = gateway.key() | {"Last-Event-ID": "yesterday"}
-    reply = gateway.client.get(PATH, headers=wrong)
-    assert (reply.status_code, reply.json()["code"]) == (422, "validation-failed")
+    for place in ("yesterday", "0", "17", "0000000000017-", "\u0660" * 13):
+        wrong = gateway.key() | {"Last-Event-ID": place.encode()}
+        reply = gateway.client.get(PATH, headers=wrong)
+        assert (reply.status_code, reply.json()["code"]) == (422, "validation-failed"), place

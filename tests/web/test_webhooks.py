@@ -264,7 +264,7 @@ def test_a_disabled_endpoint_is_tested_by_nobody_and_enabled_by_its_owner(gatewa
     ).json()
 
     assert (off["state"], off["disabled_by"]) == ("disabled", "owner")
-    assert refused.status_code == 422
+    assert (refused.status_code, refused.json()["code"]) == (409, "endpoint-not-ready")
     assert (on["state"], on["disabled_by"], on["version"]) == ("enabled", None, 3)
     assert on["url"] == "https://new.customer.com/"
     assert ask(gateway, "POST", of(endpoint, "/test"), None).status_code == 202
