@@ -6,6 +6,7 @@ up to a second for the lane to act on it and says so, or says `null`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from app.domain.errors import Code, Refused
@@ -16,6 +17,7 @@ from app.web.broker_told import BreakerTold, BrokersTold, BrokerTold, DialTold
 from app.web.control import NOTHING, changed, undone
 from app.web.house import House
 from app.web.keys import not_there
+from app.web.large_steps import FORCED_CLOSED, must_be_meant
 from app.web.operator_schemas import (
     BreakerChange,
     DispatchChange,
@@ -26,7 +28,7 @@ from app.web.operator_schemas import (
 from app.web.shapes import control_shape, instant, lane_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 from app.web.told import WouldTold
-from app.web.undoing import Undoing, undo_spec, would
+from app.web.undoing import UNDOES, Undoing, undo_spec, would
 from app.web.waiting import waiting_by_broker
 
 SEE: Final = "admin:read"
@@ -107,6 +109,7 @@ class Dials:
     async def _store(
         self, call: Call[Any, Any], control: BrokerControl, wanted: BrokerControl
     ) -> Reply:
+        await must_be_meant(self._house, call, control, wanted)
         since = await self._undoing.here()
         actor = call.actor(call.body.reason)
         after = await self._house.control.set_control(wanted, control.version, actor)
@@ -193,7 +196,7 @@ def _stale(control: BrokerControl) -> Refused:
 
 def _closes(call: Call[BreakerChange, Preview]) -> str | None:
     """Return the broker whose failures are to go on; the other modes end or hide none."""
-    return call.part("broker_id") if call.body.mode == "forced_closed" else None
+    return call.part("broker_id") if call.body.mode == FORCED_CLOSED else None
 
 
 BROKER: Final = "/admin/v1/brokers/{broker_id}"
@@ -275,5 +278,9 @@ def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
             if_match="required",
             audited=True,
         ),
-        undo_spec(f"{BROKER}/undo", "undo_broker_change", TUNE, dials.undo, DialTold),
+        replace(
+            undo_spec(f"{BROKER}/undo", "undo_broker_change", TUNE, dials.undo, DialTold),
+            refuses=(*UNDOES, Code.CONFIRM_REQUIRED),
+            confirms=True,
+        ),
     )

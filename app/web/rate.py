@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from app.domain.errors import Code, Refused
+from app.domain.errors import Code
 from app.domain.profile import BadEdge, offset_of
 from app.domain.records import BrokerControl
 from app.domain.tuning import TARGET_MS, Mode, tuning_of
+from app.web.large_steps import BIG_STEP
 from app.web.operator_schemas import EdgeAsked, RateChange
 from app.web.problems import Invalid, invalid_at
 from app.web.spec import json_of
 
-# A slip of one digit is ten times; what people mean is rarely above twice. Above it they say so.
-BIG_STEP: Final = 2
 NUMBERS: Final = ("tps", "floor", "ceiling", "revert_to")
 # What each fact is by itself. The number alone has no such value.
 BY_ITSELF: Final[Mapping[str, object]] = {
@@ -71,15 +70,6 @@ def _within(contract: int, facts: Mapping[str, Any]) -> None:
         if (facts.get(name) or 0) > contract:
             detail = f"{name} {facts[name]} is above the contract of {contract}"
             raise out_of_bounds(detail, name)
-
-
-def must_be_confirmed(broker_id: str, before: int, after: int, confirmed: str | None) -> None:
-    """Refuse a large step upwards, unless its caller names the broker that he means."""
-    if after > before * BIG_STEP and confirmed != broker_id:
-        raise Refused(
-            Code.CONFIRM_REQUIRED,
-            f"{before} to {after} is more than {BIG_STEP} times: send X-Confirm: {broker_id}",
-        )
 
 
 def edges_asked(schedule: Sequence[EdgeAsked], contract: int) -> list[dict[str, Any]]:

@@ -6,28 +6,29 @@ another number than the one that will act: both ask what is in force, not what i
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from app.domain.errors import Code
-from app.domain.profile import in_force, markets_of, next_turn
+from app.domain.profile import markets_of, next_turn
 from app.domain.records import BrokerControl
 from app.domain.tuning import facts_of, tuning_of, with_facts
 from app.domain.values import rfc3339
 from app.web.broker_told import DialTold, RatePreviewTold, ScheduleTold
-from app.web.confirmed import CONFIRM
 from app.web.dials import BROKER, CHANGED, SEE, TUNE, Dials
 from app.web.house import House
+from app.web.large_steps import acting, must_be_named
 from app.web.operator_schemas import Preview, RateChange, Reasoned, ScheduleChange
 from app.web.rate import (
     edges_asked,
     facts_asked,
-    must_be_confirmed,
     read_rate,
     warnings_of,
 )
 from app.web.spec import Call, Reader, Reply, Spec, etag, json_of, ok
 from app.web.told import WouldTold
 from app.web.waiting import duration
+
+NAMED: Final = (*CHANGED, Code.CONFIRM_REQUIRED)
 
 
 class Rates:
@@ -44,10 +45,8 @@ class Rates:
         wanted = with_facts(control, facts)
         if call.query.dry_run:
             return ok(await self._preview(control, wanted))
-        before, _ = await self._in_force(control)
-        after, _ = await self._in_force(wanted)
-        highest = max(after, call.body.revert_to or 0)
-        must_be_confirmed(control.broker_id, before, highest, call.request.headers.get(CONFIRM))
+        before, _ = await acting(self._house, control)
+        must_be_named(call, control.broker_id, before, call.body.revert_to or 0)
         back = {} if call.body.revert_to is None else {"tps": call.body.revert_to}
         return await self._dials.set(call, facts, call.body.ttl_s, back)
 
@@ -55,7 +54,7 @@ class Rates:
         """Show the profile, the number that is in force, and the next change."""
         control = await self._dials.control(call)
         tuning = tuning_of(control)
-        tps, source = await self._in_force(control)
+        tps, source = await acting(self._house, control)
         turn = next_turn(
             tuning.schedule,
             self._house.reference().calendar,
@@ -82,16 +81,11 @@ class Rates:
         """Let the operator's number alone be in force."""
         return await self._dials.set(call, {"schedule": [], "held": False}, None)
 
-    async def _in_force(self, control: BrokerControl) -> tuple[int, str]:
-        markets = markets_of(control.broker_id, await self._house.control.routes())
-        now = self._house.clock.now()
-        return in_force(control, self._house.reference().calendar, markets, now)
-
     async def _preview(self, control: BrokerControl, wanted: BrokerControl) -> dict[str, Any]:
         waiting, doubts = await self._dials.waiting()
         orders = waiting.get(control.broker_id, 0)
-        before, _ = await self._in_force(control)
-        after, _ = await self._in_force(wanted)
+        before, _ = await acting(self._house, control)
+        after, _ = await acting(self._house, wanted)
         contract, doubtful = self._dials.contract(control), doubts.get(control.broker_id, 0)
         return {
             "dry_run": True,
@@ -116,7 +110,7 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             asks=Preview,
             answers={200: DialTold | RatePreviewTold},
             shows=("ETag",),
-            refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS, Code.CONFIRM_REQUIRED),
+            refuses=(*NAMED, Code.RATE_OUT_OF_BOUNDS),
             if_match="required",
             confirms=True,
             audited=True,
@@ -141,8 +135,9 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             asks=Preview,
             answers={200: DialTold | WouldTold},
             shows=("ETag",),
-            refuses=(*CHANGED, Code.RATE_OUT_OF_BOUNDS, Code.SCHEDULE_INVALID),
+            refuses=(*NAMED, Code.RATE_OUT_OF_BOUNDS, Code.SCHEDULE_INVALID),
             if_match="required",
+            confirms=True,
             audited=True,
         ),
         Spec(
@@ -155,8 +150,9 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             asks=Preview,
             answers={200: DialTold | WouldTold},
             shows=("ETag",),
-            refuses=CHANGED,
+            refuses=NAMED,
             if_match="required",
+            confirms=True,
             audited=True,
         ),
     )

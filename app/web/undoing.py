@@ -5,7 +5,7 @@ thing again, and would be overruled by a button that names an older change.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from app import codec
 from app.domain.errors import Code, Refused
@@ -15,6 +15,13 @@ from app.web.operator_schemas import Reasoned, Undo
 from app.web.spec import Call, Reply, Spec, json_of
 from app.web.told import Told
 from app.web.trail import Trail
+
+UNDOES: Final = (
+    Code.MALFORMED_REQUEST,
+    Code.NOT_FOUND,
+    Code.STALE_VERSION,
+    Code.VALIDATION_FAILED,
+)
 
 
 class Undoing:
@@ -71,11 +78,6 @@ def undo_spec(
         asks=Undo,
         answers={200: told},
         shows=("ETag",),
-        refuses=(
-            Code.MALFORMED_REQUEST,
-            Code.NOT_FOUND,
-            Code.STALE_VERSION,
-            Code.VALIDATION_FAILED,
-        ),
+        refuses=UNDOES,
         audited=True,
     )

@@ -113,6 +113,33 @@ def test_a_schedule_is_in_force_and_tells_its_next_change(gateway: Gateway) -> N
     assert schedule(gateway)["in_force"] == {"tps": 500, "source": "operator"}
 
 
+def test_no_side_door_leads_round_the_name_of_a_large_step(gateway: Gateway) -> None:
+    """Down is a small step; the way back up, an edge, and the end of a profile are large ones."""
+
+    def twice(body: dict[str, Any], method: str, path: str) -> None:
+        refused = turned(gateway, body, method, path)
+        assert (refused.status_code, refused.json()["code"]) == (428, "confirm-required"), path
+        assert refused.json()["context"]["confirm"] == "nova"
+        assert turned(gateway, body, method, path, confirm="nova").status_code == 200
+
+    gateway.clock.at = OPENS_AT - 30_000
+    place, edge = f"{RATE}/schedule", {"at": "open-60m", "tps": 100}
+    lowered = turned(gateway, {"tps": 100}).json()
+    twice({}, "POST", lowered["undo_url"])
+    assert turned(gateway, {"schedule": [edge]}, "PUT", place).status_code == 200
+    twice({}, "DELETE", place)  # what acts is 500 again, of 100
+    turned(gateway, {"tps": 100})
+    later = {"at": "open+10m", "tps": 300}
+    twice({"schedule": [edge, later]}, "PUT", place)
+    moved = {"at": "open+5m", "tps": 300}  # the number has been looked at
+    assert turned(gateway, {"schedule": [edge, moved]}, "PUT", place).status_code == 200
+    breaker = f"{ADMIN}/brokers/nova/breaker"
+    twice({"mode": "forced_closed"}, "PUT", breaker)
+    auto = turned(gateway, {"mode": "auto"}, "PUT", breaker).json()
+    twice({}, "POST", auto["undo_url"])
+    assert gateway.client.get(breaker, headers=gateway.key()).json()["mode"] == "forced_closed"
+
+
 def test_a_persons_number_stands_above_the_schedule_for_its_time(gateway: Gateway) -> None:
     scheduled(gateway)
     gateway.clock.at = OPENS_AT + 1

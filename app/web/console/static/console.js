@@ -278,8 +278,13 @@
     if (!undo) { toast("Nothing to undo."); return; }
     const { url, title, seen } = undo;
     undo = null;
-    const reply = await call("POST", url, { reason: `undo: ${title}`.slice(0, 500) },
-      seen ? { "If-Match": seen } : {});
+    const back = (headers) => call("POST", url, { reason: `undo: ${title}`.slice(0, 500) },
+      { ...(seen ? { "If-Match": seen } : {}), ...headers });
+    let reply = await back({});
+    if (reply.status === 428) { // the way back is a large step as well
+      const name = prompt(`To confirm, type the name. ${await words(reply.clone())}`);
+      if (name) reply = await back({ "X-Confirm": name });
+    }
     toast(reply.ok ? `Undone: ${title}` : `Not undone: ${await words(reply)}`);
   };
 
