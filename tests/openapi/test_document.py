@@ -172,8 +172,9 @@ class Sender:
 
     def _named(self, operation: Operation, body: Any) -> str:
         """Return what the request moves, as a person would type it."""
-        if operation.name == "fail_back":
-            return self._ids(operation)["route_id"]
+        ids = self._ids(operation)
+        if "broker_id" in ids or operation.name == "fail_back":
+            return ids.get("broker_id") or ids["route_id"]
         return str(body.get("to") or body.get("id") or "all")
 
     def _seen(self, operation: Operation) -> str:

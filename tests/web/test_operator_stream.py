@@ -215,6 +215,7 @@ def test_a_stream_is_for_operators_with_an_id_of_its_own(gateway: Gateway) -> No
     client = gateway.key("lee", READER)
     assert gateway.client.get(PATH, headers=client).status_code == 403
     for place in ("yesterday", "0", "17", "0000000000017-", "\u0660" * 13):
-        wrong = gateway.key() | {"Last-Event-ID": place.encode()}
+        key = {name.encode(): text.encode() for name, text in gateway.key().items()}
+        wrong = key | {b"Last-Event-ID": place.encode()}
         reply = gateway.client.get(PATH, headers=wrong)
         assert (reply.status_code, reply.json()["code"]) == (422, "validation-failed"), place
