@@ -68,10 +68,10 @@ class _Wanted:
 
 
 def _played(name: str, wanted: _Wanted) -> dict[str, Any]:
-    from app.brokers.conformance.case import NotJudged
     from app.brokers.conformance.catalogue import CASES
     from app.brokers.conformance.run import play
     from app.brokers.conformance.terms import Unplayable, subject_of, terms_of
+    from app.brokers.conformance.verdict import NotJudged
     from app.brokers.registry import BadAdapter, UnknownAdapter
     from app.cli.check_ledger import CheckLedger
     from app.clock import SystemClock

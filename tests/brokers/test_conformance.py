@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.brokers.conformance.case import Case, Verdict
+from app.brokers.conformance.case import Case
 from app.brokers.conformance.catalogue import CASES
 from app.brokers.conformance.line import KitLoop
 from app.brokers.conformance.run import Report, check, play
 from app.brokers.conformance.subject import Subject, Terms
+from app.brokers.conformance.verdict import Verdict
 from app.brokers.sim.process import SimProcess
 from app.clock import SystemClock
 from tests.brokers.example_package.acme_openbell import AcmeBroker

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import pytest
 
-from app.brokers.conformance.case import Case, Verdict
+from app.brokers.conformance.case import Case
 from app.brokers.conformance.catalogue import CASES
 from app.brokers.conformance.line import KitLoop
 from app.brokers.conformance.run import Report, check
 from app.brokers.conformance.subject import Subject, Terms
+from app.brokers.conformance.verdict import Verdict
 from app.brokers.fix.broker import FixBroker
 from app.cli.check_ledger import CheckLedger
 from app.clock import Clock, SystemClock

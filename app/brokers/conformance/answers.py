@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotJudged, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import Fault
+from app.brokers.conformance.verdict import Failed, NotJudged
 from app.domain.messages import Accepted, Rejected
 
 # Neither fits into a binary float: 2**53 + 1, and more digits than a float has.

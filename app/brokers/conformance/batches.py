@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotApplicable, NotJudged, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.kit import Kit
 from app.brokers.conformance.line import Fault
+from app.brokers.conformance.verdict import Failed, NotApplicable, NotJudged
 from app.domain.messages import Accepted, Answer, Found, NotSent, Rejected
 from app.ports.brokers import Broker
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.kit import Kit
 from app.brokers.conformance.lookups import in_decimals
+from app.brokers.conformance.verdict import Failed
 from app.domain.messages import ExecutionReport
 from app.domain.values import DAY_MS
 from app.ports.brokers import BadCallback, Broker

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotJudged, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import Fault
+from app.brokers.conformance.verdict import Failed, NotJudged
 from app.domain.messages import Accepted, Answer, Found, NotSent, Rejected, Unknown
 from app.domain.order import TERMINAL
 from app.domain.values import Status

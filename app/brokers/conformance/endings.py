@@ -3,8 +3,9 @@
 import asyncio
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.kit import Kit, only
+from app.brokers.conformance.verdict import Failed
 from app.domain.messages import NotSent
 
 WRONG: Final = "not-the-secret-of-this-broker"

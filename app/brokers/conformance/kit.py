@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, TypeVar, cast
 
-from app.brokers.conformance.case import Failed, NotApplicable, NotJudged
 from app.brokers.conformance.held import ANSWERED, UP, Ears, Held, running, until
 from app.brokers.conformance.journal import Run, ShiftedClock
 from app.brokers.conformance.line import LINE, Fault, Line
 from app.brokers.conformance.listener import Pushed
+from app.brokers.conformance.verdict import Failed, NotApplicable, NotJudged
 from app.brokers.registry import build
 from app.domain.messages import (
     Absent,

@@ -3,8 +3,9 @@
 import asyncio
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.kit import Kit, only
+from app.brokers.conformance.verdict import Failed
 from app.domain.messages import Accepted, Found, Rejected, Throttled, Unknown
 
 # Nine tenths of the declared rate: what a limit means by a second is each broker's own idea.

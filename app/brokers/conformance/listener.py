@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from app.brokers.conformance.case import NotJudged
+from app.brokers.conformance.verdict import NotJudged
 
 ASK_EVERY_S: Final = 0.02
 KEPT_MAX: Final = 1_000

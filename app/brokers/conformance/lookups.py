@@ -4,10 +4,11 @@ import asyncio
 from decimal import Decimal
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotApplicable, NotJudged, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.held import until
 from app.brokers.conformance.kit import ASK_EVERY_S, Kit, only
 from app.brokers.conformance.line import Fault
+from app.brokers.conformance.verdict import Failed, NotApplicable, NotJudged
 from app.brokers.conformance.words import lookup_words
 from app.domain.messages import Absent, ExecutionReport, ExecutionType, Found, Unknown
 from app.domain.values import OrderType, Status

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotApplicable, NotJudged, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import Fault
+from app.brokers.conformance.verdict import Failed, NotApplicable, NotJudged
 from app.domain.messages import (
     Accepted,
     Found,

@@ -8,13 +8,14 @@ import asyncio
 from decimal import Decimal
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotJudged, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.held import Held, until
 from app.brokers.conformance.kit import Kit
 from app.brokers.conformance.line import Fault
 from app.brokers.conformance.lookups import in_decimals
 from app.brokers.conformance.sessions import begins_anew, numbered, stands
 from app.brokers.conformance.silence import GRACE_S
+from app.brokers.conformance.verdict import Failed, NotJudged
 from app.domain.messages import Found, Submission
 from app.domain.values import OrderType
 

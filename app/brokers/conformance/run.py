@@ -11,20 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final, NamedTuple
 
-from app.brokers.conformance.case import (
-    Case,
-    Failed,
-    Need,
-    NotApplicable,
-    NotJudged,
-    Outcome,
-    Verdict,
-)
+from app.brokers.conformance.case import Case, Need, Outcome
 from app.brokers.conformance.journal import Run
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import KitLoop
 from app.brokers.conformance.listener import Listener
 from app.brokers.conformance.subject import Subject, Terms
+from app.brokers.conformance.verdict import Failed, NotApplicable, NotJudged, Verdict
 from app.clock import Clock
 from app.domain.capabilities import Capabilities
 from app.domain.messages import Absent, Found, Submission

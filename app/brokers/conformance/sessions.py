@@ -7,11 +7,12 @@ leaves is counted on our own line, so behind TLS nothing can be said of it.
 import asyncio
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, NotApplicable, NotJudged, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.held import UP, Held, until
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.line import Fault
 from app.brokers.conformance.silence import GRACE_S, must_be
+from app.brokers.conformance.verdict import Failed, NotApplicable, NotJudged
 from app.domain.broker_session import SessionStatus
 from app.domain.messages import Absent, Found, NotSent, Submission, Unknown
 

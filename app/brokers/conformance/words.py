@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from app.brokers.conformance.case import Failed, Need, case
+from app.brokers.conformance.case import Need, case
 from app.brokers.conformance.kit import Kit, only
 from app.brokers.conformance.silence import must_be
+from app.brokers.conformance.verdict import Failed
 from app.domain.messages import Absent, Answer, Found, NotSent, Throttled, Unknown
 
 WAIT_S: Final = 7
