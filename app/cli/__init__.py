@@ -15,10 +15,12 @@ from importlib.util import find_spec
 from typing import Annotated, Any, Final
 
 import typer
+from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from app.cli.output import ENDS_SAID, TYPED
+from app.cli.typed import quicken
 
 NOUNS: Final = {
     "demo": "Play an opening bell on this machine.",
@@ -49,6 +51,7 @@ NOUNS: Final = {
     "events": "Print the events that leave and enter by the bus, as AsyncAPI 3.",
     "api": "Send one request to any door, and print what it answers.",
     "openapi": "Print the API of a gateway, as OpenAPI.",
+    "completion": "Print the completion of a shell.",
     "config": "Settings: what a gateway would be started with.",
     "webhook": "Webhooks: endpoints, secrets and deliveries.",
     "slack": "Slack: send a test message.",
@@ -104,6 +107,12 @@ class Nouns(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         return list(self.commands)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        nouns = self.list_commands(ctx)
+        return [CompletionItem(n, help=NOUNS[n]) for n in nouns if n.startswith(incomplete)]
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, NOUNS[name]) for name in self.list_commands(ctx)])
@@ -140,6 +149,7 @@ EPILOG: Final = "\n".join(
 )
 
 
+quicken()
 app = typer.Typer(
     cls=Nouns,
     no_args_is_help=True,

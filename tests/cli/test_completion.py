@@ -28,7 +28,8 @@ def here(home: Path, **settings: str) -> dict[str, str]:
     """Return the environment of a shell whose home is empty, and where we are installed."""
     program = str(Path(sys.executable).parent)
     path = os.pathsep.join((program, inherited()["PATH"]))
-    return inherited() | {"HOME": str(home), "PATH": path, "SHELL": str(BASH)} | settings
+    own = {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "PATH": path}
+    return inherited() | own | settings
 
 
 def in_bash(script: str, environment: dict[str, str]) -> str:
@@ -49,7 +50,7 @@ def at_tab(line: str, environment: dict[str, str]) -> list[str]:
     """Return what bash offers for the last word of a line."""
     words = line.split(" ")
     script = (
-        'source "$HOME/.bash_completions/openbell.sh"\n'
+        'source "$HOME/openbell.sh"\n'
         f"COMP_WORDS=({' '.join(word or chr(39) * 2 for word in words)})\n"
         f"COMP_CWORD={len(words) - 1}\n"
         f"$(complete -p openbell | sed 's/.*-F \\([^ ]*\\).*/\\1/') openbell\n"
@@ -63,16 +64,44 @@ def test_bash_offers_words_options_and_the_brokers_that_the_gateway_knows(
     tmp_path: Path, gateway: Gateway
 ) -> None:
     environment = here(tmp_path, OPENBELL_URL=gateway.url, OPENBELL_KEY=OPERATOR)
-    said = in_bash("openbell --install-completion bash", environment)
+    in_bash('openbell completion bash > "$HOME/openbell.sh"', environment)
     environment.pop("OPENBELL_URL")
 
-    assert "installed" in said
     assert at_tab("openbell bro", environment) == ["broker"]
     assert set(at_tab("openbell broker rate ", environment)) == {"get", "set"}
     assert "--context" in at_tab("openbell broker list --con", environment)
     given = f"openbell broker get --url {gateway.url} "
     assert at_tab(given, environment) == ["b1", "b2"]
     assert at_tab("openbell broker get --url http://127.0.0.1:1 ", environment) == []
+
+
+@pytest.mark.parametrize("line", ["", "--ver", "broker rate set b", "order "])
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_tab_key_waits_for_nothing_that_no_word_needs(
+    tmp_path: Path, shell: str, line: str
+) -> None:
+    words = f"openbell {line}"
+    asked = {
+        "_OPENBELL_COMPLETE": f"complete_{shell}",
+        "_TYPER_COMPLETE_ARGS": words,
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+        "OPENBELL_URL": "http://127.0.0.1:1",
+        "OPENBELL_KEY": OPERATOR,
+    }
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "app"],
+        env=here(tmp_path, **asked),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    imported = {said.rpartition("|")[2].strip() for said in ran.stderr.splitlines()}
+
+    assert "app.cli" in imported
+    assert imported & {"pydantic", "rich", "asyncio", "app.cli.serve", "app.web"} == set()
+    assert ran.stdout.strip() or line.endswith(" b")
 
 
 @pytest.mark.parametrize(

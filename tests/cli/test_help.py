@@ -97,7 +97,15 @@ def test_every_command_says_what_it_does_and_what_each_option_means(verb: Any) -
 # They do one thing and print no data; a measurement has a report of its own.
 WITHOUT_DATA = {
     *("demo", "serve", "migrate", "bench", "drill failover", "drill alerts", "events"),
-    *("config check", "config env", "config schema", "openapi", "api", "history mapping"),
+    *(
+        "completion",
+        "config check",
+        "config env",
+        "config schema",
+        "openapi",
+        "api",
+        "history mapping",
+    ),
     *("deadletter replay", "deadletter retry", "deadletter discard", "outbox replay"),
     *("key create", "key revoke", "key rotate"),
     *("context add", "context use", "context remove", "calendar build", "calendar verify"),
