@@ -57,6 +57,7 @@ NOUNS: Final = {
     "slack": "Slack: send a test message.",
     "audit": "The audit log: read it, verify its chain, export it.",
     "key": "API keys: create, list, rotate, revoke.",
+    "export": "Export: days of orders, trades or acts in one file.",
     "calendar": "Trading sessions: build the file, check it, ask it.",
     "debug": "Debug: one archive of what a ticket needs.",
     "bench": "Measure the gateway as ratios of what this machine can do.",

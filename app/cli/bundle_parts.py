@@ -18,6 +18,7 @@ from app.cli.bundle_settings import told_of_a_gateway
 from app.cli.client import Client, segment
 from app.cli.metrics_page import METRICS
 from app.cli.problems import Problem
+from app.cli.walk import AUDIT, last_where
 
 # What a person reads of a log in a ticket; more is asked for by its request id.
 LOG_BYTES_MAX: Final = 2 << 20
@@ -64,12 +65,12 @@ def ask_doors(bundle: Bundle, client: Client) -> dict[str, Any] | None:
 
 def audit_tail(client: Client, rows_max: int, since: str) -> list[dict[str, Any]]:
     """Return the log's last rows since an instant, found in a few questions however long it is."""
-    end = _end(client)
+    end = last_where(client.get, lambda _: True)
     found: list[dict[str, Any]] = []
     after = max(0, end - rows_max)
     while after < end:
         limit = min(AUDIT_PAGE, end - after)
-        page = client.get("/admin/v1/audit", after=after, limit=limit)["data"]
+        page = client.get(AUDIT, after=after, limit=limit)["data"]
         if not page:
             break
         found += page
@@ -116,15 +117,3 @@ def _probed(client: Client, path: str) -> Any:
 def _page(client: Client) -> str:
     """Return the metrics as they are: cut into lines, what is secret there would have no shape."""
     return "\n".join(line.decode("utf-8", "replace") for line in client.lines(METRICS, {}))
-
-
-def _end(client: Client) -> int:
-    """Return the sequence of the last row: they count up without gaps, so ask in doubling steps."""
-    seen, step = 0, 1
-    while step:
-        if client.get("/admin/v1/audit", after=seen + step - 1, limit=1)["data"]:
-            seen += step
-            step *= 2
-        else:
-            step //= 2
-    return seen
