@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.domain.broker_session import SessionStatus
-from app.domain.records import BrokerControl, LaneStatus
+from app.domain.records import BrokerControl, Health, LaneStatus
 from app.domain.values import Status
 from app.web.console.acts import (
     MOVE,
@@ -91,27 +91,11 @@ def _rate(sight: Sight, control: BrokerControl, lane: LaneStatus | None, contrac
 
 
 def _figures(book: Book, control: BrokerControl, lane: LaneStatus | None) -> Iterator[Safe]:
-    doubts = book.backlog.in_doubt.get(control.broker_id, 0)
-    trial = lane is not None and lane.next_trial_s is not None
-    yield _figure("Breaker", _breaker(control, lane), long=trial)
-    health = lane.health if lane else None
-    p95 = NONE if health is None or health.p95_ms is None else f"{health.p95_ms:,.0f} ms"
-    errors = NONE if health is None else f"{health.error_ratio * 100:.1f} %"
-    yield _figure("p95", p95)
-    yield _figure("Errors", errors)
+    yield _figure("Breaker", _breaker(control, lane), long=True)
+    yield _figure("In doubt", _in_doubt(book.backlog.in_doubt.get(control.broker_id, 0)))
+    yield from _answers(lane.health if lane else None)
     yield _figure("In flight", f"{lane.in_flight:,}" if lane else NONE)
     yield _figure("Sent", f"{lane.sent_total:,}" if lane else NONE)
-    in_doubt = (
-        mark(Grade.OK, "0")
-        if not doubts
-        else tag(
-            "span",
-            tag("span", "◆", class_="shape", aria_hidden="true"),
-            f" {doubts:,}",
-            class_="mark doubt",
-        )
-    )
-    yield _figure("In doubt", in_doubt)
     if lane is not None:
         for name, ms in (
             ("Bell to send p50", lane.open_to_send_p50_ms),
@@ -126,6 +110,21 @@ def _figures(book: Book, control: BrokerControl, lane: LaneStatus | None) -> Ite
                 yield _figure(answer.replace("_", " ").capitalize(), f"{count:,}")
         if lane.session is not None:
             yield from _session(lane.session)
+
+
+def _answers(health: Health | None) -> Iterator[Safe]:
+    """Write how a broker answers; of no answers none has failed, and that says nothing."""
+    known = health if health is not None and health.sent else None
+    p95 = NONE if known is None or known.p95_ms is None else f"{known.p95_ms:,.0f} ms"
+    yield _figure("Errors", NONE if known is None else f"{known.error_ratio * 100:.1f} %")
+    yield _figure("p95", p95)
+
+
+def _in_doubt(doubts: int) -> Safe:
+    if not doubts:
+        return mark(Grade.OK, "0")
+    shape = tag("span", "◆", class_="shape", aria_hidden="true")
+    return tag("span", shape, f" {doubts:,}", class_="mark doubt")
 
 
 def _session(session: SessionStatus) -> Iterator[Safe]:

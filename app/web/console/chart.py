@@ -20,6 +20,7 @@ from app.web.console.grades import WORDS, Grade
 from app.web.console.paces import GAP_MS, KEPT, TICK_MS, Second
 from app.web.console.sight import Book, Sight, Viewer
 from app.web.console.timeline import tunings
+from app.web.console.words import rule_words
 
 AUDIT = "audit:read"
 
@@ -97,7 +98,7 @@ def _marks(book: Book, *, audited: bool) -> Iterator[Mark]:
         yield Mark(*_switched(failover, critical))
     for anomaly in book.anomalies:  # one that wakes nobody stands in the timeline alone
         if anomaly.severity is Severity.CRITICAL:
-            yield Mark(anomaly.opened_at, warning, f"{anomaly.subject.id} {anomaly.rule_id}")
+            yield Mark(anomaly.opened_at, warning, f"{anomaly.subject.id}: {rule_words(anomaly)}")
     for row in tunings(book) if audited else ():
         before, after = row["before"], row["after"]
         if before["tps"] != after["tps"]:

@@ -108,7 +108,7 @@ class Console:
 
     async def login_form(self, call: Call[None, None]) -> Reply:
         """Show the sign-in."""
-        return _page(call, login_page())
+        return _page(call, login_page(environment=self._house.environment))
 
     async def login(self, call: Call[Typed, None]) -> Reply:
         """Take an operator's key once, and give a cookie for it."""
@@ -118,7 +118,7 @@ class Console:
             principal = keyring.principal(f"Bearer {call.body.key.strip()}")
             authorize(principal, SEE)
         except Refused:
-            return _page(call, login_page(UNSAID), status=401)
+            return _page(call, login_page(UNSAID, self._house.environment), status=401)
         until = self._house.clock.now() + LASTS_S * 1000
         sealed = cookie(keyring.sealed(principal.key_id, until), call.request)
         return _page(call, "", (b"location", b"/console"), sealed, status=303)
@@ -175,7 +175,7 @@ class Console:
         strange = request.headers.get("sec-fetch-site") == "cross-site"
         if strange and COOKIE not in request.cookies:
             return _page(call, again_page())
-        return _page(call, login_page(), status=401)
+        return _page(call, login_page(environment=self._house.environment), status=401)
 
 
 def _viewed(principal: Principal) -> Viewer:

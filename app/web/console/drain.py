@@ -117,7 +117,11 @@ def session_panel(sight: Sight, book: Book | None, viewer: Viewer) -> Safe:
     return join(
         _bell(sight, session),
         tag("p", _coming(sight, book), class_="small") if book else None,
-        tag("table", tag("thead", tag("tr", *_COLUMNS)), tag("tbody", rows)),
+        tag(
+            "div",
+            tag("table", tag("thead", tag("tr", *_COLUMNS)), tag("tbody", rows)),
+            class_="wide",
+        ),
     )
 
 

@@ -186,6 +186,13 @@ _COLUMNS: Final = (
 )
 
 
+NUMBERS: Final = frozenset({"Quantity", "Filled", "Price"})
+
+
+def _head(column: str) -> Safe:
+    return tag("th", column, scope="col", class_="number" if column in NUMBERS else None)
+
+
 def _said(found: SymbolPage, symbol: str, day: date) -> Safe:
     if found.orders:
         return tag("p", f"{len(found.orders):,} here, the latest first.", class_="small")
@@ -200,7 +207,7 @@ def _more(link: Safe | None) -> Safe | None:
 
 def _table(orders: Iterable[Order]) -> Safe:
     rows = [_row(order) for order in orders]
-    head = tag("thead", tag("tr", [tag("th", column, scope="col") for column in _COLUMNS]))
+    head = tag("thead", tag("tr", [_head(column) for column in _COLUMNS]))
     table = tag("table", head, tag("tbody", rows), class_="orders")
     return tag("section", tag("div", table, class_="wide"), class_="panel", aria_label="Orders")
 
@@ -219,4 +226,10 @@ def _row(order: Order) -> Safe:
         order.trade_date.isoformat(),
         moment(order.accepted_at),
     )
-    return tag("tr", [tag("td", cell) for cell in cells])
+    return tag(
+        "tr",
+        [
+            tag("td", cell, class_="number" if column in NUMBERS else None)
+            for column, cell in zip(_COLUMNS, cells, strict=True)
+        ],
+    )

@@ -20,6 +20,8 @@ LOOP_MS_LATE: Final = 250.0
 LOOP_SEEN_MS: Final = 60_000
 # As the rule `clock.skew` has it.
 SKEW_MS_FAR: Final = 200.0
+# Below this, a tenth of a millisecond says something.
+SHORT_MS: Final = 10.0
 # Of a holder's random part, enough to tell two processes of one machine apart.
 PART: Final = 4
 
@@ -44,10 +46,14 @@ def _writer(sight: Sight) -> Iterator[Finding]:
     else:
         slow = pace.p99_ms >= COMMIT_MS_SLOW
         many = round(pace.orders / pace.commits)
-        says = f"{pace.orders:,} orders in the last minute, {many:,} a commit,"
-        says += f" p50 {pace.p50_ms:,.1f} ms, p99 {pace.p99_ms:,.1f} ms"
+        says = f"a commit of {many:,} takes {_ms(pace.p50_ms)}, at p99 {_ms(pace.p99_ms)};"
+        says += f" {pace.orders:,} orders in the last minute"
         fix = "is the ledger's disk busy?" if slow else ""
         yield Finding(Grade.WARNING if slow else Grade.OK, "Writer", says, fix)
+
+
+def _ms(ms: float) -> str:
+    return f"{ms:,.1f} ms" if ms < SHORT_MS else f"{ms:,.0f} ms"
 
 
 def _loop(sight: Sight) -> Iterator[Finding]:

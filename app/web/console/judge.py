@@ -5,7 +5,7 @@ never the only sign. The worst finding is the verdict. What stands here is what 
 knows; an unknown is a warning, because silence is no good news.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from app.domain.anomaly import Anomaly, AnomalyState, Severity, Subject
@@ -27,6 +27,8 @@ OUTBOX_LONG: Final = 50_000
 # In the lane's own words: why it takes nothing now, although all is well.
 NOTHING_TO_DO: Final = frozenset({"no session is open"})
 BREAKER_OPENED: Final = "breaker.opened"
+UNREACHABLE: Final = "broker.unreachable"
+GRAVER: Final = {"broker.in_doubt": "broker.in_doubt_age"}
 BETWEEN_SENDS: Final = frozenset({"at its rate", "too many unanswered"})
 VIEW_BEHIND_LONG: Final = 50_000
 
@@ -114,10 +116,18 @@ def _lanes(sight: Sight, troubles: Mapping[Subject, list[Anomaly]]) -> Iterator[
         grade, says = lane_state(lane)
         worst = max([grade, *(_grade(one) for one in found)])
         told = [says] if grade or not found else []
-        # The lane itself says better how its breaker is.
-        told += [rule_words(one) for one in found if not (grade and one.rule_id == BREAKER_OPENED)]
+        told += [rule_words(one) for one in found if not _is_said(one, found, grade, says)]
         name = f"Broker {lane.broker_id}"
         yield Finding(worst, name, ", ".join(told), _helps(sight, lane.broker_id, worst))
+
+
+def _is_said(one: Anomaly, found: Sequence[Anomaly], grade: Grade, says: str) -> bool:
+    """Say whether the lane itself, or a graver rule, says the same thing better."""
+    if one.rule_id == BREAKER_OPENED:
+        return bool(grade)
+    if one.rule_id == UNREACHABLE:
+        return "ping" in says
+    return any(other.rule_id == GRAVER.get(one.rule_id) for other in found)
 
 
 def _helps(sight: Sight, broker_id: str, grade: Grade) -> str:

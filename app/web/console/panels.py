@@ -29,9 +29,11 @@ from app.web.console.second import waiting
 from app.web.console.shapes import clock, mark, moment, order_link, span
 from app.web.console.sight import AuditRow, Book, Sight, Viewer
 from app.web.console.timeline import timeline, tunings
+from app.web.console.words import measured, rule_words
 
 DOUBTS_SHOWN: Final = 50
 AUDIT: Final = "audit:read"
+NAMED: Final = 4  # of what is wrong, beside the verdict
 
 
 def panels(sight: Sight, viewer: Viewer) -> dict[str, str]:
@@ -52,13 +54,17 @@ def panels(sight: Sight, viewer: Viewer) -> dict[str, str]:
 def _verdict(verdict: Verdict) -> Safe:
     return join(
         mark(verdict.grade, verdict.says),
-        tag("span", _first(verdict), class_="first") if verdict.grade is not Grade.OK else None,
+        tag("a", _about(verdict), class_="first", href="#pipelines"),
     )
 
 
-def _first(verdict: Verdict) -> str:
-    worst = verdict.findings[0]
-    return f"{worst.name}: {worst.says}"
+def _about(verdict: Verdict) -> str:
+    """Name what is not well, the worst first; the banner below says the rest."""
+    names = [one.name for one in verdict.findings if one.grade >= Grade.WARNING]
+    if not names:
+        return f"{len(verdict.findings)} checks"
+    more = len(names) - NAMED
+    return " · ".join(names[:NAMED]) + (f" · {more} more" if more > 0 else "")
 
 
 def _banner(sight: Sight, verdict: Verdict, viewer: Viewer) -> Safe:
@@ -126,19 +132,18 @@ def _timeline(sight: Sight, book: Book, viewer: Viewer) -> Safe:  # noqa: ARG001
 def _open_anomalies(book: Book, viewer: Viewer) -> Iterator[Safe]:
     for anomaly in book.anomalies:
         if anomaly.state is AnomalyState.OPEN:
-            yield tag("p", _anomaly(anomaly), _seen(anomaly, viewer))
+            yield tag("p", tag("span", _anomaly(anomaly)), _seen(anomaly, viewer))
 
 
 def _anomaly(anomaly: Anomaly) -> Safe:
-    observed, threshold = anomaly.observed, anomaly.threshold
     grade = Grade.CRITICAL if anomaly.severity is Severity.CRITICAL else Grade.WARNING
+    much = measured(anomaly)
     return join(
         mark(grade, anomaly.severity.value),
-        f" {anomaly.subject} {anomaly.rule_id}: {observed.value:g} {observed.unit}"
-        f" {threshold.op} {threshold.raise_at:g} over {observed.window_s:g} s, since ",
+        f" {anomaly.subject.id}: {rule_words(anomaly)}",
+        f", {much}" if much else None,
+        ", since ",
         moment(anomaly.opened_at),
-        " (drill)" if anomaly.drill else "",
-        " ",
     )
 
 
@@ -155,13 +160,14 @@ def _open_failovers(book: Book, viewer: Viewer) -> Iterator[Safe]:
     """Yield failovers that nobody has read: the next one waits for that."""
     for failover in book.failovers:
         if failover.has_ended and failover.acknowledged_by is None:
-            yield tag("p", _failover(failover), _read(failover, viewer))
+            yield tag("p", tag("span", _failover(failover)), _read(failover, viewer))
 
 
-def _failover(failover: Failover) -> str:
+def _failover(failover: Failover) -> Safe:
     where = f"{failover.from_broker} → {failover.to_broker or 'nobody'}"
     moved = f"{failover.moved:,} moved, {failover.pinned:,} stay in doubt"
-    return f"Failover {failover.route_id} {where}: {failover.state.value}, {moved} "
+    says = f" {failover.route_id} {where}: {failover.state.value}, {moved}"
+    return join(mark(Grade.WARNING, "failover"), says)
 
 
 def _read(failover: Failover, viewer: Viewer) -> Safe | None:

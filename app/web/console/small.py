@@ -24,13 +24,13 @@ CITIES: Final = {
 }
 
 
-def login_page(why: str = "") -> str:
-    """Return the door: one field, for an operator's key."""
+def login_page(why: str = "", environment: str = "") -> str:
+    """Return the door: one field, for an operator's key, and which house it opens."""
     return document(
-        "openbell: sign in",
+        f"{environment} openbell: sign in".strip(),
         tag(
             "main",
-            tag("h1", "openbell"),
+            house_name(environment),
             tag("p", why, class_="mark critical", role="alert") if why else None,
             tag(
                 "form",

@@ -19,6 +19,7 @@ SHOWN: Final = 60
 TUNINGS_SHOWN: Final = 20
 # Under these names the gateway acts by itself.
 ITSELF: Final = frozenset({"openbell", "system", "schedule", "settings"})
+SWITCHED: Final = "route.failover"
 SETTING_WORDS: Final = {"tps": "rate", "dispatch": "sending"}
 
 
@@ -35,7 +36,8 @@ class Moment(NamedTuple):
 def timeline(book: Book, *, audited: bool) -> Safe:
     """Write the story; without the right to read the audit log, what people did is left out."""
     found = [*_anomalies(book), *_failovers(book), *(_audit(book) if audited else ())]
-    found.sort(key=lambda one: -one.at)
+    found.sort(key=lambda one: one.at)
+    found.reverse()  # so that of one millisecond, too, the last stands first
     if not found:
         return tag("p", "Nothing has happened.")
     return tag("ol", [_line(one) for one in found[:SHOWN]], class_="story")
@@ -57,11 +59,11 @@ def _line(one: Moment) -> Safe:
 def _anomalies(book: Book) -> Iterator[Moment]:
     for anomaly in book.anomalies:
         bad = Grade.CRITICAL if anomaly.severity is Severity.CRITICAL else Grade.WARNING
-        what = f"{anomaly.subject.id} {rule_words(anomaly)} ({anomaly.rule_id})"
-        says = f"{anomaly.severity.value}: {what}"
+        what = f"{anomaly.subject.id}: {rule_words(anomaly)} ({anomaly.rule_id})"
+        says = f"{anomaly.severity.value}, {what}"
         yield Moment(anomaly.opened_at, "automatic", bad, "openbell", says)
         if anomaly.state is AnomalyState.RESOLVED and anomaly.resolved_at is not None:
-            yield Moment(anomaly.resolved_at, "automatic", Grade.OK, "openbell", f"over: {what}")
+            yield Moment(anomaly.resolved_at, "automatic", Grade.OK, "openbell", f"over, {what}")
 
 
 def _failovers(book: Book) -> Iterator[Moment]:
@@ -69,12 +71,16 @@ def _failovers(book: Book) -> Iterator[Moment]:
         where = f"{failover.from_broker} → {failover.to_broker or 'nobody'}"
         kind = "automatic" if failover.by in ITSELF else "human"
         for step in failover.steps:
-            says = f"failover {failover.route_id} {where}: {step.state.value} ({failover.reason})"
+            why = f" ({failover.reason})" if step is failover.steps[0] else ""
+            says = f"failover {failover.route_id} {where}: {step.state.value}{why}"
             yield Moment(step.at, kind, Grade.WARNING, failover.by, says)
 
 
 def _audit(book: Book) -> Iterator[Moment]:
+    told = {failover.route_id for failover in book.failovers}
     for row in book.audit:
+        if row["action"] == SWITCHED and str(row["resource"]).removeprefix("route/") in told:
+            continue  # its steps stand here
         actor = str(row["actor"])
         kind = "automatic" if actor in ITSELF else "human"
         action = str(row["action"])

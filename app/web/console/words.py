@@ -35,29 +35,51 @@ RULES: Final = {
     "clock.step": ("the clock was set", "see NTP"),
     "common.cause": ("several brokers fail at once", "look at our own line first"),
 }
+SIGNS: Final = {">=": "≥", "<=": "≤"}
 # By action of the audit log.
 ACTIONS: Final = {
     "broker.control": "set",
     "halt": "halted",
     "resume": "resumed",
     "kill": "halted and canceled",
-    "orders.mass_canceled": "mass cancel",
+    "orders.mass_cancel": "began to cancel",
+    "orders.mass_canceled": "canceled",
     "session.override": "moved the bells of",
     "session.pause": "paused the release of",
     "session.resume": "resumed the release of",
     "route.policy": "set the policy of",
+    "doubt.probe": "asked about",
     "doubt.resolve": "settled",
+    "stray.settle": "settled the stray copy of",
     "order.cancel": "canceled",
     "order.hold": "held",
     "order.release": "let go",
     "drill.start": "began a drill on",
     "drill.end": "ended the drill on",
+    "session.log_out": "logged out",
     "session.reset": "reset the numbers of",
+    "route.failover": "led away",
+    "failover.acknowledged": "has seen the failover of",
+    "anomaly.ack": "has seen",
+    "anomaly.raise": "raised an alarm about",
+    "anomaly.resolve": "ended the alarm about",
     "anomaly.rule": "changed the rule",
+    "anomaly.silence": "silenced",
+    "orders.mass_hold": "began to hold",
+    "orders.mass_hold.done": "held",
+    "orders.mass_release": "began to let go",
+    "orders.mass_release.done": "let go",
+    "throttle.advised": "would slow down",
+    "webhook.create": "added",
+    "webhook.change": "changed",
+    "webhook.disable": "disabled",
+    "webhook.delete": "deleted",
     "key.revoke": "revoked",
     "view.rebuild": "rebuilt",
     "proposal.propose": "proposed",
     "proposal.approve": "approved",
+    "proposal.declined": "declined",
+    "proposal.failed": "could not do",
 }
 # Of these kinds, the name alone says what it is.
 PLAIN_KINDS: Final = frozenset({"broker", "halt", "session", "session-release", "anomaly-rule"})
@@ -68,6 +90,23 @@ def rule_words(anomaly: Anomaly) -> str:
     known = RULES.get(anomaly.rule_id)
     words = known[0] if known else _spaced(anomaly.rule_id.removeprefix("broker."))
     return f"{words} (drill)" if anomaly.drill else words
+
+
+def measured(anomaly: Anomaly) -> str:
+    """Return what was measured against what is allowed; nothing where once is too often."""
+    value, limit, unit = anomaly.observed.value, anomaly.threshold.raise_at, anomaly.observed.unit
+    if value == limit == 1:
+        return ""
+    sign = SIGNS.get(anomaly.threshold.op, anomaly.threshold.op)
+    window = anomaly.observed.window_s
+    over = f" over {window:g} s" if window else ""
+    if unit == "ratio":
+        return f"{value * 100:.0f} % {sign} {limit * 100:.0f} %{over}"
+    return f"{_short(value)} {unit} {sign} {_short(limit)}{over}"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.1f}".removesuffix(".0")
 
 
 def rule_helps(anomaly: Anomaly) -> str:

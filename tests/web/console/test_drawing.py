@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.domain.anomaly import Subject
+from app.domain.anomaly import Observed, Subject, Threshold
 from app.domain.failover import FailoverState, FailoverStep
 from app.domain.proposal import ProposalState
 from app.domain.records import Backlog, Route
@@ -23,6 +23,7 @@ from app.web.console.panels import panels
 from app.web.console.shapes import lasting
 from app.web.console.sight import Sight, Viewer
 from app.web.console.small import login_page, plain_page
+from app.web.console.words import measured
 from app.web.keyfile import SCOPES
 from tests.builders import OPENS_AT, a_lane
 from tests.virtual import VirtualClock, run_virtual
@@ -70,7 +71,8 @@ def page_of(sight: Sight, viewer: Viewer = OPERATOR) -> str:
 def test_nothing_hostile_gets_out_of_any_field() -> None:
     evil = OPERATOR._replace(name=EVIL)
 
-    for html in (page_of(an_evil_sight(), evil), login_page(EVIL), plain_page(EVIL, EVIL)):
+    pages = (page_of(an_evil_sight(), evil), login_page(EVIL, EVIL), plain_page(EVIL, EVIL))
+    for html in pages:
         elements = Elements(html)
         names = {name for name, _ in elements.found}
         spelled = {name for _, attributes in elements.found for name in attributes}
@@ -264,6 +266,30 @@ def test_a_sick_broker_is_one_thing_to_look_at_and_says_what_helps() -> None:
     assert later.fix == "no route leads to it any more: settle its doubts"
 
 
+def test_what_is_said_twice_is_said_once() -> None:
+    rules = ("broker.in_doubt", "broker.in_doubt_age", "broker.unreachable", "breaker.opened")
+    found = tuple(an_anomaly(anomaly_id=rule, rule_id=rule) for rule in rules)
+    lane = a_lane_in_trouble("nova")._replace(circuit_reason="the ping failed")
+
+    first = judged(a_sight(book=a_book(anomalies=found), lanes=(lane,))).findings[0]
+
+    assert first.says == "breaker open: the ping failed, doubts grow old"
+
+
+def test_what_was_measured_is_said_as_people_say_it() -> None:
+    late = an_anomaly(
+        observed=Observed("age", 41.26, "s", 0.0, 3), threshold=Threshold(">=", 30.0, 20.0, 0.0)
+    )
+    once = late._replace(
+        observed=Observed("open", 1.0, "circuits", 0.0, 1),
+        threshold=Threshold(">=", 1.0, 0.0, 0.0),
+    )
+
+    told = [measured(one) for one in (an_anomaly(), late, once)]
+
+    assert told == ["61 % ≥ 50 % over 10 s", "41.3 s ≥ 30", ""]
+
+
 def test_a_lane_that_sends_nothing_for_want_of_answers_is_one() -> None:
     lane = a_lane("nova", running=False, why_not="too many unanswered", sent_last_second=0)
 
@@ -370,7 +396,7 @@ def test_the_chart_tells_who_turned_what_to_those_who_may_read_it() -> None:
     mine, his = (charted(sight, viewer) for viewer in (OPERATOR, LOOKER))
 
     assert [mark.says for mark in mine.marks] == [
-        "HALT", "nova broker.error_rate", "nova 500 → 800", "nova → sol: done",
+        "HALT", "nova: fails too often", "nova 500 → 800", "nova → sol: done",
     ]  # fmt: skip
     assert "nova 500 → 800" not in [mark.says for mark in his.marks]
 

@@ -214,7 +214,7 @@
         y: { range: (u, low, high) => [0, Math.max(high, 1) * 1.08] },
       },
       axes: [
-        { ...axis, size: 26, space: 76, values: (u, ticks) => ticks.map((t) => timeIn(zoneNow(), t * 1000, t % 60 ? SECOND : HOUR)) },
+        { ...axis, size: 26, space: 76, values: (u, ticks) => ticks.map((t) => timeIn(zoneNow(), t * 1000, ticks.some((one) => one % 60) ? SECOND : HOUR)) },
         { ...axis, size: 52, values: (u, ticks) => ticks.map(many) },
       ],
       series: [
