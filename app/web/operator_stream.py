@@ -60,18 +60,29 @@ class Watchtower:
         self._trail = Trail(house.control)
         self._one_at_a_time = asyncio.Lock()
         self._due = 0.0
+        self._is_blind = True
         self._body = b""
         self._seen = Seen(0, 0, b"")
         self._open = 0
 
     async def look(self) -> Seen:
-        """Return the look of this tick; whoever comes first looks, the others wait for it."""
+        """Return the look of this tick; whoever comes first looks, the others wait for it.
+
+        One that fails has failed for all of them: a hundred who try in turn would each wait for
+        those before, and hear neither a beat nor that the house drains.
+        """
         loop = asyncio.get_running_loop()
         async with self._one_at_a_time:
             if loop.time() >= self._due:
-                async with asyncio.timeout(LOOK_S_MAX):
-                    self._seen = await self._look()
-                self._due = loop.time() + TICK_S
+                self._is_blind = True
+                try:
+                    async with asyncio.timeout(LOOK_S_MAX):
+                        self._seen = await self._look()
+                    self._is_blind = False
+                finally:
+                    self._due = loop.time() + TICK_S
+            if self._is_blind:
+                raise StoreAway("this tick's look has failed")
             return self._seen
 
     async def _look(self) -> Seen:

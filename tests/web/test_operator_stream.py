@@ -211,6 +211,26 @@ def test_a_ledger_that_is_away_costs_a_beat_and_no_row(
     played(gateway, story)
 
 
+def test_a_ledger_that_hangs_is_waited_for_once_by_all_and_holds_no_drain_up(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = gateway.key()
+
+    async def hangs() -> Any:
+        await asyncio.Event().wait()
+
+    async def story(listen: Any) -> None:
+        monkeypatch.setattr(gateway.ledger, "controls", hangs)
+        many = [listen(key) for _ in range(20)]
+        await asyncio.sleep(4)
+        assert all(":\n\n" in one.text for one in many)
+        gateway.house.health.draining = True
+        await asyncio.sleep(4)
+        assert all(one.ended for one in many)
+
+    played(gateway, story)
+
+
 def test_a_stream_is_for_operators_with_an_id_of_its_own(gateway: Gateway) -> None:
     client = gateway.key("lee", READER)
     assert gateway.client.get(PATH, headers=client).status_code == 403
