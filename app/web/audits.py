@@ -3,7 +3,8 @@
 A chain without its last rows is still a chain, and one that was sealed anew is as well: only a row
 that somebody keeps elsewhere shows it. So every check tells the head of the chain, in a form that
 the next check takes as its anchor; an export is rows as they were sealed, one a line, so that
-whoever has the file needs nothing of ours to check it.
+whoever has the file needs nothing of ours to check it. A row names whatever account it is about, so
+the log is read by who sees them all; that its chain holds may be asked by any auditor.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from app.domain.records import Anchor
 from app.domain.values import rfc3339
 from app.web.house import House
 from app.web.house_told import AuditTold, AuditVerifiedTold
+from app.web.keys import must_see_all
 from app.web.spec import JSON, Call, Reply, Spec, encode, ok
 from app.web.trail import Trail
 
@@ -61,6 +63,7 @@ class Audits:
 
     async def listed(self, call: Call[None, AuditAsked]) -> Reply:
         """List who did what, when and why, oldest first."""
+        must_see_all(call.who, READ)
         asked = call.query
         rows = await self._control.audit(asked.after, asked.limit)
         more = len(rows) == asked.limit
@@ -77,6 +80,7 @@ class Audits:
         No line: there is none after this sequence. Keep the last one elsewhere: its sequence and
         hash are an anchor.
         """
+        must_see_all(call.who, READ)
         rows = await self._control.audit(call.query.after, call.query.limit)
         return Reply(200, b"".join(encode(row) + b"\n" for row in rows), content_type=LINES)
 

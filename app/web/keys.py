@@ -49,6 +49,10 @@ class Principal:
         """Return whether this caller may know anything of the account."""
         return account_id in self.accounts or EVERY_ACCOUNT in self.accounts
 
+    def sees_halt(self, scope: str, target: str) -> bool:
+        """Return whether this caller may know of a halt: it may name a foreign account."""
+        return scope != "account" or self.sees(target)
+
 
 NOBODY: Final = Principal("", "", frozenset(), frozenset())
 
@@ -63,6 +67,13 @@ def authorize(principal: Principal, scope: str, account_id: str | None = None) -
         raise Refused(Code.SCOPE_MISSING, f"this call needs the scope {scope}", scope=scope)
     if account_id is not None and not principal.sees(account_id):
         raise not_there()
+
+
+def must_see_all(principal: Principal, scope: str) -> None:
+    """Refuse who sees some accounts alone: what is shown here is not told apart by account."""
+    if not principal.sees(EVERY_ACCOUNT):
+        detail = f"{scope} shows every account here, and this key sees some of them"
+        raise Refused(Code.SCOPE_MISSING, detail, scope=scope)
 
 
 def not_there() -> Refused:

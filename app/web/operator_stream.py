@@ -26,8 +26,8 @@ from app.web.audits import READ, row_shape
 from app.web.console.session import caller
 from app.web.console.stream import GONE, LATER_S, RETRY, STREAMS_MAX, Stream
 from app.web.house import House
-from app.web.keys import Principal, authorize
-from app.web.overview import SEE, Overview
+from app.web.keys import EVERY_ACCOUNT, Principal, authorize
+from app.web.overview import SEE, Overview, as_seen
 from app.web.problems import invalid_at
 from app.web.queries import PLACE
 from app.web.spec import Call, Reply, Spec, encode
@@ -48,7 +48,13 @@ class Seen(NamedTuple):
 
     end: int
     number: int
+    overview: dict[str, Any]
     told: bytes
+
+    def told_to(self, who: Principal) -> bytes:
+        """Return the overview as its reader may see it, written once for all who see all of it."""
+        seen = as_seen(self.overview, who)
+        return self.told if seen is self.overview else _told(seen)
 
 
 class Watchtower:
@@ -62,7 +68,7 @@ class Watchtower:
         self._due = 0.0
         self._is_blind = True
         self._body = b""
-        self._seen = Seen(0, 0, b"")
+        self._seen = Seen(0, 0, {"halts": []}, b"")
         self._open = 0
 
     async def look(self) -> Seen:
@@ -92,7 +98,7 @@ class Watchtower:
         if body == self._body:
             return seen._replace(end=end)
         self._body = body
-        return Seen(end, seen.number + 1, b"event: overview\ndata: %b\n\n" % encode(document))
+        return Seen(end, seen.number + 1, document, _told(document))
 
     def stream(self, request: Request, who: Callable[[], Principal], since: int | None) -> Stream:
         """Return a stream for whoever `who` names at each tick, or raise `Busy`."""
@@ -142,7 +148,7 @@ class _Follower:
         """Return what is new for this reader, and whether there is more of it already."""
         begin = self._begun(seen) if self._at is None else b""
         rows = await self._rows(seen, who)
-        overview = seen.told if seen.number != self._number else b""
+        overview = seen.told_to(who) if seen.number != self._number else b""
         self._number = seen.number
         now = asyncio.get_running_loop().time()
         told = begin + b"".join(map(_recorded, rows)) + overview
@@ -166,11 +172,16 @@ class _Follower:
 
     async def _rows(self, seen: Seen, who: Principal) -> Sequence[dict[str, Any]]:
         assert self._at is not None, "the first look has said where he stands"
-        if READ not in who.scopes or self._at >= seen.end:
+        may_read = READ in who.scopes and who.sees(EVERY_ACCOUNT)
+        if not may_read or self._at >= seen.end:
             return ()
         rows = await self._house.control.audit(self._at, PAGE)
         self._at += len(rows)  # the log counts without gaps
         return rows
+
+
+def _told(overview: dict[str, Any]) -> bytes:
+    return b"event: overview\ndata: %b\n\n" % encode(overview)
 
 
 def _recorded(row: dict[str, Any]) -> bytes:
@@ -194,7 +205,8 @@ def operator_stream_specs(house: House) -> Sequence[Spec[Any, Any]]:
         """Follow the house: its overview when it changes, and each row of the audit log.
 
         Send the last id that you have as `Last-Event-ID`, and no row is lost. After `resync` read
-        the log: what you have is not all. Rows are told to who may read the log.
+        the log: what you have is not all. Rows are told to who may read the log, which names
+        every account.
         """
         since = _since(call.request.headers.get("last-event-id"))
 

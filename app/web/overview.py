@@ -16,7 +16,7 @@ from app.web.house_told import (
     ViewLagTold,
     ViewVerifiedTold,
 )
-from app.web.keys import authorize, not_there
+from app.web.keys import Principal, authorize, must_see_all, not_there
 from app.web.operator_schemas import Reasoned
 from app.web.shapes import control_shape, halt_shape, instant, lane_shape, session_shape
 from app.web.spec import Call, Reply, Spec, json_of, ok
@@ -36,9 +36,9 @@ class Overview:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def overview(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
+    async def overview(self, call: Call[None, None]) -> Reply:
         """Show lanes, backlog, halts, routes and sessions, all from one moment."""
-        return ok(await self.document())
+        return ok(as_seen(await self.document(), call.who))
 
     async def document(self) -> dict[str, Any]:
         """Return what the overview tells."""
@@ -105,10 +105,17 @@ class Overview:
         }
         return ok(told)
 
-    async def verify_view(self, call: Call[None, None]) -> Reply:  # noqa: ARG002
-        """Compare the account view with the ledger."""
+    async def verify_view(self, call: Call[None, None]) -> Reply:
+        """Compare the account view with the ledger; a difference names its account."""
+        must_see_all(call.who, SEE)
         differences = await self._house.verify_view()
         return ok({"equal": not differences, "differences": differences})
+
+
+def as_seen(document: dict[str, Any], who: Principal) -> dict[str, Any]:
+    """Return an overview as its reader may see it: the very same one, if he sees all of it."""
+    halts = [halt for halt in document["halts"] if who.sees_halt(halt["scope"], halt["target"])]
+    return document if len(halts) == len(document["halts"]) else document | {"halts": halts}
 
 
 async def _answered(question: Awaitable[T]) -> T | None:

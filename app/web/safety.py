@@ -38,13 +38,17 @@ class Safety:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def halts(self, call: Call[None, None]) -> Reply:  # noqa: ARG002 - doors are alike
-        """List the halts in force."""
-        return ok({"data": [halt_shape(halt) for halt in await self._house.control.halts()]})
+    async def halts(self, call: Call[None, None]) -> Reply:
+        """List the halts in force, of accounts that the caller sees."""
+        found = await self._house.control.halts()
+        seen = [halt for halt in found if call.who.sees_halt(halt.scope, halt.target)]
+        return ok({"data": [halt_shape(halt) for halt in seen]})
 
     async def halt(self, call: Call[HaltChange, Preview]) -> Reply:
         """Stop new sends in scope. Working orders stay, and cancels still pass."""
         change = call.body
+        if not call.who.sees_halt(change.scope, target_of(change)):
+            raise not_there()
         if call.query.dry_run:
             return await self._would(call, HALT)
         standing = await self._house.control.halt(
@@ -70,7 +74,7 @@ class Safety:
         place = (call.body.scope, target)
         halts = await self._house.control.halts()
         standing = next((h for h in halts if (h.scope, h.target) == place), None)
-        if standing is None:
+        if standing is None or not call.who.sees_halt(*place):
             raise not_there()
         if call.version != version_of(standing):
             raise Refused(
@@ -213,7 +217,12 @@ def _halts(safety: Safety) -> Sequence[Spec[Any, Any]]:
             asks=Preview,
             answers={200: HaltTold | CoveredTold},
             shows=("ETag",),
-            refuses=(Code.MALFORMED_REQUEST, Code.VALIDATION_FAILED, Code.CONFIRM_REQUIRED),
+            refuses=(
+                Code.MALFORMED_REQUEST,
+                Code.NOT_FOUND,
+                Code.VALIDATION_FAILED,
+                Code.CONFIRM_REQUIRED,
+            ),
             names=lambda call: named_by(call.body) if call.body.scope in LARGE else None,
             audited=True,
         ),

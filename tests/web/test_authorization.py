@@ -12,8 +12,8 @@ import pytest
 from app.web.door import Door
 from tests.builders import a_lane
 from tests.web import things
-from tests.web.house import CLIENT_SCOPES, Gateway, an_order, run
-from tests.web.operators import audit
+from tests.web.house import CLIENT_SCOPES, Gateway, an_order, put_in_doubt, run
+from tests.web.operators import audit, reserve
 from tests.web.things import Thing
 
 WHY: Final = {"reason": "the desk asked"}
@@ -243,6 +243,34 @@ def test_a_foreign_account_is_not_there_wherever_its_id_stands(gateway: Gateway,
     assert (reply.status_code, reply.json()["code"]) == (404, "not-found")
     assert gateway.events() == before
     assert run(gateway.ledger.list_status("A-1", "l-1")) == {"reserved": 1}
+
+
+def test_an_operator_of_some_accounts_learns_nothing_of_the_others(gateway: Gateway) -> None:
+    """What names accounts is shown without the foreign ones, or not at all."""
+    lee, kim = gateway.key("lee", accounts=("A-2",)), gateway.key("kim")
+    reserve(gateway, 2)
+    run(put_in_doubt(gateway.ledger))
+    named = {"scope": "account", **WHY}
+    for account_id in ("A-1", "A-2"):
+        gateway.client.post(HALT, json={**named, "id": account_id}, headers=kim)
+    seen = {"If-Match": f'"v{gateway.clock.at}"'}
+    rows = len(audit(gateway))
+    asked = [(HALT, {}), (f"{HALT}?dry_run=true", {}), ("/admin/v1/resume", seen)]
+    for path, headers in asked:
+        body = {**named, "id": "A-1"}
+        reply = gateway.client.post(path, json=body, headers=lee | headers)
+        assert (reply.status_code, reply.json()["code"]) == (404, "not-found"), path
+    assert (len(run(gateway.ledger.halts())), len(audit(gateway))) == (2, rows)
+
+    whole = {"list_audit", "export_audit", "verify_view"}
+    for name, (door, path) in doors(gateway).items():
+        if door.spec.method != "GET" or not path.startswith("/admin") or door.spec.streams:
+            continue
+        reply = gateway.client.get(path, headers=lee)
+        assert "A-1" not in reply.text, name
+        assert (name in whole) == (reply.status_code == 403), (name, reply.text)
+    found = gateway.client.get("/admin/v1/halts", headers=lee).json()["data"]
+    assert [halt["target"] for halt in found] == ["A-2"]
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

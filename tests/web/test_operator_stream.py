@@ -169,6 +169,21 @@ def test_who_may_not_read_the_log_sees_only_how_it_stands(gateway: Gateway) -> N
     played(gateway, story)
 
 
+def test_who_sees_some_accounts_hears_nothing_of_the_others(gateway: Gateway) -> None:
+    run(gateway.ledger.halt("account", "A-1", KIM))
+    run(gateway.ledger.halt("account", "A-2", KIM))
+    key = gateway.key("lee", accounts=("A-2",)) | {"Last-Event-ID": "0000000000000"}
+
+    async def story(listen: Any) -> None:
+        some, every = listen(key), listen(gateway.key())
+        await asyncio.sleep(2)
+        halts = [one.heard("overview")[0][1]["halts"] for one in (some, every)]
+        assert [[halt["target"] for halt in found] for found in halts] == [["A-2"], ["A-1", "A-2"]]
+        assert "A-1" not in some.text
+
+    played(gateway, story)
+
+
 def test_a_dead_key_a_drain_and_a_reader_who_left_end_it(gateway: Gateway) -> None:
     key, other = gateway.key("kim"), gateway.key("lee")
 

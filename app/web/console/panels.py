@@ -30,6 +30,7 @@ from app.web.console.shapes import clock, mark, moment, order_link, span
 from app.web.console.sight import AuditRow, Book, Sight, Viewer
 from app.web.console.timeline import timeline, tunings
 from app.web.console.words import measured, rule_words
+from app.web.keys import EVERY_ACCOUNT
 
 DOUBTS_SHOWN: Final = 50
 AUDIT: Final = "audit:read"
@@ -38,6 +39,7 @@ NAMED: Final = 4  # of what is wrong, beside the verdict
 
 def panels(sight: Sight, viewer: Viewer) -> dict[str, str]:
     """Return every panel's HTML by its id, as plain text that any encoder takes."""
+    sight = sight.as_seen_by(viewer)
     verdict, book = judged(sight), sight.book
     drawn = {
         "verdict": _verdict(verdict),
@@ -125,7 +127,7 @@ def _timeline(sight: Sight, book: Book, viewer: Viewer) -> Safe:  # noqa: ARG001
     marks = [*_open_anomalies(book, viewer), *_open_failovers(book, viewer)]
     return join(
         tag("div", marks, class_="marks") if marks else None,
-        timeline(book, audited=viewer.may(AUDIT)),
+        timeline(book, audited=viewer.may(AUDIT) and viewer.sees(EVERY_ACCOUNT)),
     )
 
 

@@ -5,7 +5,7 @@ could not be read is None, and stands on the screen as unknown.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from app.domain.anomaly import Anomaly
@@ -104,6 +104,13 @@ class Sight:
     @property
     def session(self) -> TradingSession | None:
         return self.tonight[0] if self.tonight else None
+
+    def as_seen_by(self, viewer: Viewer) -> "Sight":
+        """Return this sight without the halts of accounts that the viewer does not see."""
+        if self.book is None:
+            return self
+        halts = tuple(h for h in self.book.halts if h.scope != "account" or viewer.sees(h.target))
+        return replace(self, book=self.book._replace(halts=halts))
 
     def lane(self, broker_id: str) -> LaneStatus | None:
         return next((lane for lane in self.lanes if lane.broker_id == broker_id), None)
