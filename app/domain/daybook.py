@@ -30,3 +30,4 @@ class DayBook(NamedTuple):
     days: Sequence[DayStands]
     steps: Sequence[DayStep]
     looked_for_work: bool  # whether old days were asked for open orders: not while a market is open
+    trouble: str | None = None  # why nothing can be planned, nor the days be told

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, text
 from app.domain.daybook import DayBook, DayStands, DayStep
 from app.ledger import days
 from app.ledger.dialect import part
-from app.ledger.partition_job import PartitionJob, name_of
+from app.ledger.partition_job import TROUBLE, PartitionJob, name_of, said
 from app.ledger.partitions import Catalog, Standing
+from app.ports.away import StoreAway
 
 COUNTED_MAX: Final = 10_000
 Ask = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
@@ -24,7 +25,12 @@ Ask = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 
 async def day_book(job: PartitionJob, ask: Ask, *, scan: bool) -> DayBook:
     """Return the days of this ledger, the latest first; `ask` reads from it."""
-    outlook = await job.outlook(scan=scan)
+    try:
+        outlook = await job.outlook(scan=scan)
+    except StoreAway:
+        raise
+    except TROUBLE as e:  # whoever looks here has heard of it, and wants to know what it is
+        return DayBook((), (), looked_for_work=False, trouble=said(e))
     catalog = outlook.catalog
     counts: dict[date, tuple[int, bool]] = await ask(partial(_counts, catalog=catalog))
     stands = [

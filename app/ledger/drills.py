@@ -18,7 +18,7 @@ from app.domain.drill import OURS, Drill, Drilled, DrillFault
 from app.domain.errors import Code, Refused
 from app.domain.failover import Failover, FailoverKind
 from app.domain.records import Actor, Change
-from app.ledger import audit, days
+from app.ledger import audit, control, days
 from app.ledger.dialect import Statement
 
 _PUT: Final = text(
@@ -57,6 +57,7 @@ DAYS_MAX: Final = timedelta(days=7)
 
 def start(connection: Connection, drill: Drill, by: Actor, now: int) -> None:
     """Put a drill down, if no other one of its route or broker goes on."""
+    control.one_by_one(connection)
     for other in marking(connection, now):
         same = other.route_id == drill.route_id or other.broker_id == drill.broker_id
         if other.until >= now and same:
@@ -68,6 +69,7 @@ def start(connection: Connection, drill: Drill, by: Actor, now: int) -> None:
 
 def end(connection: Connection, drill_id: str, by: Actor, now: int, seen: int | None) -> Drill:
     """Note that somebody ended it; the first to say so stands, and what is over stays so."""
+    control.one_by_one(connection)
     before = one(connection, drill_id)
     if before is None:
         raise Refused(Code.NOT_FOUND, f"no drill {drill_id}")

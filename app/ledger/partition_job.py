@@ -50,7 +50,7 @@ OPEN: Final = Gate()
 # To archive a day of a million orders takes minutes, and in SQLite its drop holds the writer up.
 QUIET_MS: Final = 3_600_000
 # What a day meets on its way out; anything else is our own mistake and ends the process.
-TROUBLE: Final = (NotDone, Broken, SQLAlchemyError, OSError)
+TROUBLE: Final = (DefaultPartition, NotDone, Broken, SQLAlchemyError, OSError)
 
 
 class Keeper(Protocol):
@@ -152,7 +152,7 @@ class PartitionJob:
     async def _guarded(self, step: Callable[[], Awaitable[Ran]]) -> None:
         try:
             ran = await step()
-        except (DefaultPartition, *TROUBLE) as e:
+        except TROUBLE as e:
             self.last_error = said(e)
             return
         troubles = [f"{name_of(action)} {action.trade_date}: {why}" for action, why in ran.failed]

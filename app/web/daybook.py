@@ -38,7 +38,7 @@ class Days:
             "attached": kept and kept.attached,
             "days_ahead": kept and kept.ahead,
             "made_late": kept and kept.made_late,
-            "trouble": kept and kept.trouble,
+            "trouble": book.trouble or (kept and kept.trouble),
         }
         return ok(told)
 

@@ -42,4 +42,6 @@ class DaysTold(Told):
     attached: int | None
     days_ahead: int | None = Field(description="Below 2 somebody must look.", examples=[10])
     made_late: int | None = Field(description="By the first order of a day.")
-    trouble: str | None
+    trouble: str | None = Field(
+        description="What went wrong; if nothing can be planned for it, no day is told either."
+    )

@@ -7,13 +7,14 @@ must meet at one exact moment, a session of our own holds the row or the lock at
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any, Final
 
 import pytest
 
+from app.domain.drill import Drill, DrillFault
 from app.domain.errors import Refused
 from app.domain.messages import Accepted, NotSent, Rejected, Throttled, Unknown
 from app.domain.order import Order
@@ -84,6 +85,29 @@ def test_what_ends_by_itself_is_ended_by_one_of_all_who_look(site: Site) -> None
 
     assert ended == [[], [f"session-release/{SID}"]]
     assert one.run(one.ledger.pauses())[0].version == 2
+
+
+def test_a_route_has_one_drill_however_many_begin_one_and_it_ends_once(site: Site) -> None:
+    many = [site.process(name) for name in ("one", "two")]
+    fault = ("XNAS", "north", DrillFault.ERRS, 1.0, 30, NOW, "kim", "a race")
+    drills = [Drill(f"dr_{process.name}", *fault) for process in many]
+
+    def at_once(work: list[Coroutine[Any, Any, Any]]) -> list[BaseException | None]:
+        with site.session() as operator:
+            operator.execute("SELECT pg_advisory_lock(hashtext('openbell.control'))")
+            asked = [each.starts(one) for each, one in zip(many, work, strict=True)]
+            until(lambda: site.lock_waits() == 2)
+        return [each.exception(60) for each in asked]
+
+    begun = at_once([p.ledger.start_drill(d, ME) for p, d in zip(many, drills, strict=True)])
+    standing = drills[begun.index(None)].drill_id
+    assert sorted(map(str, begun)) == ["None", f"drill-running: {standing} goes on"]
+    ended = at_once([each.ledger.end_drill(standing, ME, 1) for each in many])
+    assert sorted(map(str, ended)) == ["None", f"stale-version: somebody has ended {standing}"]
+    assert site.sql("SELECT action FROM audit ORDER BY sequence") == [
+        ("drill.start",),
+        ("drill.end",),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 from app.domain.daybook import DayBook
 from app.ledger import day_book as told
 from app.ledger import days
-from app.ledger.partition_job import PartitionJob
-from app.ledger.partitions import Catalog, Policy
+from app.ledger.partition_job import Outlook, PartitionJob
+from app.ledger.partitions import Catalog, DefaultPartition, Policy
+from app.ports.away import StoreAway
 from app.web.app import create_app
 from tests.web.house import CALENDAR, READER, Gateway
 from tests.web.operators import ADMIN, reserve
@@ -60,6 +61,23 @@ def test_the_days_are_listed_with_their_orders_and_what_is_done_next(
     steps = [(step["step"], step["trade_date"]) for step in found["next"]]
     assert ("create", "2026-03-03") in steps
     assert steps[-2:] == [("archive", str(OLDER)), ("drop", str(OLDER))]
+
+
+def test_what_stops_the_job_is_told_and_a_ledger_that_is_away_is_no_answer(
+    gateway: Gateway, kept: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = gateway.key()
+    stops: Exception = DefaultPartition("orders_rest: a DEFAULT partition")
+
+    async def outlook(_job: PartitionJob, **_scan: bool) -> Outlook:
+        raise stops
+
+    monkeypatch.setattr(PartitionJob, "outlook", outlook)
+    found = kept.get(PATH, headers=key)
+    assert (found.status_code, found.json()["days"]) == (200, [])
+    assert "orders_rest" in found.json()["trouble"]
+    stops = StoreAway("the ledger is away")
+    assert kept.get(PATH, headers=key).status_code == 503
 
 
 def test_a_large_day_is_told_roughly(
