@@ -30,7 +30,7 @@ STRANGER = "app/brokers/sim/"
 HOMES: dict[str, set[str]] = {
     "aiohttp": {"app/alarms/", "app/brokers/", "app/cli/", "app/sdk/", "app/webhooks/"},
     # A bench holds the house beside what its clients do alone.
-    "aiokafka": {"app/bus/", "app/cli/bench_raw.py"},
+    "aiokafka": {"app/bus/", "app/cli/bench/raw.py"},
     "alembic": {"app/ledger/"},
     "bson": {"app/accounts/"},
     "exchange_calendars": {"app/cli/"},
@@ -46,12 +46,12 @@ HOMES: dict[str, set[str]] = {
     "pydantic_settings": {"app/settings.py"},
     "psycopg": {"app/cli/", "app/ledger/"},
     "pyarrow": {"app/accounts/history/"},
-    "pymongo": {"app/accounts/", "app/cli/bench_raw.py"},
+    "pymongo": {"app/accounts/", "app/cli/bench/raw.py"},
     # pytest finds the plug-in by its entry point; nothing of ours imports either.
     "pytest": {"app/brokers/conformance/pytest_plugin.py", "app/cli/pytest_items.py"},
     "redis": {"app/quotes/", "app/web/"},
     "rich": {"app/cli/"},
-    "simplefix": {"app/brokers/", "app/cli/bench_fix.py"},
+    "simplefix": {"app/brokers/", "app/cli/bench/fix.py"},
     "sqlalchemy": {"app/accounts/", "app/bus/", "app/ledger/"}
     | {"app/postgres.py", "app/sql.py", "app/sqlite.py"},
     "starlette": {"app/web/"},

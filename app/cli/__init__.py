@@ -5,8 +5,9 @@ slow and surprising command line: what is slow to import is imported inside the 
 needs it, so that `openbell --help` stays under 0.3 s. So a noun's module is loaded when the
 noun is called, and the help reads the table below; a test compares the two.
 
-A module `app/cli/<noun>.py` has either `app`, a Typer with its verbs, or one function that is
-named like the noun; its `-` is `_` there. It is listed as soon as it stands there.
+A module `app/cli/<noun>.py` (a package, where the noun needs many) has either `app`, a Typer with
+its verbs, or one function that is named like the noun; its `-` is `_` there. It is listed as soon
+as it stands there.
 """
 
 from collections.abc import Iterator, MutableMapping

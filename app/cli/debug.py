@@ -104,7 +104,7 @@ class _Wanted(NamedTuple):
 def _fill(archive: Bundle, call: Call, wanted: _Wanted) -> None:
     from app.cli.bundle_parts import PAGES_S, ask_doors, audit_tail, log_tail, versions
     from app.cli.doctor import examine
-    from app.cli.preflight_checks import instant
+    from app.cli.preflight.checks import instant
 
     archive.take("versions", versions)
     archive.take(
@@ -128,7 +128,7 @@ def _fill(archive: Bundle, call: Call, wanted: _Wanted) -> None:
 
 def _checks(call: Call) -> dict[str, Any]:
     from app.cli import preflight
-    from app.cli.preflight_checks import worst
+    from app.cli.preflight.checks import worst
 
     heard = preflight.listened(call, None)
     found = preflight.examined(call, heard)

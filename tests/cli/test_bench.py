@@ -7,16 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.cli.bench_bell import SECOND_NS, Bell, Wire, within, worst_second
-from app.cli.bench_console import Half
-from app.cli.bench_console import figures as console_figures
-from app.cli.bench_dispatch import Run
-from app.cli.bench_dispatch import figures as dispatch_figures
-from app.cli.bench_intake import shed
-from app.cli.bench_load import Job, requests
-from app.cli.bench_pacing import figures as pacing_figures
-from app.cli.bench_report import Figure, lines, ratio
-from app.cli.bench_server import EMPTY
+from app.cli.bench.bell import SECOND_NS, Bell, Wire, within, worst_second
+from app.cli.bench.console import Half
+from app.cli.bench.console import figures as console_figures
+from app.cli.bench.dispatch import Run
+from app.cli.bench.dispatch import figures as dispatch_figures
+from app.cli.bench.intake import shed
+from app.cli.bench.load import Job, requests
+from app.cli.bench.pacing import figures as pacing_figures
+from app.cli.bench.report import Figure, lines, ratio
+from app.cli.bench.server import EMPTY
 from tests.cli.benches import named, run
 
 

@@ -12,11 +12,11 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.cli.bench_part import Ran
-from app.cli.bench_raw import staged, take
-from app.cli.bench_servers import OURS
-from app.cli.bench_store import Store, far_sessions, takings
-from app.cli.bench_streams import Turn, figures
+from app.cli.bench.part import Ran
+from app.cli.bench.raw import staged, take
+from app.cli.bench.servers import OURS
+from app.cli.bench.store import Store, far_sessions, takings
+from app.cli.bench.streams import Turn, figures
 from app.reference import load_calendar
 from tests.cli.benches import NOWHERE, named, run
 from tests.servers import fix_bench

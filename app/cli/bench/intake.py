@@ -22,14 +22,14 @@ from pathlib import Path
 from random import getrandbits
 from typing import Any, Final, NamedTuple
 
-from app.cli.bench_load import Job
-from app.cli.bench_machine import cpu_s, memory_mb, until_quiet
-from app.cli.bench_raw import GROUP as RAW_GROUP
-from app.cli.bench_raw import staged, take
-from app.cli.bench_report import Figure, figure, ratio
-from app.cli.bench_server import EMPTY
-from app.cli.bench_servers import own_ledger
-from app.cli.bench_store import Store, far_sessions, takings
+from app.cli.bench.load import Job
+from app.cli.bench.machine import cpu_s, memory_mb, until_quiet
+from app.cli.bench.raw import GROUP as RAW_GROUP
+from app.cli.bench.raw import staged, take
+from app.cli.bench.report import Figure, figure, ratio
+from app.cli.bench.server import EMPTY
+from app.cli.bench.servers import own_ledger
+from app.cli.bench.store import Store, far_sessions, takings
 from app.cli.output import say
 from app.clock import SystemClock
 from app.domain.records import Taking
@@ -192,13 +192,13 @@ def opened(directory: Path, settings: Mapping[str, str], *, view: bool) -> Itera
     }
     pipe = subprocess.PIPE
     gateway = subprocess.Popen(
-        [sys.executable, "-m", "app.cli.bench_server"],
+        [sys.executable, "-m", "app.cli.bench.server"],
         env=inherited() | settings,
         stdout=pipe,
         text=True,
     )
     load = subprocess.Popen(
-        [sys.executable, "-m", "app.cli.bench_load"], stdin=pipe, stdout=pipe, text=True
+        [sys.executable, "-m", "app.cli.bench.load"], stdin=pipe, stdout=pipe, text=True
     )
     try:
         yield Bench(gateway, load, directory)

@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from app.brokers.fix.broker import FixBroker
 from app.bus.log import LogBus
-from app.cli.bench_report import Figure, figure, ratio
+from app.cli.bench.report import Figure, figure, ratio
 from app.cli.output import Ends, Failure, say
 from app.clock import SystemClock
 from app.dispatch.reports import event_of

@@ -22,11 +22,11 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 
-from app.cli.bench_bell import Book
-from app.cli.bench_dispatch import PATIENCE_S, RATE, SLOWEST, Full
-from app.cli.bench_machine import cpu_s
-from app.cli.bench_report import Figure, figure, ratio
-from app.cli.bench_store import fill
+from app.cli.bench.bell import Book
+from app.cli.bench.dispatch import PATIENCE_S, RATE, SLOWEST, Full
+from app.cli.bench.machine import cpu_s
+from app.cli.bench.report import Figure, figure, ratio
+from app.cli.bench.store import fill
 from app.cli.output import say
 
 TARGET: Final = ">= 0.95"

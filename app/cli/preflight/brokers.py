@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from app.cli.preflight_checks import Check, Document, Heard, Looks, State, instant, unseen, worst
+from app.cli.preflight.checks import Check, Document, Heard, Looks, State, instant, unseen, worst
 
 # In the lane's own words: why it takes nothing now, although all is well.
 RESTS: Final = frozenset({"no session is open", "at its rate", "too many unanswered"})

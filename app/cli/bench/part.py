@@ -15,7 +15,7 @@ from itertools import islice
 from time import perf_counter, process_time
 from typing import Any, Final, NamedTuple
 
-from app.cli.bench_machine import memory_mb
+from app.cli.bench.machine import memory_mb
 from app.ports.bus import Event
 from app.settings import Settings
 
@@ -74,7 +74,7 @@ async def _until(done: Callable[[], bool], loop: Loop) -> Ran:
 
 async def written(count: int) -> AsyncIterator[list[Event]]:
     """Yield the events of as many new orders, as a ledger writes them."""
-    from app.cli.bench_store import far_sessions, takings
+    from app.cli.bench.store import far_sessions, takings
     from app.clock import SystemClock
     from app.ledger.outbox import EmbeddedOutbox
     from app.ledger.schema import upgrade
@@ -138,7 +138,7 @@ async def relay(settings: Settings, job: Job) -> Ran:
 
 
 async def raw_drain(_settings: Settings, job: Job) -> Ran:
-    from app.cli.bench_raw import drain
+    from app.cli.bench.raw import drain
 
     watch = Watch()
     wall_s = drain(job.ledger_url, job.events)
@@ -148,7 +148,7 @@ async def raw_drain(_settings: Settings, job: Job) -> Ran:
 async def raw_produce(settings: Settings, job: Job) -> Ran:
     from app.bus import envelope
     from app.bus.site import Site
-    from app.cli.bench_raw import Sent, produce
+    from app.cli.bench.raw import Sent, produce
     from app.clock import SystemClock
 
     assert settings.kafka is not None
@@ -209,7 +209,7 @@ async def raw_store(settings: Settings, job: Job) -> Ran:
     from app.accounts.mongo import close_client, make_client
     from app.accounts.mongo_book import MongoAccountBook
     from app.accounts.mongo_shape import COLLECTION
-    from app.cli.bench_raw import store
+    from app.cli.bench.raw import store
 
     assert settings.mongo is not None
     client = make_client(settings.mongo.url, settings.mongo.driver)
@@ -243,7 +243,7 @@ def run(job: Job) -> Ran:
     import subprocess
 
     done = subprocess.run(  # the environment is ours: it names the servers
-        [sys.executable, "-m", "app.cli.bench_part"],
+        [sys.executable, "-m", "app.cli.bench.part"],
         input=json.dumps(job._asdict()),
         capture_output=True,
         text=True,

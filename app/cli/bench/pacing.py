@@ -8,10 +8,10 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
-from app.cli.bench_bell import SECOND_NS, Book, Wire, within, worst_second
-from app.cli.bench_machine import cpu_s
-from app.cli.bench_report import Figure, figure
-from app.cli.bench_store import fill
+from app.cli.bench.bell import SECOND_NS, Book, Wire, within, worst_second
+from app.cli.bench.machine import cpu_s
+from app.cli.bench.report import Figure, figure
+from app.cli.bench.store import fill
 from app.cli.output import say
 
 # The window of a fresh gateway is shut for a second; the bell rings later than that.

@@ -50,8 +50,8 @@ def intake(  # noqa: PLR0913 - the options of a command
 
     In databases of its own on the PostgreSQL that OPENBELL_LEDGER_URL names; without it, on SQLite.
     """
-    from app.cli.bench_intake import Sizes, measure
-    from app.cli.bench_servers import named, postgres_version
+    from app.cli.bench.intake import Sizes, measure
+    from app.cli.bench.servers import named, postgres_version
 
     sizes = Sizes(rounds, max(orders, connections), batches, connections, view)
     with reported():
@@ -86,7 +86,7 @@ def dispatch(
 
     The rounds are of the smallest book; larger ones are sent once with the view and once without.
     """
-    from app.cli.bench_dispatch import measure
+    from app.cli.bench.dispatch import measure
 
     sizes = sorted({*(orders or SIZES), *([FULL] if full else [])})
     conditions = {"sizes": sizes, "rounds_of_the_smallest": rounds, "limit": "none"}
@@ -103,7 +103,7 @@ def console(
     report: Report = None,
 ) -> None:
     """Send a full book while nobody looks at the console, and while many do."""
-    from app.cli.bench_console import measure
+    from app.cli.bench.console import measure
 
     conditions = {"orders": orders, "consoles": consoles, "limit": "none", "account_view": False}
     _run(
@@ -124,7 +124,7 @@ def pacing(
     report: Report = None,
 ) -> None:
     """Send at N a second to a broker that enforces N, and count at its socket."""
-    from app.cli.bench_pacing import measure
+    from app.cli.bench.pacing import measure
 
     conditions = {"orders_per_second": tps, "seconds": seconds}
     _run("pacing", lambda here: measure(here, tps, seconds), conditions, directory, report)
@@ -142,8 +142,8 @@ def relay(
 
     It works in a database and in topics of its own, on the servers that the settings name.
     """
-    from app.cli.bench_servers import named, postgres_version
-    from app.cli.bench_streams import measure_relay
+    from app.cli.bench.servers import named, postgres_version
+    from app.cli.bench.streams import measure_relay
 
     sizes = sorted({*(events or SIZES)})
     with reported():
@@ -165,9 +165,9 @@ def projector(
 
     It works in topics and in a database of its own, on the servers that the settings name.
     """
-    from app.cli.bench_raw import mongo_version
-    from app.cli.bench_servers import named
-    from app.cli.bench_streams import measure_projector
+    from app.cli.bench.raw import mongo_version
+    from app.cli.bench.servers import named
+    from app.cli.bench.streams import measure_projector
 
     sizes = sorted({*(events or SIZES)})
     with reported():
@@ -210,7 +210,7 @@ def fix(  # noqa: PLR0913 - the options of a command
     The acceptor takes as many orders as it is sent, and begins new numbers at each logon (141=Y):
     never point it at a broker.
     """
-    from app.cli.bench_fix import Load, Peer, measure
+    from app.cli.bench.fix import Load, Peer, measure
 
     commands = beside or ()
     peer, load = Peer(acceptor, sender, target, commands), Load(rounds, orders, window)
@@ -231,8 +231,8 @@ def _run(
     directory: Path | None,
     report: Path | None,
 ) -> None:
-    from app.cli.bench_machine import machine
-    from app.cli.bench_report import told
+    from app.cli.bench.machine import machine
+    from app.cli.bench.report import told
 
     with _work(directory) as here:
         facts = machine(here)
@@ -242,7 +242,7 @@ def _run(
 
 @contextmanager
 def _work(directory: Path | None) -> Iterator[Path]:
-    from app.cli.bench_machine import work_directory
+    from app.cli.bench.machine import work_directory
 
     here = work_directory(directory)
     try:

@@ -19,10 +19,10 @@ from app.cli.command import Call, asking
 from app.cli.complete import markets
 from app.cli.metrics_page import read_metrics
 from app.cli.output import Ends, Failure, Output, print_out, printable, say
-from app.cli.preflight_brokers import NIGHT, brokers_of, sessions_of
-from app.cli.preflight_checks import Check, Heard, State, instant, looked, worst
-from app.cli.preflight_house import HOUSE
-from app.cli.preflight_numbers import NUMBERS
+from app.cli.preflight.brokers import NIGHT, brokers_of, sessions_of
+from app.cli.preflight.checks import Check, Heard, State, instant, looked, worst
+from app.cli.preflight.house import HOUSE
+from app.cli.preflight.numbers import NUMBERS
 from app.cli.problems import Problem, Unreachable
 
 # A gateway that needs longer for any of these is itself what there is to look at.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from app.cli.preflight_checks import Check, Document, Heard, Looks, State, instant
+from app.cli.preflight.checks import Check, Document, Heard, Looks, State, instant
 
 # The projector's own batches; as `top` and the console count "behind".
 BEHIND_MANY: Final = 5_000

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from typing import Final, NamedTuple
 
 from app.brokers.sim.process import SimProcess
-from app.cli.bench_machine import memory_mb
+from app.cli.bench.machine import memory_mb
 from app.cli.client import Client
 from app.cli.simulated import Simulated
 from app.cli.stage import Stage
