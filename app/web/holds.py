@@ -29,6 +29,7 @@ from app.web.house_told import SweepPreviewTold
 from app.web.keys import authorize, not_there
 from app.web.operator_schemas import Preview, Reasoned
 from app.web.problems import invalid_at
+from app.web.schemas import OrderTold
 from app.web.selections import (
     CHUNK,
     WORK_S_MAX,
@@ -51,6 +52,11 @@ class Holds:
         self._house = house
 
     # --- one order ----------------------------------------------------------------------
+
+    async def shown(self, call: Call[None, None]) -> Reply:
+        """Show one order to an operator; its ETag is what a hold, release or cancel must name."""
+        order = await self._order(call, SEE)
+        return ok(self._shape(order), etag(order.version))
 
     async def hold(self, call: Call[Reasoned, Preview]) -> Reply:
         """Hold back an order that never left; it keeps its place, and ends with its session."""
@@ -83,17 +89,22 @@ class Holds:
 
     async def _seen(self, call: Call[Any, Any]) -> Order:
         """Return the order, if it is the caller's to touch and still as he saw it."""
+        order = await self._order(call, HALT)
+        if order.version != call.version:
+            detail = f"the order is at version {order.version}"
+            raise Refused(Code.STALE_VERSION, detail, current=self._shape(order))
+        return order
+
+    async def _order(self, call: Call[Any, Any], scope: str) -> Order:
+        """Return the order of the path, if the caller may do this with its account."""
         order = await self._house.orders.get(call.part("order_id"))
         if order is None:
             raise not_there()
-        authorize(call.who, HALT, order.account_id)
-        if order.version != call.version:
-            raise Refused(
-                Code.STALE_VERSION,
-                f"the order is at version {order.version}",
-                current=order_shape(order, self._house.reference().calendar),
-            )
+        authorize(call.who, scope, order.account_id)
         return order
+
+    def _shape(self, order: Order) -> dict[str, Any]:
+        return order_shape(order, self._house.reference().calendar)
 
     def _would(self, after: Order | Code, order: Order) -> Reply:
         moved = not isinstance(after, Code)
@@ -101,7 +112,7 @@ class Holds:
         return ok({"dry_run": True, "orders_affected": int(moved), "status": to})
 
     def _told(self, order: Order, undo: str | None, status: int = 200) -> Reply:
-        shape = order_shape(order, self._house.reference().calendar)
+        shape = self._shape(order)
         if undo is not None:
             shape["undo_url"] = f"/admin/v1/orders/{order.order_id}/{undo}"
         return ok(shape, etag(order.version), status=status)
@@ -214,6 +225,16 @@ def _listed(holds: Holds) -> Sequence[Spec[Any, Any]]:
             asks=HeldAsked,
             answers={200: HeldPageTold},
             refuses=(Code.NOT_FOUND, Code.VALIDATION_FAILED),
+        ),
+        Spec(
+            method="GET",
+            path="/admin/v1/orders/{order_id}",
+            name="get_order_as_operator",
+            scope=SEE,
+            handler=holds.shown,
+            answers={200: OrderTold},
+            shows=("ETag",),
+            refuses=(Code.NOT_FOUND,),
         ),
     )
 

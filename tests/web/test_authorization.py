@@ -48,7 +48,7 @@ BATCHES: Final = {"create_orders"}
 ORDERS: Final = {
     *("amend_order", "cancel_order", "get_order", "list_executions", "list_order_events"),
     *("list_attempts", "probe_doubt", "resolve_doubt", "settle_stray"),
-    *("hold_order", "release_order", "cancel_order_as_operator"),
+    *("get_order_as_operator", "hold_order", "release_order", "cancel_order_as_operator"),
 }
 # Doors that take an endpoint's id, each with a body that is sound.
 ENDPOINTS: Final[dict[str, dict[str, object]]] = {

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.values import Status
+from app.web.keyfile import ROLES
 from tests.web.house import OPENS_AT, READER, SESSION, Gateway, put_in_doubt, run
 from tests.web.operators import ADMIN, audit, reserve
 
@@ -176,3 +177,15 @@ def test_who_sees_some_accounts_holds_and_sees_these_alone(gateway: Gateway) -> 
     assert reply.json()["moved"] == 0
     act(gateway, order_id, "hold")
     assert gateway.client.get(f"{ADMIN}/orders/held", headers=lee).json()["data"] == []
+
+
+def test_an_operator_sees_an_order_as_it_must_be_named(gateway: Gateway) -> None:
+    order_id = reserve(gateway, 1)
+    headers = gateway.key("olga", ROLES["operator"])
+    seen = gateway.client.get(f"{ADMIN}/orders/{order_id}", headers=headers)
+    path = f"{ADMIN}/orders/{order_id}/hold"
+    named = headers | {"If-Match": seen.headers["etag"]}
+
+    assert (seen.json()["order_id"], seen.json()["status"]) == (order_id, "reserved")
+    assert gateway.client.post(path, json=WHY, headers=named).json()["status"] == "held"
+    assert gateway.client.get(f"/v1/orders/{order_id}", headers=headers).status_code == 403

@@ -213,6 +213,7 @@ def test_what_belongs_to_another_account_is_not_there(gateway: Gateway) -> None:
         ("GET", "/v1/orders/{}/executions", {}),
         ("DELETE", "/v1/orders/{}", {}),
         ("PATCH", "/v1/orders/{}", {"json": {"quantity": "1"}}),
+        ("GET", "/admin/v1/orders/{}", {}),
         ("GET", "/admin/v1/orders/{}/attempts", {}),
         ("POST", "/admin/v1/in-doubt/{}/probe", {"json": {"reason": "look at it"}}),
         ("POST", "/admin/v1/in-doubt/{}/resolve", {"json": resolve}),
