@@ -34,7 +34,6 @@ class Deed(NamedTuple):
     method: str = "POST"
     # The part of the thing whose version it names; None: the thing itself, empty: nothing's.
     seen: str | None = None
-    reads: Callable[[str], str] | None = None  # where that stands, if not below the thing
     role: str = "operator"
     grade: Grade = Grade.YES
     tries: bool = False
@@ -85,7 +84,6 @@ def _declare(app: typer.Typer, thing: Thing, deed: Deed) -> None:
             body["ttl_s"] = seconds_of(given["expires"])
         query = {"audit_id": given["audit_id"]} if deed.undoes else {}
         seen = path if deed.seen is None else deed.seen and f"{path}/{deed.seen}"
-        seen = deed.reads(name_in(path)) if deed.reads else seen
         door = deed.door or deed.name
         target = path if door == "." else f"{path}/{door}"
         done = hand.turn(deed.method, target, body, seen=seen, name=name_in(path), query=query)

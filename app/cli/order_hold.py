@@ -62,7 +62,6 @@ def declare_holds(app: typer.Typer) -> None:
             "hold",
             "Hold back an order that never left; it keeps its place, and ends with its session.",
             ("the customer asks us to wait", "a wrong price, OPS-12"),
-            reads=_order,
             tries=True,
             after="openbell order release lets it go; openbell order held lists what is held",
         ),
@@ -70,7 +69,6 @@ def declare_holds(app: typer.Typer) -> None:
             "release",
             "Let a held order go: to its bell, or to those that wait for a permit.",
             ("the customer says go", "OPS-12 is closed"),
-            reads=_order,
             tries=True,
         ),
         Deed(
@@ -78,7 +76,6 @@ def declare_holds(app: typer.Typer) -> None:
             "End an order as an operator: at once if it never left, or ask its broker to.",
             ("the customer asks by telephone", "OPS-12"),
             door="cancel",
-            reads=_order,
             tries=True,
         ),
     )
@@ -95,8 +92,3 @@ def declare_holds(app: typer.Typer) -> None:
                 f'order {word} --request-id {door}-1 --symbol AAPL --reason "OPS-12" --expect 9',
             ),
         )(run)
-
-
-def _order(order_id: str) -> str:
-    """Return where an order's version stands; the operators' own doors do not show it."""
-    return f"/v1/orders/{segment(order_id)}"

@@ -14,6 +14,7 @@ from app.cli.client import Client
 from app.cli.command import Call
 from app.cli.output import Output, Screen
 from app.cli.target import Given, Target, Wish
+from app.web.keyfile import SCOPES
 from tests.cli.served import served
 from tests.web.house import Gateway, a_gateway
 
@@ -26,10 +27,11 @@ class Desk:
     def __init__(self, gateway: Gateway, url: str) -> None:
         self.gateway = gateway
         self.url = url
-        self.mina, self.jun = (self._token(name) for name in ("mina", "jun"))
+        self.mina, self.jun = (self.key(name) for name in ("mina", "jun"))
 
-    def _token(self, name: str) -> str:
-        return self.gateway.key(name)["Authorization"].removeprefix("Bearer ")
+    def key(self, name: str, scopes: frozenset[str] = SCOPES) -> str:
+        """Make a key, and return what opens the doors by it."""
+        return self.gateway.key(name, scopes)["Authorization"].removeprefix("Bearer ")
 
     def environment(self, key: str | None = None) -> dict[str, str]:
         return {"OPENBELL_URL": self.url, "OPENBELL_KEY": key or self.mina}

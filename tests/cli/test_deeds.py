@@ -1,12 +1,18 @@
 """What one operator does to one thing at a terminal, against the doors themselves over HTTP."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.cli import order_bulk
-from app.cli.output import Ends
+from app.cli.client import Client
+from app.cli.output import Ends, Failure
+from app.cli.problems import Problem
+from app.cli.session import next_session
+from app.web.keyfile import ROLES
 from tests.cli.desk import WHY, Desk, a_desk
 from tests.web.house import SESSION
 from tests.web.operators import reserve
@@ -158,3 +164,30 @@ def test_the_end_of_the_log_is_printed_alone_for_a_safe_place(desk: Desk) -> Non
     assert "empty" in empty.stderr
     assert told == {"anchor": anchor}
     desk.says("audit", "verify", "--anchor", anchor)
+
+
+def test_the_key_of_the_role_is_enough_for_what_the_role_does(desk: Desk) -> None:
+    order_id = reserve(desk.gateway, 1)
+    olga = desk.key("olga", ROLES["operator"])
+
+    assert desk.asks("order", "hold", order_id, *WHY, key=olga)["status"] == "held"
+    assert desk.asks("session", "pause", SESSION, *WHY, key=olga)["paused"] is True
+
+
+class NoOrders(Client):
+    """A gateway to somebody who may see no orders, and so no client's list of sessions."""
+
+    def get(self, path: str, **_query: object) -> Any:
+        if path == "/v1/sessions":
+            raise Problem("http://gateway", 403, {"code": "scope-missing"}, {})
+        days = ("2998-11-23", "2998-11-24")
+        rows = [{"market": "XKRX", "trading_session_id": "k", "opens_at": f"{days[0]}T00:00:00Z"}]
+        rows += [{"market": "XNYS", "trading_session_id": d, "opens_at": f"{d}Z"} for d in days]
+        return {"sessions_next": rows[::-1]}
+
+
+def test_the_next_session_is_found_by_who_may_see_no_orders() -> None:
+    with closing(NoOrders("http://127.0.0.1:1", "key")) as client:
+        assert next_session(client, "XNYS") == "2998-11-23"
+        with pytest.raises(Failure, match="no session to come at XLON"):
+            next_session(client, "XLON")
