@@ -60,7 +60,7 @@ NOUNS: Final = {
     "key": "API keys: create, list, rotate, revoke.",
     "export": "Export: days of orders, trades or acts in one file.",
     "calendar": "Trading sessions: build the file, check it, ask it.",
-    "debug": "Debug: one archive of what a ticket needs.",
+    "debug": "Debug: a ticket's archive, an order's story.",
     "bench": "Measure the gateway as ratios of what this machine can do.",
 }
 

@@ -1,4 +1,4 @@
-"""Reads the audit log, verifies its chain, and exports it.
+"""Reads the audit log, follows it, verifies its chain, and exports it.
 
 The trap is a cut tail: a chain without its last rows is still a chain. So an anchor is worth
 keeping elsewhere, or an export: that row must stand in the log for ever.
@@ -6,6 +6,7 @@ keeping elsewhere, or an export: that row must stand in the log for ever.
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,12 +14,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.command import Call, verb
-from app.cli.output import Ends, Failure, Output, print_out, say
+from app.cli.following import RESYNC, SILENCE_S_MAX, followed
+from app.cli.output import Ends, Failure, Output, cell, print_out, say
 from app.cli.progress import PATIENCE_S, working
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: read it, verify its chain, export it.")
 
 AUDIT: Final = "/admin/v1/audit"
+STREAM: Final = "/admin/v1/stream"
 PAGE: Final = 500
 ANCHOR: Final = re.compile(r"[1-9][0-9]{0,17}:[0-9a-f]{64}")
 COLUMNS: Final = ("sequence", "at", "actor", "action", "resource", "via", "ip", "reason")
@@ -123,6 +126,45 @@ def _intact(found: dict[str, Any]) -> None:
             why="that row, or the one before it, is not what was written",
             advice="keep the file as it is, and compare it with the events on the bus",
         )
+
+
+@verb(
+    app,
+    "watch",
+    role="operator",
+    examples=("audit watch", "audit watch --after 1200 --json > audit.ndjson"),
+    timeout_s=SILENCE_S_MAX,
+)
+def watch(
+    call: Call,
+    *,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="Begin after this sequence; else with what comes.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="End after so many; 0: at Ctrl-C.")] = 0,
+) -> None:
+    """Follow who does what; with --json, each row as the gateway tells it."""
+    for event in followed(call.client, STREAM, "" if after is None else f"{after:013d}"):
+        if event.kind == RESYNC:
+            say("too much was missed: openbell audit list shows it")
+        elif event.kind == "gone":
+            raise Failure(
+                Ends.AUTHENTICATION, "the key is dead", why="it was revoked, or its time is over"
+            )
+        elif event.kind == "audit.recorded":
+            _tell(call, event.data)
+            rows -= 1
+            if not rows:
+                return
+
+
+def _tell(call: Call, data: str) -> None:
+    if call.screen.output is Output.JSON:
+        print_out(data)
+    else:
+        row: dict[str, Any] = json.loads(data)
+        print_out("  ".join(cell(row[name]) for name in COLUMNS))
+    sys.stdout.flush()
 
 
 def _rows(call: Call, after: int) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,10 @@ It reads the environment as `serve` does, so what it refuses would stop the star
 are shown as such and never in letters: the trap is a configuration that is pasted into a ticket.
 """
 
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,12 +46,35 @@ def check(*, data_dir: DataDir = DATA_DIR) -> None:
 @app.command("env", epilog=examples_text(("config env", "config env > openbell.env")))
 def env() -> None:
     """Print every variable with its meaning, to begin one's own file with."""
+    print_out("\n".join(_variables()))
+
+
+@app.command("init", epilog=examples_text(("config init", "config init /etc/openbell.env")))
+def init(
+    *, file: Annotated[Path, typer.Argument(help="Where it shall stand.")] = Path("openbell.env")
+) -> None:
+    """Write a file of every variable, for us alone: secrets will stand in it."""
+    with reported():
+        try:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+                out.write("\n".join(_variables()) + "\n")
+        except FileExistsError as e:
+            raise Failure(Ends.CONFLICT, f"{file} is there already", advice="name another") from e
+        except OSError as e:
+            raise Failure(Ends.FAILED_CHECK, f"cannot write {file}", why=str(e)) from e
+    say(f"{file}: take the # from what you set; openbell config check says whether it is right")
+
+
+def _variables() -> Iterator[str]:
+    """Yield two lines for each: what it means, and its default."""
     from app.settings import PREFIX, Settings
 
     for name, field in Settings.model_fields.items():
-        print_out(f"# {field.description}")
+        yield f"# {field.description}"
         default = "" if field.default is None or callable(field.default) else field.default
-        print_out(f"#{PREFIX}{name.upper()}={default if default != {} else '{}'}")
+        if hasattr(default, "model_dump_json"):
+            default = default.model_dump_json()
+        yield f"#{PREFIX}{name.upper()}={default}"
 
 
 @app.command("schema", epilog=examples_text(("config schema", "config schema > settings.json")))

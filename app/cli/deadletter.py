@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.change import Grade, Sure, Yes, someone
 from app.cli.command import DataDir, Form, JsonShort, Reason, chosen, examples_text, reported
 from app.cli.deadletter_bus import every, on_the_bus
 from app.cli.outbox import ledger_of
@@ -127,6 +128,7 @@ def discard(
     reason: Reason,
     topic: Topic = None,
     limit: Limit = 10_000,
+    yes: Yes = False,
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Give letters up: nobody will ever apply them. The audit log says who, which and why.
@@ -138,10 +140,21 @@ def discard(
     async def note(doomed: Sequence[dict[str, Any]]) -> None:
         await _noted(data_dir, doomed, reason)
 
-    wanted = frozenset(event_ids)
+    wanted, sure = frozenset(event_ids), Sure(yes, ask=someone())
     with reported():
+        if sure.ask is not None and not yes:
+            # By itself: a bus does not wait for a person.
+            found = on_the_bus(data_dir, lambda bus: listed(bus, topic, limit))
+            agreed(sure, [letter for letter in found if letter["event_id"] in wanted])
         count = on_the_bus(data_dir, lambda bus: discarded(bus, (topic, limit), wanted, note))
     say(f"{count} given up; their record stands in the audit log")
+
+
+def agreed(sure: Sure, letters: Sequence[dict[str, Any]]) -> None:
+    """Show what is to be given up, and raise unless somebody says yes."""
+    for letter in letters:
+        say(f"  {letter['event_id']}  {letter['topic']}  {letter['type']}  {letter['cause']}")
+    sure.agreed(f"give up these {len(letters)} for ever", "", Grade.YES)
 
 
 def _nowhere(event_ids: Sequence[str], limit: int) -> Failure:

@@ -19,14 +19,14 @@ from app.cli.progress import working
 from app.clock import SystemClock
 from app.domain.values import rfc3339
 
-app = typer.Typer(no_args_is_help=True, help="Debug: one archive of what a ticket needs.")
+app = typer.Typer(no_args_is_help=True, help="Debug: a ticket's archive, an order's story.")
 
 AUDIT_ROWS: Final = 500
 
 
 @app.callback()
 def _debug() -> None:
-    """Debug: one archive of what a ticket needs."""
+    """Debug: a ticket's archive, an order's story."""
 
 
 @verb(
@@ -90,6 +90,35 @@ def bundle(
         except OSError as e:
             raise Failure(Ends.FAILED_CHECK, f"cannot write {place}", why=str(e)) from e
     _tell(call, place, made)
+
+
+@verb(
+    app,
+    "trace",
+    role="operator",
+    examples=(
+        "debug trace 01KAPK5R00W7D3Q8ZC1VYBX4N9",
+        "debug trace 01KAPK5R00W7D3Q8ZC1VYBX4N9 --json",
+    ),
+)
+def trace(
+    call: Call,
+    *,
+    order_id: Annotated[str, typer.Argument(help="The gateway's id (37).", metavar="ORDER_ID")],
+) -> None:
+    """Tell an order's story: its steps, each time it was sent, what traded, in order of time."""
+    from app.cli.trace import COLUMNS, traced
+
+    found = traced(call.client, order_id)
+    if call.screen.output is Output.JSON:
+        call.show(found)
+        return
+    call.show(found["story"], *COLUMNS)
+    if found["hidden"]:
+        say(f"not for this key: {', '.join(found['hidden'])}")
+    else:
+        order = found["order"]
+        say(f"{order['status']}, {order['filled_quantity']} of {order['quantity']} filled")
 
 
 class _Wanted(NamedTuple):

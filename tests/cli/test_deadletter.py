@@ -3,13 +3,16 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from app.bus.log import LogBus
 from app.cli import deadletter
+from app.cli.change import Sure
+from app.cli.output import Failure
 from app.clock import SystemClock
 from app.ledger.schema import upgrade
 from app.ledger.store import Ledger
@@ -17,6 +20,7 @@ from app.letters import LETTER_BYTES_MAX, parked, unsendable
 from app.ports.bus import Event, Record
 from app.sqlite import Database
 from tests.bus.kafka_house import ORDERS, KafkaHouse, an_event, ids, read
+from tests.cli.desk import Asked
 from tests.servers.server import Server
 
 DLQ = f"{ORDERS}.dlq"
@@ -131,6 +135,20 @@ def test_nothing_is_given_up_that_is_not_there_or_cannot_be_noted(tmp_path: Path
 
     assert (unknown.exit_code, without_ledger.exit_code, without_reason.exit_code) == (4, 4, 2)
     assert rows(run(tmp_path, "list", "--json")) == [("acc-1-1", "cause 1")]
+
+
+@pytest.mark.parametrize("answer", ["y", "n", ""])
+def test_whoever_gives_up_a_letter_at_a_terminal_has_seen_it(
+    answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = Asked([answer])
+    letters = [{"event_id": "acc-1-1", "topic": ORDERS, "type": "t", "cause": "a \x1b[2J cause"}]
+
+    with nullcontext() if answer == "y" else pytest.raises(Failure, match="nothing is changed"):
+        deadletter.agreed(Sure(ask=asked), letters)
+
+    assert asked.questions == ["give up these 1 for ever? [y/N] "]
+    assert "acc-1-1  openbell.orders.v1  t  a \\x1b[2J cause" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:

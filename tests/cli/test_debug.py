@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from time import perf_counter
 from typing import Any, get_args, get_origin
@@ -18,10 +19,11 @@ from app.cli.patience import MIB, Patience
 from app.cli.redaction import OPTIONS, SECRET, Redaction
 from app.domain.records import Actor, Change
 from app.settings import Settings
+from tests.builders import a_report
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import KEY, OPERATOR, problem
 from tests.cli.served import served
-from tests.web.house import a_gateway, run
+from tests.web.house import a_gateway, put_in_doubt, run
 from tests.web.operators import reserve
 
 TOKEN = "ob_live_0123456789abcdef0123_" + "4f" * 32
@@ -287,3 +289,40 @@ def test_an_account_has_the_same_other_name_within_one_bundle_alone() -> None:
     assert one.document({"account_id": "A-1"}) == one.document({"account_id": "A-1"})
     assert one.account("A-1") not in {one.account("A-2"), other.account("A-1"), "A-1"}
     assert one.document({"secret": 7, "done": True}) == {"secret": SECRET, "done": True}
+
+
+def test_an_order_is_told_in_the_order_of_time_as_far_as_the_key_opens(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    gateway = a_gateway(tmp_path / "house")
+    order_id = reserve(gateway, 1)
+    attempt = run(put_in_doubt(gateway.ledger))
+    facts: dict[str, Any] = {"broker_id": "nova", "broker_order_key": attempt}
+    report = a_report(at=gateway.clock.now() + 1, last_quantity=Decimal(4), **facts)
+    run(gateway.ledger.apply([report], "report"))
+    both, admin, none = (
+        gateway.key(name, frozenset(scopes))["Authorization"].removeprefix("Bearer ")
+        for name, scopes in (
+            ("both", {"orders:read", "admin:read"}),
+            ("mina", {"admin:read"}),
+            ("kim", {"admin:halt"}),
+        )
+    )
+
+    with served(gateway) as url:
+        words = ("debug", "trace", order_id)
+        whole = terminal.run(*words, "--json", OPENBELL_KEY=both, url=url)
+        part = terminal.run(*words, OPENBELL_KEY=admin, url=url)
+        nothing = terminal.run(*words, OPENBELL_KEY=none, url=url)
+
+    told = json.loads(whole.stdout)
+    instants = [line["at"] for line in told["story"]]
+    assert instants == sorted(instants)
+    said = [(line["record"], line["says"]) for line in told["story"]]
+    assert said[0] == ("step", "order.reserved")
+    assert ("attempt 1", "claimed") in said
+    assert said[-1] == ("execution", "trade 4 at 187.25")
+    assert told["order"]["filled_quantity"] == "4"
+    assert (part.exit_code, nothing.exit_code) == (0, 5)
+    assert "claimed" in part.stdout
+    assert "not for this key: order, events, executions" in part.stderr

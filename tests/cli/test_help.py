@@ -101,6 +101,7 @@ WITHOUT_DATA = {
         "completion",
         "config check",
         "config env",
+        "config init",
         "config schema",
         "openapi",
         "api",

@@ -1,6 +1,7 @@
 """Drills, rules, accounts, sessions and settings at a terminal, against the doors themselves."""
 
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli import app
 from app.cli.output import Ends
+from app.settings import Settings, read_settings
 from tests.cli.served import served
 from tests.web.house import SESSION, Gateway, a_gateway, an_order
 
@@ -158,9 +160,28 @@ def test_what_would_stop_the_start_is_said() -> None:
     assert "leads to 'acme'" in wrong.stderr
 
 
-def test_the_file_to_begin_with_names_every_variable() -> None:
-    from app.settings import Settings  # noqa: PLC0415 - as slow as the command itself
+def test_the_file_to_begin_with_can_be_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "openbell.env"
+    words = ["config", "init", str(file)]
+    for status in (0, int(Ends.CONFLICT)):
+        assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == status
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
+    untold = read_settings()
+    # With every default said aloud, a gateway starts as it would without a word.
+    lines = [line[1:] for line in file.read_text().splitlines() if line.startswith("#OPENBELL_")]
+    said = dict(line.split("=", 1) for line in lines)
+    for name, value in said.items():
+        if value:
+            monkeypatch.setenv(name, value)
+
+    assert len(said) == len(Settings.model_fields)
+    assert read_settings() == untold
+
+
+def test_the_file_to_begin_with_names_every_variable() -> None:
     lines = settings("env").stdout.splitlines()
     named = {line[1:].partition("=")[0] for line in lines if line.startswith("#OPENBELL_")}
 

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp import web
 from typer.testing import CliRunner, Result
 
 from app.cli import app
 from app.cli.output import Ends
+from app.domain.records import Actor, Change
 from tests.cli.conftest import Terminal
 from tests.cli.served import served
-from tests.web.house import SESSION, Gateway, a_gateway, an_order
+from tests.web.house import SESSION, Gateway, a_gateway, an_order, run
 
 WHY: Final = ("--reason", "the desk asked")
 
@@ -134,4 +136,30 @@ def test_whoever_may_not_follow_is_told_once(terminal: Terminal) -> None:
     result = terminal.run("order", "watch", "--account", "A-1", "--key", "ob_test_wrong")
 
     assert result.exit_code == Ends.AUTHENTICATION
+    assert terminal.waits == []
+
+
+def test_the_audit_log_is_followed_from_a_row_on(tmp_path: Path) -> None:
+    gateway = a_gateway(tmp_path)
+    key = gateway.key()["Authorization"].removeprefix("Bearer ")
+    for number in range(3):
+        change = Change("halt", "halt/all", None, {"scope": "all"})
+        run(gateway.ledger.note(change, Actor("mina", f"number {number}")))
+
+    with served(gateway) as url:
+        environment = {"OPENBELL_URL": url, "OPENBELL_KEY": key}
+        words = ["audit", "watch", "--after", "1", "--rows", "2"]
+        told = CliRunner(env=environment).invoke(app, words, catch_exceptions=False)
+
+    assert [line.split("  ")[-1] for line in told.stdout.splitlines()] == ["number 1", "number 2"]
+
+
+def test_a_follower_whose_key_dies_does_not_ask_for_ever(terminal: Terminal) -> None:
+    heard = b"event: resync\ndata: {}\n\nevent: gone\ndata: {}\n\n"
+    terminal.gateway.more["/admin/v1/stream"] = lambda _: web.Response(body=heard)
+
+    result = terminal.run("audit", "watch", "--json")
+
+    assert result.exit_code == Ends.AUTHENTICATION
+    assert "audit list" in result.stderr
     assert terminal.waits == []
