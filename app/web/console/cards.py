@@ -184,7 +184,8 @@ def _route(book: Book, route_id: str, viewer: Viewer) -> Safe:
         tag("p", tag("strong", route_id), " → ", tag("strong", route.active_broker)),
         tag(
             "p",
-            f"{ready:,} {Status.QUEUED} · epoch {route.epoch} · automation: {automation}",
+            tag("span", f"{ready:,} {Status.QUEUED} · epoch {route.epoch} · "),
+            tag("span", f"automation: {automation}"),
             class_="small",
         ),
         button(act, viewer, MOVE) if len(book.controls) > 1 else None,

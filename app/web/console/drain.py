@@ -25,7 +25,6 @@ STEADY_MS: Final = 10_000
 _COLUMNS: Final = (
     *(tag("th", name, scope="col") for name in ("Session", "Opens", "Closes", "State")),
     tag("th", "Waits", scope="col", class_="number"),
-    tag("td"),
 )
 
 
@@ -113,7 +112,10 @@ def session_panel(sight: Sight, book: Book | None, viewer: Viewer) -> Safe:
     if session is None:
         return tag("p", "No session is known: build the calendar.")
     following = sorted(sight.following, key=lambda one: one.opens_at)
-    rows = [_row(sight, book, one, viewer) for one in following]
+    rows = [_row(sight, book, one) for one in following]
+    # What is far away is not paused by mistake: its button comes when its night does.
+    near = [one for one in following if one in sight.tonight or _held(sight, book, one)]
+    releases = [release_button(one, book, viewer) for one in near] if book else None
     return join(
         _bell(sight, session),
         tag("p", _coming(sight, book), class_="small") if book else None,
@@ -122,7 +124,13 @@ def session_panel(sight: Sight, book: Book | None, viewer: Viewer) -> Safe:
             tag("table", tag("thead", tag("tr", *_COLUMNS)), tag("tbody", rows)),
             class_="wide",
         ),
+        tag("div", releases, class_="acts"),
     )
+
+
+def _held(sight: Sight, book: Book | None, session: TradingSession) -> bool:
+    held = paused(sight, book) if book else ()
+    return any(one.trading_session_id == session.trading_session_id for one in held)
 
 
 def _coming(sight: Sight, book: Book) -> Piece:
@@ -149,15 +157,11 @@ def _bell(sight: Sight, session: TradingSession) -> Safe:
     )
 
 
-def _row(sight: Sight, book: Book | None, session: TradingSession, viewer: Viewer) -> Safe:
+def _row(sight: Sight, book: Book | None, session: TradingSession) -> Safe:
     is_open = session.opens_at <= sight.at < session.closes_at
     reserved = book.backlog.reserved.get(session.trading_session_id, 0) if book else 0
     ready = book.backlog.ready.get(session.market, 0) if book and is_open else 0
-    held = book is not None and any(
-        one.trading_session_id == session.trading_session_id for one in paused(sight, book)
-    )
-    # What is far away is not paused by mistake: its button comes when its night does.
-    near = session in sight.tonight or held
+    held = _held(sight, book, session)
     return tag(
         "tr",
         tag("td", session.trading_session_id),
@@ -165,8 +169,7 @@ def _row(sight: Sight, book: Book | None, session: TradingSession, viewer: Viewe
         tag("td", dated(session.closes_at)),
         tag("td", mark(Grade.WARNING, "release paused") if held else _state(session, sight.at)),
         tag("td", f"{reserved + ready:,}", class_="number"),
-        tag("td", release_button(session, book, viewer) if book and near else None, class_="acts"),
-        class_=None if near or is_open else "later",
+        class_=None if held or is_open or session in sight.tonight else "later",
     )
 
 

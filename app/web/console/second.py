@@ -34,15 +34,16 @@ def release_button(session: TradingSession, book: Book, viewer: Viewer) -> Safe 
     """Return what holds a session's release back, or lets it go again."""
     name = session.trading_session_id
     known = {pause.trading_session_id: pause for pause in book.pauses}
-    return button(_release_act(known.get(name, SessionPause(name))), viewer, TUNE)
+    act = _release_act(known.get(name, SessionPause(name)), session.market)
+    return button(act, viewer, TUNE)
 
 
-def _release_act(pause: SessionPause) -> Act:
+def _release_act(pause: SessionPause, market: str) -> Act:
     name = pause.trading_session_id
     path = f"/admin/v1/sessions/{quote(name, safe='')}"
     if pause.paused:
         return Act(
-            label="Release…",
+            label=f"Release {market}…",
             title=f"{name}: release its orders again",
             says=f"{pause.changed_by} paused it: {pause.reason}. Its orders leave again after the"
             " bell, at the rates that are set. Undo: pause.",
@@ -55,7 +56,7 @@ def _release_act(pause: SessionPause) -> Act:
             key="release",
         )
     return Act(
-        label="Pause…",
+        label=f"Pause {market}…",
         title=f"{name}: pause its release",
         says="The bell rings, and no order of this session is released. What was released before"
         " goes on leaving, and cancels still pass. Undo: release.",

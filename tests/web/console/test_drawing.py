@@ -197,9 +197,9 @@ def test_a_paused_release_stands_in_the_banner_and_in_its_row() -> None:
     assert drawn["banner"].count("paused by") == 1
     assert says in drawn["banner"]
     assert "release paused" in drawn["session"]
-    assert "Release…" in drawn["session"]
+    assert "Release XNYS…" in drawn["session"]
     assert calm["banner"] == ""
-    assert "Pause…" in calm["session"]
+    assert "Pause XNYS…" in calm["session"]
 
 
 def test_a_proposal_waits_on_the_screen_of_whoever_may_decide_it() -> None:
