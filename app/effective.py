@@ -63,7 +63,12 @@ def _origin(variable: str, name: str, told: AbstractSet[str], given: AbstractSet
 
 
 def _without_password(url: str) -> str:
-    """Return an address without what opens it: who logs in, and what comes after the question."""
-    scheme, _, rest = url.partition("://")
+    """Return an address without what opens it: who logs in, and what comes after the question.
+
+    Where it cannot be said which part that is, nothing is shown: `k=v` words, a `?` in a password.
+    """
+    scheme, is_url, rest = url.partition("://")
     place = rest.partition("?")[0].rpartition("@")
+    if not is_url or ("@" in rest and not place[1]):
+        return SECRET
     return f"{scheme}://{f'{SECRET}@' if place[1] else ''}{place[2]}"

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
-from app.effective import SECRET, effective
+from app.effective import SECRET, effective, plain
 from app.settings import PREFIX, environment, read_settings
 from app.web.app import create_app
 from tests.web.house import READER, Gateway
@@ -51,3 +51,17 @@ def test_what_may_be_secret_is_not_told(told: dict[str, dict[str, object]]) -> N
     brokers = told["brokers"]["value"]
     assert isinstance(brokers, dict)
     assert brokers["nova"]["options"] == {"secret": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mongodb://me:hunter2@one,two/db?tls=true", f"mongodb://{SECRET}@one,two/db"),
+        ("redis://cache:6379/0", "redis://cache:6379/0"),
+        ("redis://me:hun?ter2@cache", SECRET),
+        ("postgresql:///db?host=one&password=hunter2@home", SECRET),
+        ("host=one password=hunter2", SECRET),
+    ],
+)
+def test_an_address_whose_secret_cannot_be_found_is_not_told(url: str, shown: str) -> None:
+    assert plain("ledger_url", url) == shown
