@@ -71,6 +71,12 @@ def _release_act(pause: SessionPause, market: str) -> Act:
     )
 
 
+def asks(sight: Sight, viewer: Viewer) -> bool:
+    """Whether something waits that this person has proposed: his screen is no other's then."""
+    asked = sight.book.proposals if sight.book else ()
+    return any(p.state is ProposalState.OPEN and p.proposed_by == viewer.name for p in asked)
+
+
 def waiting(book: Book, viewer: Viewer) -> Iterator[Safe]:
     """Yield the proposals that wait for a second person, each with its two answers."""
     for one in book.proposals:

@@ -20,6 +20,7 @@ from app.domain.errors import Busy, Code, Refused
 from app.web.console.chart import charted
 from app.web.console.lookout import Lookout
 from app.web.console.panels import panels
+from app.web.console.second import asks
 from app.web.console.sight import Sight, Viewer
 from app.web.spec import Reply, encode
 
@@ -99,7 +100,7 @@ class Panels:
     async def frame(self, viewer: Viewer) -> Frame:
         """Return this moment as the viewer may see it."""
         sight = await self._lookout.look()
-        alike = viewer._replace(name="")
+        alike = viewer if asks(sight, viewer) else viewer._replace(name="")
         drawn = self._frames.get(alike)
         if drawn is None or drawn.sight is not sight:
             # Of those who look no more, nothing is kept.

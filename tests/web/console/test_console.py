@@ -256,6 +256,23 @@ def test_a_second_person_approves_a_proposal_from_the_banner(gateway: Gateway) -
     assert "proposes" not in gateway.client.get("/console").text
 
 
+def test_who_proposed_is_offered_no_answer_and_another_person_is(gateway: Gateway) -> None:
+    """Screens that show the same are drawn once, and these two do not."""
+    wanted = {"operation": "set_broker_dispatch", "parts": {"broker_id": "nova"}}
+    wanted |= {"body": {"state": "paused"}, "if_match": '"v1"', "reason": "desk asked"}
+    path = "/admin/v1/proposals"
+    assert gateway.client.post(path, json=wanted, headers=gateway.key("mina")).status_code == 201
+    found = []
+    for name, account in (("jun", "*"), ("mina", "*"), ("mina", "A-1"), ("lee", "A-1")):
+        gateway.client.cookies.clear()
+        sign_in(gateway, name, accounts=(account,))
+        page = gateway.client.get("/console").text
+        offered = any(act["title"].startswith("Approve: ") for act in acts(page))
+        found.append(("mina proposes" in page, offered))
+
+    assert found == [(True, True), (True, False), (True, False), (False, False)]
+
+
 def test_a_stale_version_is_a_conflict_that_says_who(gateway: Gateway) -> None:
     sign_in(gateway)
     lee = gateway.key("lee") | {"If-Match": '"v1"'}
