@@ -35,6 +35,7 @@ HOMES: dict[str, set[str]] = {
     "bson": {"app/accounts/"},
     "exchange_calendars": {"app/cli/"},
     "fastapi": {"app/web/"},
+    "jwt": {"app/web/tokens.py"},
     "limits": {"app/dispatch/", "app/web/"},
     # The dialect of a broker and the requests of a client are shapes of their own rooms.
     "msgspec": {"app/accounts/", "app/brokers/", "app/bus/", "app/codec.py", "app/web/"},
@@ -128,6 +129,7 @@ PURE = {
     "app/intake/checks.py",
     "app/quotes/frame.py",
     "app/quotes/selector.py",
+    "app/web/tokens.py",
     "app/webhooks/guard.py",
     "app/webhooks/making.py",
 }

@@ -38,12 +38,16 @@ _NOBODY: Final = KeyRecord(
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose key was good. `name` is the person or program: two keys may share it."""
+    """A caller whose key or token was good. `name` is the person or program.
+
+    Two keys may share a name; a token's is its subject, and its `key_id` is the subject's as well.
+    """
 
     key_id: str
     name: str
     scopes: frozenset[str]
     accounts: frozenset[str]
+    until: int | None = None  # when the token ends; a key can end at any time
 
     def sees(self, account_id: str) -> bool:
         """Return whether this caller may know anything of the account."""
