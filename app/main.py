@@ -25,7 +25,7 @@ from app.settings import PREFIX, Settings, environment
 from app.web.app import create_app
 from app.web.console.paces import Paces
 from app.web.feed import Feed
-from app.web.house import Endpoints, Health, House
+from app.web.house import Endpoints, Health, House, Operators
 from app.web.keys import Keyring
 from app.web.quota import open_quotas
 from app.web.stream import framed
@@ -95,6 +95,7 @@ def furnish(gateway: Gateway) -> House:
         commits=gateway.writer.pace if settings.role in TAKES_ORDERS else None,
         paces=Paces(gateway.floor, gateway.clock),
         environment=settings.environment,
+        operators=_operators(gateway),
         quotas=open_quotas(settings.quotas, settings.redis_url, gateway.clock),
         hooks={str(source): lock for source, lock in settings.hooks.items()},
     )
@@ -108,6 +109,16 @@ def _endpoints(gateway: Gateway) -> Endpoints:
         roots_of(settings.keys),
         None if told is None else lambda: told.counts,
     )
+
+
+def _operators(gateway: Gateway) -> Operators | None:
+    settings = gateway.settings
+    if settings.operators is None or settings.role in UNSPOKEN:
+        return None
+    # Half a second to import, for houses where operators have keys.
+    from app.web.issuer import open_issuer  # noqa: PLC0415
+
+    return open_issuer(settings.operators, gateway.clock)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -162,16 +173,22 @@ async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], 
         parts.create_task(house.feed.run())
         assert house.paces is not None, "furnish makes it"
         noting = parts.create_task(house.paces.run())
+        vouching = parts.create_task(_vouching(house))
         await drain.wait()
         house.health.draining = True
         house.feed.end()
         gateway.drain()
         await asyncio.wait({running}, timeout=gateway.settings.drain_s)
         server.should_exit = True
-        await ended(running, noting)
+        await ended(running, noting, vouching)
         await serving
     if house.quotas is not None:
         await house.quotas.close()
+
+
+async def _vouching(house: House) -> None:
+    if house.operators is not None:
+        await house.operators.run()
 
 
 async def _when_ready(gateway: Gateway, house: House, announce: Callable[[], None]) -> None:

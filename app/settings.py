@@ -25,6 +25,8 @@ TESTS_ONLY: Final = "OPENBELL_REQUIRE"
 HOOK_SECRET_MIN: Final = 16
 Role = Literal["all", "api", "dispatcher", "relay", "projector", "failover", "throttle", "alarms"]
 
+OperatorRole = Literal["viewer", "operator", "approver"]
+
 
 class BrokerSettings(BaseModel):
     """One broker: which adapter speaks to it, how fast, and the adapter's own options."""
@@ -146,6 +148,35 @@ class HookSettings(BaseModel):
         return self
 
 
+class OperatorSettings(BaseModel):
+    """Who vouches for operators that carry a token (JWT) in the place of a key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(min_length=1, description="`iss` of its tokens")
+    audience: str = Field(
+        min_length=1, description="`aud` of its tokens: this gateway's name there"
+    )
+    # Whoever can change what comes from there is every operator, so it comes by TLS, or from here.
+    jwks_url: str | None = Field(
+        default=None,
+        pattern=r"^(https://[^\s/@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?)(/\S*)?$",
+        description="its public keys: https, or this machine",
+    )
+    jwks_file: Path | None = Field(default=None, description="or a file with them")
+    role_claim: str = Field(default="openbell_role", description="which claim names the roles")
+    roles: dict[str, OperatorRole] = Field(
+        default={"viewer": "viewer", "operator": "operator", "approver": "approver"},
+        description="the claim's words, and what role each one is",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise ValueError("expected either jwks_url or jwks_file")
+        return self
+
+
 class WebhookSettings(BaseModel):
     """Where customers may want to be told of their orders."""
 
@@ -204,6 +235,9 @@ class Settings(BaseSettings):
     )
     instruments_file: Path | None = Field(default=None, description="what we trade; JSON")
     keys_file: Path | None = Field(default=None, description="API keys; default in data_dir")
+    operators: OperatorSettings | None = Field(
+        default=None, description="whose tokens operators may carry; without it, keys alone"
+    )
     environment: str = Field(
         default="", max_length=24, description="this house's name on the console: `prod-kr`"
     )

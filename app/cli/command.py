@@ -132,8 +132,8 @@ def _target(  # noqa: PLR0913 - the options that all commands share
         str | None,
         typer.Option(
             envvar="OPENBELL_KEY",
-            help="API key; better in the environment, where other users do not see it."
-            " Without one, that of the context, or of the gateway's first start.",
+            help="API key, or an operator's token; better in the environment, where other users"
+            " do not see it. Without one, that of the context, or of the gateway's first start.",
         ),
     ] = None,
     context: Annotated[

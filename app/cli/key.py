@@ -41,6 +41,13 @@ def _known(ctx: typer.Context, incomplete: str) -> list[str]:
     return [key.id for key in keys if not key.revoked and key.id.startswith(incomplete)]
 
 
+Person = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SUBJECT",
+        help="Who holds it, as the issuer of tokens calls him: with both he is one person.",
+    ),
+]
 KeyId = Annotated[str, typer.Argument(help="The id, as key list shows it.", autocompletion=_known)]
 GRACE: Final = "1d"
 
@@ -52,6 +59,7 @@ GRACE: Final = "1d"
             "key create app-1 --scope orders:read --scope orders:write --account A-1",
             'key create mina --role operator --account "*" --expires 90d',
             'key create jun --scope admin:read --scope admin:tune --account "*"',
+            'key create mina-night --role operator --account "*" --person 00u1f3',
         )
     ),
 )
@@ -67,6 +75,7 @@ def create(  # noqa: PLR0913 - each option is a part of what the key is for
     account: Annotated[list[str], typer.Option(help='Whose orders; repeat, or "*" for all.')],
     live: Annotated[bool, typer.Option("--live", help="ob_live_… instead of ob_test_….")] = False,
     expires: Annotated[str | None, typer.Option(metavar="90d", help="It ends by then.")] = None,
+    person: Person = None,
     data_dir: DataDir = Path("data"),
     keys_file: KeysFile = None,
 ) -> None:
@@ -79,7 +88,7 @@ def create(  # noqa: PLR0913 - each option is a part of what the key is for
     clock = SystemClock()
     lives_s = seconds_of(expires)
     ends_at = None if lives_s is None else clock.now() + lives_s * 1000
-    grant = Grant(name, scopes, tuple(account), live, ends_at)
+    grant = Grant(name, scopes, tuple(account), live, ends_at, person)
     with _file(data_dir, keys_file) as path:
         token = create_key(path, grant, clock)
     print_out(token)
@@ -103,6 +112,7 @@ def list_(
         {
             "id": key.id,
             "name": key.name,
+            "person": key.person,
             "kind": key.kind,
             "role": role_of(key.scopes) or None,
             "scopes": " ".join(key.scopes),

@@ -103,8 +103,8 @@ def _headers(spec: Spec[Any, Any]) -> list[Parameter]:
         words = "A repeated request with the same key gets the first answer again."
         found.append(_header("Idempotency-Key", words, REPLAY_KEY))
     if spec.approved:
-        words = "The second person's API key."
-        found.append(_header("X-Approver-Key", words, r"^[!-~]{1,200}$"))
+        words = "The second person's API key or token."
+        found.append(_header("X-Approver-Key", words, r"^[!-~]{1,8192}$"))
     if spec.streams:
         found.append(_header("Last-Event-ID", "The last id that you have.", PLACE))
     return found

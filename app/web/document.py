@@ -32,7 +32,11 @@ HEADERS: Final[Document] = {
     "WWW-Authenticate": "Bearer.",
 }
 LOCKS: Final[Document] = {
-    "api_key": {"type": "http", "scheme": "bearer"},
+    "api_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key; for operators also a token (JWT) of the configured issuer.",
+    },
     "callback": {
         "type": "http",
         "scheme": "bearer",

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from app.domain.errors import Busy, Code, Refused
 from app.domain.records import Change
 from app.web.confirmed import must_be_confirmed
-from app.web.console.session import caller
+from app.web.console.session import arrived
 from app.web.house import House
 from app.web.keys import NOBODY, authorize
 from app.web.problems import Invalid, invalid
@@ -67,7 +67,7 @@ class Door(Route):
         call: Call[Any, Any] = Call(request, NOBODY, request_id, None, None, None)
         if spec.scope is not None:
             shown = await ticketed(request, self._house) if spec.tickets else None
-            call.who = shown or caller(request, self._house.keyring)
+            call.who = shown or await arrived(request, self._house)
         try:
             await self._admit(call)
             return await self._done(call)

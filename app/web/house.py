@@ -26,13 +26,28 @@ from app.reference import Reference
 from app.settings import HookSettings
 from app.web.console.paces import Paces
 from app.web.feed import Feed
-from app.web.keys import Keyring
+from app.web.keys import Keyring, Principal
 from app.webhooks.guard import Rules
 from app.webhooks.signing import Roots
 
 
 class TroubleStore(AnomalyStore, RuleStore, AlertStore, Protocol):
     """Anomalies, the rules that find them, and what others alarm about."""
+
+
+class Operators(Protocol):
+    """Who vouches for operators that carry a token: see `app/web/issuer.py`."""
+
+    trouble: str | None
+
+    def principal(self, authorization: str) -> Principal:
+        """Return whose token this header carries, or raise `Refused`."""
+
+    async def prepare(self, authorization: str) -> None:
+        """Find what is needed to judge this token, if it is not here yet."""
+
+    async def run(self) -> None:
+        """Stay up to date, for ever."""
 
 
 class Endpoints(NamedTuple):
@@ -93,6 +108,15 @@ class House:
     feed: Feed | None = None  # nobody may follow an account
     paces: Paces | None = None  # the console notes them only while somebody looks
     environment: str = ""  # what this house is called on the console
+    operators: Operators | None = None  # nobody carries a token: operators have keys
     drills: Rehearsals | None = None  # no simulated broker is named
     rulebook: Rulebook | None = None  # nothing is watched here
     hooks: Mapping[str, HookSettings] = field(default_factory=dict)  # by who alarms
+
+
+def trouble_with_keys(house: House) -> str | None:
+    """Return why a key that was changed lately may not open, or None."""
+    found = [house.keyring.trouble]
+    if house.operators is not None:
+        found.append(house.operators.trouble)
+    return "; ".join(filter(None, found)) or None

@@ -35,6 +35,9 @@ class KeyTold(Told):
     key_id: str = Field(examples=["00c0ffee00c0ffee00c0"])
     version: Version
     name: str = Field(examples=["mina"])
+    person: str | None = Field(
+        description="Its holder, as the issuer of tokens says.", examples=["mina"]
+    )
     kind: str = Field(examples=["live"])
     role: str | None = Field(examples=["operator"])
     scopes: list[str] = Field(examples=[["admin:read"]])
@@ -105,6 +108,7 @@ def _shape(key: KeyRecord) -> dict[str, Any]:
         "key_id": key.id,
         "version": _version(key),
         "name": key.name,
+        "person": key.person,
         "kind": key.kind,
         "role": role_of(key.scopes) or None,
         "scopes": key.scopes,

@@ -10,6 +10,7 @@ secret is shown once, when the key is made, and is nowhere afterwards.
 import fcntl
 import hmac
 import os
+import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,14 +38,20 @@ OURS_ALONE: Final = 0o600
 OTHERS: Final = 0o077
 ID_BITS: Final = 80
 SECRET_BITS: Final = 256
+# As the issuer of tokens calls people: it is compared as it is, so no two may look alike.
+KNOWN: Final = "oidc:"  # how the name begins of whoever the issuer knows; no other name does
+PERSON: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
 class BadKeyFile(Exception):
     """A key file, or its pepper, that we will not trust."""
 
 
-class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One key as the file holds it; `accounts` is a list of ids, or `["*"]`."""
+class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One key as the file holds it; `accounts` is a list of ids, or `["*"]`.
+
+    What a key does not have is not written, so that a version that knows less can read it.
+    """
 
     id: str
     kind: str  # live, test
@@ -55,6 +62,7 @@ class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created_at: int
     expires_at: int | None = None
     revoked: bool = False
+    person: str | None = None  # who holds it, as the issuer of operators' tokens calls him
 
 
 class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,6 +77,7 @@ class Grant(NamedTuple):
     accounts: tuple[str, ...]
     live: bool = False
     expires_at: int | None = None
+    person: str | None = None
 
 
 def create_key(path: Path, grant: Grant, clock: Clock) -> str:
@@ -79,6 +88,10 @@ def create_key(path: Path, grant: Grant, clock: Clock) -> str:
             f"expected a name, accounts and scopes among {', '.join(sorted(SCOPES))};"
             f" unknown: {', '.join(sorted(strange)) or 'none'}"
         )
+    if grant.person is not None and not PERSON.fullmatch(grant.person):
+        raise ValueError("expected a person as the issuer calls him, in plain ASCII")
+    if grant.name.startswith(KNOWN):
+        raise ValueError(f"no name begins with {KNOWN}: give the person as a person")
     _make_pepper(path, clock)
     token, record = _minted(path, grant, clock)
     _change(path, lambda keys: [*keys, record])
@@ -113,7 +126,12 @@ def rotate_key(
             life = old.expires_at - old.created_at
         ends_at = None if life is None else now + life
         grant = Grant(
-            old.name, frozenset(old.scopes), tuple(old.accounts), old.kind == "live", ends_at
+            old.name,
+            frozenset(old.scopes),
+            tuple(old.accounts),
+            old.kind == "live",
+            ends_at,
+            old.person,
         )
         token, fresh = _minted(path, grant, clock)
         until = min(now + grace_ms, old.expires_at or now + grace_ms)
@@ -139,6 +157,7 @@ def _minted(path: Path, grant: Grant, clock: Clock) -> tuple[str, KeyRecord]:
         accounts=list(grant.accounts),
         created_at=clock.now(),
         expires_at=grant.expires_at,
+        person=grant.person,
     )
     return f"ob_{record.kind}_{record.id}_{secret}", record
 

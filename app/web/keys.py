@@ -17,6 +17,7 @@ from typing import Final
 from app.clock import Clock
 from app.domain.errors import Code, Refused
 from app.web.keyfile import (
+    KNOWN,
     BadKeyFile,
     KeyRecord,
     digest_of,
@@ -27,6 +28,7 @@ from app.web.keyfile import (
 )
 
 EVERY_ACCOUNT: Final = "*"
+SUBJECT: Final = "jwt:"  # how the `key_id` of whoever carries a token begins; a key's has no colon
 CHECK_EVERY_NS: Final = 1_000_000_000
 _BEARER: Final = re.compile(r"[Bb]earer ob_(live|test)_([0-9a-f]{20})_([0-9a-f]{64})")
 _SEALED: Final = re.compile(r"([0-9a-f]{20})\.([0-9]{1,18})\.([0-9a-f]{64})")
@@ -40,7 +42,8 @@ _NOBODY: Final = KeyRecord(
 class Principal:
     """A caller whose key or token was good. `name` is the person or program.
 
-    Two keys may share a name; a token's is its subject, and its `key_id` is the subject's as well.
+    Two keys may share a name. Whom the issuer of tokens knows is named by that (`persons.py`), and
+    all his tokens have one `key_id`.
     """
 
     key_id: str
@@ -192,7 +195,8 @@ class Keyring:
 
 
 def _principal(record: KeyRecord) -> Principal:
-    return Principal(record.id, record.name, frozenset(record.scopes), frozenset(record.accounts))
+    name = record.name if record.person is None else KNOWN + record.person
+    return Principal(record.id, name, frozenset(record.scopes), frozenset(record.accounts))
 
 
 def _refused() -> Refused:

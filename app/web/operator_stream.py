@@ -211,7 +211,7 @@ def operator_stream_specs(house: House) -> Sequence[Spec[Any, Any]]:
         since = _since(call.request.headers.get("last-event-id"))
 
         def who() -> Principal:
-            found = caller(call.request, house.keyring)
+            found = caller(call.request, house)
             authorize(found, SEE)
             return found
 

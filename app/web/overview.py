@@ -8,7 +8,7 @@ from app.accounts.projector import GROUP, TOPIC
 from app.domain.errors import Code
 from app.domain.records import Change
 from app.domain.values import rfc3339
-from app.web.house import House
+from app.web.house import House, trouble_with_keys
 from app.web.house_told import (
     AttemptsTold,
     OverviewTold,
@@ -54,7 +54,7 @@ class Overview:
             "at": rfc3339(now),
             "draining": house.health.draining,
             "not_ready": house.health.not_ready(),
-            "keyring": house.keyring.trouble,
+            "keyring": trouble_with_keys(house),
             "lanes": [lane_shape(lane) for lane in house.floor.lanes()],
             "controls": [control_shape(control) for control in controls.values()],
             "routes": [route._asdict() for route in routes],

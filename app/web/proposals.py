@@ -24,6 +24,7 @@ from app.web.door import query_of, version_of
 from app.web.house import House
 from app.web.keys import EVERY_ACCOUNT, Principal, authorize, not_there
 from app.web.operator_schemas import Reason, Reasoned
+from app.web.persons import must_be_two, proposer_of
 from app.web.problems import invalid_at
 from app.web.schemas import Asked
 from app.web.shapes import instant
@@ -103,7 +104,7 @@ class Proposals:
             key_id=call.who.key_id,
             reason=asked.reason,
             proposed_at=now,
-            expires_at=now + asked.ttl_s * 1_000,
+            expires_at=min(filter(None, (now + asked.ttl_s * 1_000, call.who.until))),
         )
         kept = await self._house.proposals.propose(proposal, call.actor(asked.reason))
         location = f"/admin/v1/proposals/{kept.proposal_id}".encode()
@@ -123,9 +124,9 @@ class Proposals:
         """Do what was proposed, as another person than who proposed it; answer what it answers."""
         proposal = await self._open(call)
         spec = self._specs[proposal.operation]
-        proposer = self._house.keyring.standing(proposal.key_id)
+        proposer = proposer_of(self._house, proposal, spec.scope)
         if proposer is None:
-            raise Refused(Code.PROPOSAL_CLOSED, "the key that it was proposed with has ended")
+            raise Refused(Code.PROPOSAL_CLOSED, "what it was proposed with has ended")
         if spec.scope is not None:
             authorize(proposer, spec.scope)
         made = self._made(spec, proposal.call, proposer, call.request_id, proposal.reason)
@@ -171,18 +172,17 @@ class Proposals:
             )
         if proposal.state is not ProposalState.OPEN:
             raise Refused(Code.PROPOSAL_CLOSED, f"the proposal is {proposal.state}")
-        if call.who.name == proposal.proposed_by or call.who.key_id == proposal.key_id:
-            raise Refused(
-                Code.SECOND_PRINCIPAL_REQUIRED,
-                f"{proposal.proposed_by} proposed it; another person decides",
-            )
+        words = f"{proposal.proposed_by} proposed it; another person decides"
+        if call.who.key_id == proposal.key_id:
+            raise Refused(Code.SECOND_PRINCIPAL_REQUIRED, words)
+        must_be_two(call.who.name, proposal.proposed_by, words)
         return proposal
 
     def _sees(self, who: Principal, proposal: Proposal) -> bool:
         """Whether the caller may know of whatever a proposal may be about."""
         if EVERY_ACCOUNT in who.accounts or who.key_id == proposal.key_id:
             return True
-        proposer = self._house.keyring.standing(proposal.key_id)
+        proposer = proposer_of(self._house, proposal)
         return proposer is not None and proposer.accounts <= who.accounts
 
     def _made(

@@ -12,15 +12,17 @@ from typing import Any, Final
 
 from app.domain.errors import Code, Refused
 from app.domain.halts import version_of
-from app.domain.records import Change, Doubt
+from app.domain.records import Change, Doubt, Halt
 from app.domain.values import rfc3339
 from app.web.confirmed import LARGE
+from app.web.console.session import operator
 from app.web.course_told import CoveredTold, HaltsTold, HaltTold, ResumedTold
 from app.web.covered import covered, named_by, target_of
 from app.web.house import House
 from app.web.house_told import DoubtsTold, ProbeTold
 from app.web.keys import Principal, authorize, not_there
 from app.web.operator_schemas import HaltChange, Preview, Reasoned, Resolution
+from app.web.persons import must_be_two
 from app.web.problems import invalid_at
 from app.web.schemas import OrderTold
 from app.web.shapes import halt_shape, order_shape
@@ -61,16 +63,19 @@ class Safety:
         """Lift a halt; only another person than the one who halted."""
         change = call.body
         target = target_of(change)
-        await self._must_be_seen(call, target)
+        standing = await self._seen(call, target)
         if call.query.dry_run:
             return await self._would(call, RESUME)
+        if call.approval is None:  # where it was proposed, those two are two already
+            words = f"{standing.halted_by} halted; another person must resume"
+            must_be_two(call.who.name, standing.halted_by, words)
         by = call.actor(change.reason)
         await self._house.control.resume(change.scope, target, by, call.version)
         self._house.floor.halts_changed()
         return ok({"scope": change.scope, "target": target, "resumed_by": call.who.name})
 
-    async def _must_be_seen(self, call: Call[HaltChange, Any], target: str) -> None:
-        """Raise `Refused` unless the halt that stands is the one that the caller saw."""
+    async def _seen(self, call: Call[HaltChange, Any], target: str) -> Halt:
+        """Return the halt that stands, or raise `Refused` if the caller saw another one."""
         place = (call.body.scope, target)
         halts = await self._house.control.halts()
         standing = next((h for h in halts if (h.scope, h.target) == place), None)
@@ -84,6 +89,7 @@ class Safety:
                 changed_by=standing.halted_by,
                 changed_at=rfc3339(standing.halted_at),
             )
+        return standing
 
     async def _would(self, call: Call[HaltChange, Preview], scope: str) -> Reply:
         target = target_of(call.body)
@@ -120,7 +126,7 @@ class Safety:
         if word.verdict == "filled" and word.price is None:
             raise invalid_at("price", "filled needs the price")
         doubt = await self._doubt(call)
-        approved_by = self._second(call, doubt)
+        approved_by = await self._second(call, doubt)
         if word.attempt_id != doubt.broker_order_key:
             raise Refused(Code.DOUBT_SETTLED, f"attempt {word.attempt_id} is not in doubt")
         if call.version != doubt.version:
@@ -136,24 +142,22 @@ class Safety:
         shape = order_shape(order, self._house.reference().calendar)
         return ok(shape, etag(order.version))
 
-    def _second(self, call: Call[Any, Any], doubt: Doubt) -> str:
+    async def _second(self, call: Call[Any, Any], doubt: Doubt) -> str:
         """Return who stands beside the caller: who approved the proposal, or lends a key."""
         if call.approval is not None:
             return call.approval.approved_by
-        return self._approver(call, doubt).name
+        return (await self._approver(call, doubt)).name
 
-    def _approver(self, call: Call[Any, Any], doubt: Doubt) -> Principal:
-        token = call.request.headers.get("x-approver-key", "")
+    async def _approver(self, call: Call[Any, Any], doubt: Doubt) -> Principal:
+        shown = f"Bearer {call.request.headers.get('x-approver-key', '')}"
         try:
-            approver = self._house.keyring.principal(f"Bearer {token}")
+            approver = await operator(shown, self._house)
             authorize(approver, SETTLE, doubt.account_id)  # two see the evidence, of their account
         except Refused as e:
-            detail = f"X-Approver-Key: expected a key with {SETTLE} that sees the account"
+            detail = f"X-Approver-Key: expected a key or token with {SETTLE} that sees the account"
             raise Refused(Code.SECOND_PRINCIPAL_REQUIRED, detail) from e
-        if approver.name == call.who.name:
-            raise Refused(
-                Code.SECOND_PRINCIPAL_REQUIRED, f"{approver.name} may not approve for themselves"
-            )
+        words = f"{approver.name} may not approve for themselves"
+        must_be_two(approver.name, call.who.name, words)
         return approver
 
     async def _stale(self, doubt: Doubt) -> Refused:

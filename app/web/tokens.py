@@ -18,8 +18,8 @@ import jwt
 import msgspec
 
 from app.domain.errors import Code, Refused
-from app.domain.failover import OPENBELL
-from app.web.keys import EVERY_ACCOUNT, Principal
+from app.web.keyfile import KNOWN, PERSON
+from app.web.keys import EVERY_ACCOUNT, SUBJECT, Principal
 
 # By kind and curve: what a key is for. One that claims another algorithm is not taken.
 _ALGORITHMS: Final = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
@@ -36,8 +36,6 @@ _PART: Final = r"([A-Za-z0-9_-]{1,%d})"
 _TOKEN: Final = re.compile(
     r"[Bb]earer (" + rf"{_PART % 1_024}\.{_PART % 6_144}" + rf")\.{_PART % 1_400}", re.ASCII
 )
-# It stands in the audit log and is compared as it is, so no two of them may look alike.
-_SUBJECT: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
 class BadKeySet(Exception):
@@ -103,11 +101,11 @@ def principal_of(
     if terms.audience not in ([said.aud] if isinstance(said.aud, str) else said.aud):
         raise _refused("the token is for another audience")
     _check_times(said, now)
-    if not said.jti or not _SUBJECT.fullmatch(said.sub) or said.sub == OPENBELL:
+    if not said.jti or not PERSON.fullmatch(said.sub):
         raise _refused("the token names nobody: expected jti, and sub in plain ASCII")
     scopes = frozenset[str]().union(*(terms.roles.get(word, ()) for word in role))
     until = int(said.exp * 1_000)
-    return Principal(_id_of(said), said.sub, scopes, frozenset({EVERY_ACCOUNT}), until)
+    return Principal(_id_of(said), KNOWN + said.sub, scopes, frozenset({EVERY_ACCOUNT}), until)
 
 
 def kid_of(authorization: str) -> str | None:
@@ -138,7 +136,7 @@ def keys_of(document: bytes) -> Mapping[str, SigningKey]:
 
 def _key_of(jwk: Mapping[str, Any]) -> SigningKey | None:
     """Return a key if it is for signatures that we know; one with its private part is nobody's."""
-    kind = (str(jwk.get("kty")), jwk.get("crv") and str(jwk["crv"]))
+    kind = (str(jwk.get("kty")), str(jwk["crv"]) if "crv" in jwk else None)
     algorithm = _ALGORITHMS.get(kind)
     for_this = jwk.get("alg", algorithm) == algorithm and jwk.get("use", "sig") == "sig"
     checks = jwk.get("key_ops", ["verify"]) == ["verify"]
@@ -196,7 +194,7 @@ def _check_times(said: _Claims, now: int) -> None:
 
 def _id_of(said: _Claims) -> str:
     # The person's and not the token's: who renews his token between two tries is the same caller.
-    return "jwt:" + hashlib.sha256(f"{said.iss} {said.sub}".encode()).hexdigest()[:20]
+    return SUBJECT + hashlib.sha256(f"{said.iss} {said.sub}".encode()).hexdigest()[:20]
 
 
 def _bytes(part: str) -> bytes:

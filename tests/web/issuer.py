@@ -1,17 +1,23 @@
 """An issuer of operators' tokens: its keys, the set that it publishes, and what it signs."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
 
+from app.web.app import create_app
+from app.web.issuer import Issuer
 from app.web.keyfile import ROLES
 from app.web.tokens import Terms
-from tests.web.house import OPENS_AT
+from tests.web.house import OPENS_AT, Gateway
 
 ISSUER: Final = "https://id.example"
 AUDIENCE: Final = "openbell"
@@ -72,3 +78,31 @@ def made_by_hand(header: object, said: object, signature: bytes = b"x" * 64) -> 
     """Return a token that no library would make."""
     parts = (json.dumps(header).encode(), json.dumps(said).encode(), signature)
     return ".".join(base64.urlsafe_b64encode(p).rstrip(b"=").decode() for p in parts)
+
+
+class StillSource:
+    """An issuer's address that answers as it is told, and counts who asks."""
+
+    def __init__(self, document: bytes | Exception = b"") -> None:
+        self.document = document or key_set(jwk("ed-1"))
+        self.asked = 0
+
+    async def fetch(self) -> bytes:
+        self.asked += 1
+        await asyncio.sleep(0.1)
+        if isinstance(self.document, Exception):
+            raise self.document
+        return self.document
+
+
+def trusting(gateway: Gateway, source: StillSource | None = None) -> Gateway:
+    """Return the same house, where operators may carry tokens of this issuer."""
+    issuer = Issuer(TERMS, source or StillSource(), gateway.clock)
+    house = replace(gateway.house, operators=issuer, registry=CollectorRegistry())
+    return replace(gateway, house=house, client=TestClient(create_app(house)))
+
+
+def bearer(gateway: Gateway, sub: str = "mina", role: object = "operator") -> dict[str, str]:
+    """Return the header of an operator who has just got a token."""
+    said = claims(gateway.clock.at, sub=sub, openbell_role=role)
+    return {"Authorization": f"Bearer {token(said)}"}

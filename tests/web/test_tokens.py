@@ -42,7 +42,7 @@ UNSIGNED: Final = "the token is not signed by a key and an algorithm of the issu
 def test_each_algorithm_of_the_issuer_opens(kid: str) -> None:
     who = read(token(claims(), kid))
 
-    assert (who.name, who.scopes) == ("mina", ROLES["operator"])
+    assert (who.name, who.scopes) == ("oidc:mina", ROLES["operator"])
     assert who.sees("A-1")
     assert who.until == OPENS_AT + 300_000
 
@@ -52,7 +52,7 @@ def test_none_is_no_algorithm() -> None:
         for signature in (b"", b"x"):
             bare = made_by_hand({"alg": name, "kid": "ed-1"}, claims(), signature)
             assert refusal(bare) == UNSIGNED
-    assert refusal(jwt.encode(claims(), None, "none", {"kid": "ed-1"})) == UNSIGNED
+    assert refusal(jwt.encode(claims(), "", "none", {"kid": "ed-1"})) == UNSIGNED
 
 
 @pytest.mark.parametrize("kid", ["rsa-1", "ec-1", "ed-1"])
@@ -110,7 +110,7 @@ def test_a_token_of_another_kind_is_none() -> None:
     for kind in ("dpop+jwt", "logout+jwt", "secevent+jwt", "JWE"):
         assert refusal(token(claims(), typ=kind)) == UNSIGNED
     for kind in ("at+jwt", "application/at+jwt", "JWT"):
-        assert read(token(claims(), typ=kind)).name == "mina"
+        assert read(token(claims(), typ=kind)).name == "oidc:mina"
     assert refusal(token(claims(), crit=["exp"])) == UNSIGNED
     assert refusal(jwt.encode(claims(), private("ed-1"), "EdDSA")) == UNSIGNED  # no kid
 
@@ -133,7 +133,6 @@ def test_a_token_of_another_kind_is_none() -> None:
         ({"sub": ""}, "the token names nobody: expected jti, and sub in plain ASCII"),
         ({"sub": "m\u0456na"}, "the token names nobody: expected jti, and sub in plain ASCII"),
         ({"sub": "mina\n"}, "the token names nobody: expected jti, and sub in plain ASCII"),
-        ({"sub": "openbell"}, "the token names nobody: expected jti, and sub in plain ASCII"),
     ],
 )
 def test_every_claim_is_asked_for(changes: Mapping[str, Any], why: str) -> None:
@@ -145,13 +144,13 @@ def test_every_claim_is_asked_for(changes: Mapping[str, Any], why: str) -> None:
 
 
 def test_one_of_several_audiences_is_enough() -> None:
-    assert read(token(claims(aud=["billing", "openbell"]))).name == "mina"
+    assert read(token(claims(aud=["billing", "openbell"]))).name == "oidc:mina"
 
 
 def test_a_token_lives_a_quarter_of_an_hour_and_ten_seconds_of_two_clocks() -> None:
     now_s = OPENS_AT // 1_000
     quarter = token(claims(exp=now_s + 900))
-    assert read(quarter, OPENS_AT + 909_999).name == "mina"
+    assert read(quarter, OPENS_AT + 909_999).name == "oidc:mina"
     assert refusal(quarter, OPENS_AT + 910_000) == "the token has expired"
 
     too_long = "the token lives longer than 15 minutes, or not at all"
@@ -164,7 +163,7 @@ def test_a_token_lives_a_quarter_of_an_hour_and_ten_seconds_of_two_clocks() -> N
         text = jwt.PyJWS().encode(raw, private("ed-1"), "EdDSA", {"kid": "ed-1"})
         assert "the token l" in refusal(text)
 
-    assert read(token(claims(nbf=now_s + 10))).name == "mina"
+    assert read(token(claims(nbf=now_s + 10))).name == "oidc:mina"
     assert refusal(token(claims(nbf=now_s + 11))) == "the token is not yet valid"
     assert refusal(token(claims(iat=now_s + 11))) == "the token is not yet valid"
 
@@ -242,8 +241,11 @@ def test_claims_that_no_issuer_would_sign_break_nothing() -> None:
         jwk("rsa-1", key_ops=7),
         jwk("rsa-1", kty=["RSA"]),
         jwk("ec-1", crv="P-384"),
+        jwk("ec-1", crv=["P-256"]),
         jwk("ec-1", x="AQAB"),
+        jwk("rsa-1", crv=[]),
         jwk("ed-1", crv="Ed448"),
+        jwk("ed-1", crv={}),
         jwk("ed-1", x=""),
         # Its private part: everybody has this key.
         jwt.get_algorithm_by_name("RS256").to_jwk(private("rsa-1"), as_dict=True)

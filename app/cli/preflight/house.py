@@ -37,7 +37,7 @@ def _ledger(heard: Heard) -> Iterator[Check]:
     overview = heard.documents["overview"]
     yield Check("ledger", "ok", "was read just now, and stands at the revision that started")
     if overview["keyring"] is not None:
-        advice = "mend the key file; until then the keys of before are in force"
+        advice = "mend the key file, or see the issuer; until then the keys of before are in force"
         yield Check("key file", "warn", overview["keyring"], advice)
     if heard.skew_s is not None and heard.skew_s > TERMINAL_SKEW_S:
         says = f"this terminal's clock and the gateway's differ by {heard.skew_s:.1f} s"

@@ -99,7 +99,7 @@ class Console:
         """Send what changes, until the reader goes."""
 
         def who() -> Viewer:
-            found = caller(call.request, self._house.keyring)
+            found = caller(call.request, self._house)
             authorize(found, SEE)
             return _viewed(found)
 
@@ -164,7 +164,7 @@ class Console:
 
     def _viewer(self, call: Call[Any, Any]) -> Viewer | None:
         try:
-            principal = caller(call.request, self._house.keyring)
+            principal = caller(call.request, self._house)
             authorize(principal, SEE)
         except Refused:
             return None

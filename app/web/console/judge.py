@@ -74,7 +74,9 @@ def _house(sight: Sight) -> Iterator[Finding]:
     else:
         yield Finding(Grade.OK, "Gateway", "takes orders durably")
     if sight.keyring_trouble is not None:
-        yield Finding(Grade.WARNING, "Keys", sight.keyring_trouble, "mend the key file")
+        yield Finding(
+            Grade.WARNING, "Keys", sight.keyring_trouble, "mend the key file; see the issuer"
+        )
 
 
 def _stores(sight: Sight) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ from app.domain.signs import Owners, skew_ms
 from app.web.console.paces import Paces
 from app.web.console.shapes import ZONES
 from app.web.console.sight import AuditRow, Book, Counts, Sight
-from app.web.house import House
+from app.web.house import House, trouble_with_keys
 from app.web.trail import Trail
 
 TICK_MS: Final = 1_000
@@ -243,7 +243,7 @@ class Lookout:
             view_behind=self._behind,
             draining=house.health.draining,
             not_ready=tuple(house.health.not_ready()),
-            keyring_trouble=house.keyring.trouble,
+            keyring_trouble=trouble_with_keys(house),
             days=_known(house.days_kept),
             alarms=_known(house.alarms),
             commits=_known(house.commits),

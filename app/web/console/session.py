@@ -1,4 +1,7 @@
-"""Who sits at the console: an operator's key, entered once, kept as a sealed cookie.
+"""Who calls: a key, an operator's token, or the sealed cookie of the console.
+
+At the console a key is entered once and kept as a cookie; tokens are for programs, and open the
+operator API alone, where the settings name their issuer. Everywhere else only keys open.
 
 The cookie holds no secret: the key's id, an end, and a seal under the pepper of the key file. It
 dies with its time or with the key, whichever comes first, and every gateway that reads the key
@@ -12,26 +15,54 @@ from typing import Final
 from starlette.requests import Request
 
 from app.domain.errors import Code, Refused
-from app.web.keys import Keyring, Principal
+from app.web.house import House
+from app.web.keys import Principal
 
 COOKIE: Final = "openbell_console"
 # A night's shift with its handover; nobody sleeps at a console that stays open.
 LASTS_S: Final = 12 * 3_600
 HEADER: Final = "x-openbell-console"
-PLACES: Final = ("/admin/v1/", "/console")
+OPERATORS: Final = "/admin/v1/"
+PLACES: Final = (OPERATORS, "/console")
 HARMLESS: Final = frozenset({"GET", "HEAD"})
 
 
-def caller(request: Request, keyring: Keyring) -> Principal:
-    """Return who calls, by the key that the request carries, or, for operators, by the cookie."""
+async def arrived(request: Request, house: House) -> Principal:
+    """Return who calls, after finding what is needed to know it."""
+    if house.operators is not None and request.scope["path"].startswith(OPERATORS):
+        await house.operators.prepare(request.headers.get("authorization", ""))
+    return caller(request, house)
+
+
+async def operator(authorization: str, house: House) -> Principal:
+    """Return whose key or token this is, or raise `Refused`, as `arrived` does for a request."""
+    if house.operators is not None:
+        await house.operators.prepare(authorization)
+    return _operator(authorization, house)
+
+
+def caller(request: Request, house: House) -> Principal:
+    """Return who calls, by the key that the request carries, or, for operators, by more than that.
+
+    An operator may carry a token as well, or come back with the cookie.
+    """
     authorization = request.headers.get("authorization")
-    if authorization is None and request.scope["path"].startswith(PLACES):
+    path = request.scope["path"]
+    if authorization is None and path.startswith(PLACES):
         sealed = request.cookies.get(COOKIE)
         if sealed is not None:
             if request.method not in HARMLESS:
                 must_be_ours(request, header=True)
-            return keyring.unsealed(sealed)
-    return keyring.principal(authorization or "")
+            return house.keyring.unsealed(sealed)
+    if path.startswith(OPERATORS):
+        return _operator(authorization or "", house)
+    return house.keyring.principal(authorization or "")
+
+
+def _operator(authorization: str, house: House) -> Principal:
+    if house.operators is not None and "." in authorization:  # no key has one
+        return house.operators.principal(authorization)
+    return house.keyring.principal(authorization)
 
 
 def must_be_ours(request: Request, *, header: bool = False) -> None:
