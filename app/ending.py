@@ -1,8 +1,10 @@
 """How a task is ended that waits for somebody else's code: it is canceled until it has ended.
 
-The trap is one cancellation. Python 3.11's `asyncio.wait_for` drops it when what it waited for is
-done in the same instant, and drivers are built on it: pymongo's asynchronous client writes each
-message through one. So a worker of the migration went on beating for ever, its load long whole.
+The trap is one cancellation, for it may be lost on its way. Python 3.11's `asyncio.wait_for` drops
+it when what it waited for is done in the same instant, and pymongo's asynchronous client writes
+each message through one; aiohttp takes it for its own time-out where both come at once, and the
+losers of its race between a host's addresses swallow it. So a worker of the migration beat for
+ever, its load long whole, and a broker's feed went on after its lane was gone.
 """
 
 import asyncio

@@ -159,18 +159,23 @@ class Gateway:
             await self.partitions.prepare()
         async with asyncio.TaskGroup() as loops:
             eternal = [loops.create_task(_loop(loop)) for loop in self.forever]
-            async with asyncio.TaskGroup() as drained:
-                drained.create_task(_loop(self.draining.wait))
-                if self._does("intake"):
-                    drained.create_task(self.writer.run())
-                for lane in self.lanes:
-                    await lane.open()
-                    drained.create_task(lane.run())
-                self.ready.set()
-            await ended(*eternal)
+            try:
+                await self._until_drained()
+            finally:
+                await ended(*eternal)
             await self._flush()
             for farewell in self.farewells:
                 await farewell()
+
+    async def _until_drained(self) -> None:
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(_loop(self.draining.wait))
+            if self._does("intake"):
+                loops.create_task(self.writer.run())
+            for lane in self.lanes:
+                await lane.open()
+                loops.create_task(lane.run())
+            self.ready.set()
 
     def _does(self, part: str) -> bool:
         return part in PARTS[self.settings.role]

@@ -16,6 +16,7 @@ from app.dispatch.replaces import Replaces
 from app.dispatch.reports import TOPIC, event_of
 from app.domain.messages import ExecutionReport
 from app.domain.values import is_replace_key, order_id_of
+from app.ending import ended
 from app.letters import unsendable
 from app.ports.brokers import Broker, LiveBroker, Standing
 from app.ports.bus import Bus, Event
@@ -63,8 +64,10 @@ class Held:
         try:
             async with asyncio.TaskGroup() as tasks:
                 holding = tasks.create_task(self._broker.run(self._standing))
-                await self._over.wait()
-                holding.cancel()
+                try:
+                    await self._over.wait()
+                finally:
+                    await ended(holding)
         finally:
             self._ended.set()
 

@@ -19,6 +19,7 @@ from app.brokers.conformance.verdict import Verdict
 from app.brokers.fix.broker import FixBroker
 from app.cli.check_ledger import CheckLedger
 from app.clock import Clock, SystemClock
+from app.ending import ended
 from tests.brokers.alpaca.accounts import FakeTime
 from tests.brokers.alpaca.fake import KEY_ID, SECRET, FakeAlpaca, alpaca
 from tests.brokers.fix.counterpart import SENDER, TARGET, Counterpart
@@ -165,7 +166,7 @@ async def _at_alpaca() -> Report:
             "replaces": True,
         }
         report = await checked(Subject("alpaca", "alpaca", options), clock=FakeTime(fake))
-        trading.cancel()
+        await ended(trading)
         return report
 
 

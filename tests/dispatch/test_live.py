@@ -1,6 +1,7 @@
 """What a session could not read is among the dead letters, byte for byte, with its cause."""
 
 import asyncio
+from contextlib import suppress
 from typing import cast
 
 from app import letters
@@ -52,6 +53,34 @@ class Sleeper(ScriptedBroker):
         return None
 
     async def log_out(self, _reason: str) -> None: ...
+
+
+class Deaf(Sleeper):
+    """A session whose library loses the first word that it is to end."""
+
+    async def run(self, standing: Standing) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await super().run(standing)
+
+
+def test_a_session_that_lost_the_word_is_told_again(virtual: Virtual) -> None:
+    broker = Deaf()
+
+    async def whole(*, asked: bool) -> None:
+        held = Held(broker, cast("Standing", None))
+        async with asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(held.run())
+            await asyncio.sleep(1)
+            if asked:
+                await held.end()
+            else:
+                holding.cancel()  # as its group does when another loop fails
+
+    for asked in (True, False):
+        virtual.run(whole(asked=asked))
+        assert broker.said == "goodbye"
+        broker.said = ""
 
 
 def test_a_session_ends_when_its_lane_leaves_and_one_that_never_began_holds_nobody(

@@ -39,6 +39,7 @@ from app.domain.messages import (
     Unknown,
 )
 from app.domain.values import Status
+from app.ending import ended
 from app.ports.brokers import BadCallback, Standing
 
 PAPER: Final = "https://paper-api.alpaca.markets"
@@ -164,10 +165,11 @@ class AlpacaBroker:
                     loops.create_task(self._stream.run()),
                     loops.create_task(self._feed.run(standing.publish)),
                 ]
-                while standing.epoch():  # noqa: ASYNC110 - nor when it is lost
-                    await asyncio.sleep(OWNER_TICK_S)
-                for task in tasks:
-                    task.cancel()
+                try:
+                    while standing.epoch():  # noqa: ASYNC110 - nor when it is lost
+                        await asyncio.sleep(OWNER_TICK_S)
+                finally:
+                    await ended(*tasks)
 
     def session(self) -> SessionStatus | None:
         """Return how the line to the stream stands. It has no numbers."""

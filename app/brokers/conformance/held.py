@@ -17,6 +17,7 @@ from typing import Final
 from app.brokers.conformance.subject import Ground
 from app.domain.broker_session import SessionStatus
 from app.domain.messages import ExecutionReport, ExecutionType
+from app.ending import ended
 from app.ports.brokers import LiveBroker, Standing
 from app.ports.sessions import Unread
 
@@ -130,4 +131,4 @@ async def running(held: Held) -> AsyncIterator[Held]:
         try:
             yield held
         finally:
-            task.cancel()
+            await ended(task)

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from app.domain.messages import ExecutionType, Replacement
+import pytest
+
+from app import ending
+from app.domain.messages import ExecutionReport, ExecutionType, Replacement
+from app.ending import ended
 from tests.brokers.alpaca.accounts import Account, Published, an_account, listening, quiet
 from tests.brokers.builders import a_key, a_submission
 from tests.eventually import eventually
@@ -350,3 +354,42 @@ def test_a_process_that_does_not_own_the_lane_asks_for_nothing() -> None:
             return before, len(published.reports)
 
     assert asyncio.run(scenario()) == (0, 0)
+
+
+def test_a_lane_that_is_gone_has_no_feed_though_it_lost_the_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ending, "AGAIN_S", 0.05)
+
+    async def scenario() -> int:
+        tries: list[int] = []
+        lost: list[int] = []
+        async with an_account(silence_s=0.05) as account:
+            epoch = [7]
+
+            def stands_by() -> bool:
+                status = account.broker.session()
+                return status is not None and status.state == "standing_by"
+
+            async def publish(_reports: Sequence[ExecutionReport]) -> None:
+                tries.append(1)
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    if lost:
+                        raise
+                    lost.append(1)  # as a library may for whom a time-out came as well
+
+            standing = account.standing(lambda: epoch[0])._replace(publish=publish)
+            async with asyncio.TaskGroup() as loops:
+                task = loops.create_task(account.broker.run(standing))
+                await eventually(lambda: account.fake.lines)
+                account.fake.place(KEY)
+                await account.fake.fill(KEY, 10)
+                await eventually(lambda: tries)
+                epoch[0] = 0
+                await eventually(stands_by)
+                await ended(task)
+        return len(lost)
+
+    assert asyncio.run(scenario()) == 1
