@@ -39,7 +39,8 @@ HAPPENS: Final = {
 }
 
 
-RESTLESS: Final = range(2_000, 2_012)
+# In the last three a replace meets the end of its order, which is rare.
+RESTLESS: Final = (*range(2_000, 2_009), 2_018, 2_032, 2_033)
 REPLACES: Final = {
     "accepted": 30,
     "ended": 1,
