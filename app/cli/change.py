@@ -21,14 +21,13 @@ import typer
 
 from app.cli.client import Client, with_query
 from app.cli.command import Body, Call, DryRun, made_of, verb
-from app.cli.difference import now_said, would_lines
+from app.cli.difference import would_lines
 from app.cli.output import Ends, Failure, say
 from app.cli.problems import Problem
 
 # An operator sees more than this at a glance, and hardly reads it.
 LINES_MAX: Final = 24
 CONFIRM_REQUIRED: Final = "confirm-required"
-STALE: Final = 412
 NO_SUCH_READ: Final = (404, 405)
 Ask = Callable[[str], str]
 
@@ -100,8 +99,7 @@ class _Turn(NamedTuple):
         try:
             return client.call(self.method, path, self.body, headers).document
         except Problem as e:
-            if e.status == STALE:
-                e.now = now_said(self.found.document, _context(e).get("current"))
+            e.compare(self.found.document)
             raise
 
 
@@ -156,7 +154,7 @@ class Hand(NamedTuple):
         except Problem as e:
             if e.code != CONFIRM_REQUIRED or confirmed is not None:
                 raise
-            wanted = str(_context(e).get("confirm", name))
+            wanted = str((e.document.get("context") or {}).get("confirm", name))
             if self.sure.ask is None:
                 e.advice = self.call.again("--confirm", wanted)
                 raise
@@ -176,10 +174,6 @@ class Hand(NamedTuple):
             say(f"  {line}")
         if len(lines) > LINES_MAX:
             say(f"  and {len(lines) - LINES_MAX} lines more: --json of the verb that shows it")
-
-
-def _context(e: Problem) -> Mapping[str, Any]:
-    return e.document.get("context") or {}
 
 
 def look(client: Client, path: str) -> Seen:

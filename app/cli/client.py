@@ -198,10 +198,15 @@ class Client:
         confirm: str | None = None,
     ) -> Reply:
         """Change what stands at `seen`, provided that nobody else changes it meanwhile."""
-        etag = self.call("GET", seen).headers.get("etag")
+        found = self.call("GET", seen)
+        etag = found.headers.get("etag")
         headers = {"If-Match": etag} if etag else {}
         headers |= {"X-Confirm": confirm} if confirm else {}
-        return self.call(method, path, body, headers)
+        try:
+            return self.call(method, path, body, headers)
+        except Problem as e:
+            e.compare(found.document)
+            raise
 
     def insist(self, path: str, body: bytes) -> Reply:
         """POST orders until they are answered, always the same bytes under the same ids."""

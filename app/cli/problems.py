@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urljoin
 
+from app.cli.difference import now_said
 from app.cli.output import Ends, Failure
 
 BUSY: Final = (429, 502, 503, 504)
+STALE: Final = 412
 SERVER_FAILED: Final = 500
 _ENDS: Final = {
     401: Ends.AUTHENTICATION,
@@ -81,6 +83,11 @@ class Problem(Failure):
         self.code = code
         self.document = document
         self.retry_after_s = _seconds(retry_after)
+
+    def compare(self, seen: Mapping[str, Any]) -> None:
+        """Say what stands there now, if the change was decided on what no longer does."""
+        if self.status == STALE:
+            self.now = now_said(seen, (self.document.get("context") or {}).get("current"))
 
 
 class Unreachable(Failure):

@@ -2,12 +2,15 @@
 
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from app.cli.change import Grade, Sure, look
+from app.cli.client import Client, Reply
+from app.cli.difference import now_said
 from app.cli.output import Ends, Failure
 from app.cli.problems import Problem
 from app.settings import inherited
@@ -64,6 +67,32 @@ def test_who_was_faster_than_the_yes_is_not_overwritten(desk: Desk) -> None:
     assert (late.value.ends, automation(desk)) == (Ends.CONFLICT, "off")
     assert late.value.now == "automation off (was auto)"
     assert "now:     automation off (was auto)" in late.value.lines()
+
+
+def test_a_program_of_ours_is_told_as_well_what_came_between(desk: Desk) -> None:
+    class Slow(Client):
+        """Reads, and is overtaken."""
+
+        def call(self, method: str, path: str, *rest: Any) -> Reply:
+            reply = super().call(method, path, *rest)
+            if method == "GET":
+                desk.says("route", "policy", "XNYS", "--automation", "off", *WHY)
+            return reply
+
+    with closing(Slow(desk.url, desk.mina)) as client, pytest.raises(Problem) as late:
+        client.change("PATCH", f"{ROUTE}/policy", ADVISE, seen=ROUTE)
+
+    assert late.value.now == "automation off (was auto)"
+
+
+def test_of_a_row_that_is_another_one_the_first_facts_are_told() -> None:
+    now = {f"fact_{i}": i for i in range(8)} | {"version": 3, "changed_by": "jun"}
+
+    assert now_said({"fact_0": 0, "version": 2}, now) == (
+        "fact_1 1 (was -), fact_2 2 (was -), fact_3 3 (was -), fact_4 4 (was -),"
+        " fact_5 5 (was -), fact_6 6 (was -), and 1 more"
+    )
+    assert now_said({}, None) == ""
 
 
 def test_yes_is_said_beforehand_and_a_dry_run_changes_nothing(desk: Desk) -> None:
