@@ -61,6 +61,7 @@ NOUNS: Final = {
     "export": "Export: days of orders, trades or acts in one file.",
     "calendar": "Trading sessions: build the file, check it, ask it.",
     "debug": "Debug: a ticket's archive, an order's story.",
+    "stress": "Say whether this machine holds your highest second, times a factor.",
     "bench": "Measure the gateway as ratios of what this machine can do.",
 }
 

@@ -96,7 +96,7 @@ def test_every_command_says_what_it_does_and_what_each_option_means(verb: Any) -
 
 # They do one thing and print no data; a measurement has a report of its own.
 WITHOUT_DATA = {
-    *("demo", "serve", "migrate", "bench", "drill failover", "drill alerts", "events"),
+    *("demo", "serve", "migrate", "bench", "stress", "drill failover", "drill alerts", "events"),
     *(
         "completion",
         "config check",

@@ -234,14 +234,15 @@ def _run(
     from app.cli.bench.machine import machine
     from app.cli.bench.report import told
 
-    with _work(directory) as here:
+    with workplace(directory) as here:
         facts = machine(here)
         figures = measure(here)
     told(bench, facts, conditions, figures, report)
 
 
 @contextmanager
-def _work(directory: Path | None) -> Iterator[Path]:
+def workplace(directory: Path | None) -> Iterator[Path]:
+    """Lend a directory on the disk that is measured, and leave nothing of it."""
     from app.cli.bench.machine import work_directory
 
     here = work_directory(directory)

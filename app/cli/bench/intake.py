@@ -105,15 +105,10 @@ class Bench:
 
     def post(self, path: str, requests: int, *, orders: int, connections: int) -> Measured:
         """Have the load post; refuse to measure a gateway that sheds."""
-        self._jobs += 1
-        port, pid = self._ready["port"], self._ready["pid"]
-        name = f"job{self._jobs}"
-        job = Job(name, port, path, self._key, self._sessions, requests, orders, connections)
+        pid = self._ready["pid"]
         until_quiet(pid)
         used = cpu_s(pid)
-        self._load.stdin.write(json.dumps(job._asdict()) + "\n")
-        self._load.stdin.flush()
-        told = json.loads(self._load.stdout.readline())
+        told = self._posted(path, requests, orders, connections)
         why = shed(told["statuses"], path, requests, orders)
         if why:
             raise RuntimeError(why)
@@ -124,6 +119,22 @@ class Bench:
         return Measured(
             count / told["wall_s"], gateway_us, told["load_busy"], told["p50_ms"], told["p99_ms"]
         )
+
+    def press(self, requests: int, rate: float, connections: int) -> dict[str, Any]:
+        """Have so many single orders become due a second; return what the load saw."""
+        until_quiet(self._ready["pid"])
+        return self._posted("/v1/orders", requests, 1, connections, rate)
+
+    def _posted(
+        self, path: str, requests: int, orders: int, connections: int, rate: float = 0.0
+    ) -> dict[str, Any]:
+        self._jobs += 1
+        name, port = f"job{self._jobs}", self._ready["port"]
+        asked = (path, self._key, self._sessions, requests, orders, connections, rate)
+        self._load.stdin.write(json.dumps(Job(name, port, *asked)._asdict()) + "\n")
+        self._load.stdin.flush()
+        told: dict[str, Any] = json.loads(self._load.stdout.readline())
+        return told
 
     def prepared(self, orders: int) -> list[Taking]:
         """Return orders as a ledger takes them, whose ids no others of this run have."""

@@ -1,5 +1,8 @@
 """The load of a bench, in a process of its own: so many connections, each always waiting.
 
+With a rate it is an open loop instead: a request is due at its time whoever waits for an answer,
+and what it took is counted from then. A closed loop would be polite to a gateway that is slow.
+
 It reads one job a line on stdin and answers with one line. Requests are finished bytes before
 the clock starts, and a reply is only looked at where its length and its status stand, so that
 the load takes as little of the machine as it can; what it took it reports.
@@ -21,6 +24,8 @@ TYPE: Final = "content-type: application/json\r\ncontent-length: {length}\r\n\r\
 LENGTH: Final = b"content-length: "
 END: Final = b"\r\n\r\n"
 STATUS: Final = slice(9, 12)
+# How exactly an open loop keeps its time; a request that is late waits from when it was due.
+TICK_S: Final = 0.001
 
 
 class Job(NamedTuple):
@@ -34,6 +39,7 @@ class Job(NamedTuple):
     requests: int
     orders: int
     connections: int
+    rate: float = 0.0  # so many become due a second; 0: each when the one before is answered
 
 
 def orders_of(job: Job) -> Iterator[dict[str, Any]]:
@@ -69,8 +75,17 @@ class Run:
         self.taken_s: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def next(self) -> bytes | None:
-        return next(self._work, None)
+    def next(self) -> tuple[bytes, float] | None:
+        """Return what leaves next, and since when it is due; None if nothing is."""
+        request = next(self._work, None)
+        return None if request is None else (request, perf_counter())
+
+    def rests(self, line: "Line") -> None:
+        """Hear of a line that had nothing to send."""
+
+    async def end(self) -> None:
+        """Return when the last answer has come."""
+        await self.done
 
     def answered(self, reply: bytes, taken_s: float) -> None:
         status = reply[STATUS].decode()
@@ -87,13 +102,42 @@ class Run:
             self.done.set_exception(ConnectionError(why))
 
 
+class Paced(Run):
+    """Requests that become due at their time."""
+
+    def __init__(self, work: list[bytes], marks: Mapping[str, bytes], rate: float) -> None:
+        super().__init__(work, marks)
+        self._step_s = 1 / rate
+        self._due: float | None = None
+        self._unsent = len(work)
+        self._resting: list[Line] = []
+
+    def next(self) -> tuple[bytes, float] | None:
+        since = self._due = perf_counter() if self._due is None else self._due
+        if not self._unsent or since > perf_counter():
+            return None
+        self._unsent -= 1
+        self._due += self._step_s
+        return next(self._work), since
+
+    def rests(self, line: "Line") -> None:
+        self._resting.append(line)
+
+    async def end(self) -> None:
+        while self._unsent and not self.done.done():
+            while self._resting and self._unsent and (self._due or 0) <= perf_counter():
+                self._resting.pop().send()
+            await asyncio.sleep(TICK_S)
+        await self.done
+
+
 class Line(asyncio.Protocol):
-    """One connection: the next request leaves when the last one is answered."""
+    """One connection: its next request leaves when its last one is answered."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._heard = b""
-        self._sent_at = 0.0
+        self._since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are write transports that do not say so.
@@ -103,10 +147,12 @@ class Line(asyncio.Protocol):
         self._run.broken(f"the gateway hung up: {error}")
 
     def send(self) -> None:
-        request = self._run.next()
-        if request is not None:
-            self._sent_at = perf_counter()
-            self._transport.write(request)
+        found = self._run.next()
+        if found is None:
+            self._run.rests(self)
+            return
+        request, self._since = found
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._heard + data if self._heard else data
@@ -118,7 +164,7 @@ class Line(asyncio.Protocol):
         if len(self._heard) < end + len(END) + length:
             return
         reply, self._heard = self._heard, b""
-        self._run.answered(reply, perf_counter() - self._sent_at)
+        self._run.answered(reply, perf_counter() - self._since)
         self.send()
 
     def close(self) -> None:
@@ -129,7 +175,8 @@ async def run(job: Job) -> dict[str, Any]:
     """Do one job; the clock runs from the first request to the last answer."""
     work = requests(job)
     whole = b'"accepted":%d,' % job.orders
-    run = Run(work, {"whole": whole} if job.orders > 1 else {})
+    marks = {"whole": whole} if job.orders > 1 else {}
+    run = Paced(work, marks, job.rate) if job.rate else Run(work, marks)
     loop = asyncio.get_running_loop()
     lines = [
         (await loop.create_connection(lambda: Line(run), "127.0.0.1", job.port))[1]
@@ -139,7 +186,7 @@ async def run(job: Job) -> dict[str, Any]:
     began, used = perf_counter(), process_time()
     for line in lines:
         line.send()
-    await run.done
+    await run.end()
     wall_s, cpu_s = perf_counter() - began, process_time() - used
     for line in lines:
         line.close()
