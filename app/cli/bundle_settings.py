@@ -30,10 +30,12 @@ TOLD: Final = frozenset(
         "quotas.key_cancels_per_second",
         *("slack.channel", "slack.console_url", "slack.api_url"),
         *("hooks.*.hmac_header", "hooks.*.hmac_timestamp_header"),
+        *("operators.issuer", "operators.audience", "operators.jwks_url", "operators.jwks_file"),
+        *("operators.role_claim", "operators.roles.*"),
     }
 )
 # Of these the names below are somebody's own.
-_NAMED: Final = frozenset({"routes", "brokers", "hooks"})
+_NAMED: Final = (("routes",), ("brokers",), ("hooks",), ("operators", "roles"))
 
 
 def told_here(settings: Any) -> list[dict[str, Any]]:
@@ -71,8 +73,10 @@ def _told(place: tuple[str, ...], value: Any) -> Any:
 
 def name_of(place: tuple[str, ...]) -> str:
     """Return a place among the settings, with a star for a name that somebody gave."""
-    named = (place[0], ANY, *place[2:]) if place[0] in _NAMED and place[1:] else place
-    return ".".join(named)
+    for named in _NAMED:
+        if place[: len(named)] == named and len(place) > len(named):
+            place = (*named, ANY, *place[len(named) + 1 :])
+    return ".".join(place)
 
 
 def secrets_here(settings: Any, data_dir: Path, keys: list[str]) -> Iterator[str]:
