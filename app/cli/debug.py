@@ -114,11 +114,10 @@ def trace(
         call.show(found)
         return
     call.show(found["story"], *COLUMNS)
+    order = found["order"]
+    say(f"{order['status']}, {order['filled_quantity']} of {order['quantity']} filled")
     if found["hidden"]:
         say(f"not for this key: {', '.join(found['hidden'])}")
-    else:
-        order = found["order"]
-        say(f"{order['status']}, {order['filled_quantity']} of {order['quantity']} filled")
 
 
 class _Wanted(NamedTuple):

@@ -325,4 +325,5 @@ def test_an_order_is_told_in_the_order_of_time_as_far_as_the_key_opens(
     assert told["order"]["filled_quantity"] == "4"
     assert (part.exit_code, nothing.exit_code) == (0, 5)
     assert "claimed" in part.stdout
-    assert "not for this key: order, events, executions" in part.stderr
+    assert "4 of 10 filled" in part.stderr
+    assert "not for this key: events, executions" in part.stderr
