@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl
 
 from app.cli.client import FIRST_KEYS
 from app.cli.redaction import OPTIONS, is_secret_name
@@ -129,10 +129,14 @@ def _of_settings(name: str, value: Any) -> Iterator[str]:
 
 
 def _of_address(text: str) -> Iterator[str]:
-    """Yield the password of an address, if it is one that has one."""
-    try:
-        password = urlsplit(text).password if "://" in text else None
-    except ValueError:
+    """Yield what opens an address: its password, and what its query says of one."""
+    _, is_address, rest = text.partition("://")
+    if not is_address:
         return
+    # Up to the last @, as drivers read it: a password may have an @ or a ? in it.
+    password = rest.rpartition("@")[0].partition(":")[2]
     if password:
         yield password
+    for name, value in parse_qsl(rest.rpartition("?")[2]):
+        if is_secret_name(name):
+            yield value

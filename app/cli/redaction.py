@@ -24,11 +24,13 @@ _NAME: Final = (
     r"|pepper|digest|api[_-]?key|access[_-]?key|private[_-]?key|session[_-]?key|webhook[_-]?url"
     r"|bot[_-]?token|approver[_-]?key|openbell[_-]key|x-[a-z-]{0,32}key"
 )
-_FIELD: Final = re.compile(rf"(?:^|[_\W])(?:{_NAME})s?(?:$|[_\W])", re.IGNORECASE)
+# Whatever stands before such a word: `sslpassword` is one as well.
+_ANYWHERE: Final = r"(?=pass(?:word|wd|phrase))"
+_FIELD: Final = re.compile(rf"(?:^|[_\W]|{_ANYWHERE})(?:{_NAME})s?(?:$|[_\W])", re.IGNORECASE)
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What follows a name and its `=` or `:`, also inside of JSON that is a text of JSON.
 _SAID: Final = re.compile(
-    rf"""((?:(?<![a-z])|(?-i:(?<=[a-z])(?=[A-Z])))(?:{_NAME})s?\\{{0,8}}["']?\s{{0,8}}[:=]\s{{0,8}})
+    rf"""((?:(?<![a-z])|{_ANYWHERE}|(?-i:(?<=[a-z])(?=[A-Z])))(?:{_NAME})s?\\{{0,8}}["']?\s{{0,8}}[:=]\s{{0,8}})
     (\\{{0,8}}["'](?:[^"'\\]|\\.)*\\{{0,8}}["']|(?:bearer|basic|digest|hmac)\s+\S+|[^\s,;&"'}}\])]+)""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -45,12 +45,13 @@ SPOKEN = {
     "planted0012": "kafka sasl_password: 'planted0012'",
     "planted0013": '"{\\"clientSecret\\": 1, \\"token\\": \\"planted0013\\"}"',
     "planted 0014": 'token="planted 0014"',
+    "planted0017": "sslpassword=planted0017 sslmode=require",
     "planted0015": "X-Approver-Key: planted0015",
     "p@ss:planted0016": "mongodb://u:p@ss:planted0016@db.example/x",
 }
 # What this machine knows to be secret, and a text alone would not give away.
 SETTINGS = {
-    "OPENBELL_LEDGER_URL": "postgresql://openbell:knownpw0001@127.0.0.1:1/openbell",
+    "OPENBELL_LEDGER_URL": "postgresql://openbell:known?pw@0001@127.0.0.1:1/openbell?sslpassword=knownssl0009",
     "OPENBELL_REDIS_URL": "redis://:knownpw0002@127.0.0.1:1/0",
     "OPENBELL_SLACK__BOT_TOKEN": "knowntoken0003",
     "OPENBELL_SLACK__CHANNEL": "#ops",
@@ -63,7 +64,7 @@ SETTINGS = {
     ),
 }
 KNOWN = (
-    *("knownpw0001", "knownpw0002", "knowntoken0003", 'known "quoted" 0004'),
+    *("known?pw@0001", "knownssl0009", "knownpw0002", "knowntoken0003", 'known "quoted" 0004'),
     *("knownhmac0005-long", "knownblob0006", "ob_context_key_0007", "70657070657230303038"),
 )
 ACCOUNT = "ACC-778899"
@@ -150,7 +151,7 @@ def test_no_secret_is_in_a_bundle_wherever_it_was_planted(terminal: Terminal, ou
     assert "db.example/openbell" in ticket.all()
     here = {row["setting"]: row["value"] for row in ticket.document("settings-here")}
     assert here["port"] == 8080
-    assert here["ledger_url"] == f"postgresql://{SECRET}@127.0.0.1:1/openbell"
+    assert here["redis_url"] == f"redis://{SECRET}@127.0.0.1:1/0"
     assert here["brokers"]["north"]["options"] == {"url": SECRET, "blob": SECRET}
     theirs = {row["setting"]: row["value"] for row in ticket.document("config")["data"]}
     assert theirs == {"port": 8081, "next_years": WITHHELD, "kafka": {"tls": True, "new": WITHHELD}}
