@@ -184,8 +184,9 @@ def _route(book: Book, route_id: str, viewer: Viewer) -> Safe:
         tag("p", tag("strong", route_id), " → ", tag("strong", route.active_broker)),
         tag(
             "p",
-            tag("span", f"{ready:,} {Status.QUEUED} · epoch {route.epoch} · "),
-            tag("span", f"automation: {automation}"),
+            f"{ready:,} {Status.QUEUED} · epoch {route.epoch}",
+            tag("br"),
+            f"automation: {automation}",
             class_="small",
         ),
         button(act, viewer, MOVE) if len(book.controls) > 1 else None,

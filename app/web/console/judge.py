@@ -201,7 +201,8 @@ def _book(sight: Sight, book: Book) -> Iterator[Finding]:
     if book.doubts:
         oldest = (sight.at - min(d.since for d in book.doubts)) // 1000
         grade = Grade.CRITICAL if oldest * 1000 >= DOUBT_OLD_MS else Grade.WARNING
-        says = f"{len(book.doubts):,} in doubt, the oldest for {oldest:,} s"
+        many = "1 order" if len(book.doubts) == 1 else f"{len(book.doubts):,} orders"
+        says = f"{many}, the oldest for {oldest:,} s"
         yield Finding(grade, "In doubt", says, "probe, then settle by evidence")
     else:
         yield Finding(Grade.OK, "In doubt", "none")

@@ -53,23 +53,30 @@ def test_a_colleague_was_faster_and_nothing_is_overwritten(browser: Any, served:
     page = signed_in(browser, served)
     page.keyboard.press("1")
     page.keyboard.press("s")
-    page.fill("[name=tps]", "510")
+    page.fill("[name=tps]", "400")
     shows(page, "#act-preview", "8 orders wait")
     page.fill("#act-reason", "desk asked")
-    body = {"tps": 800, "reason": "the broker asked"}
+    body = {"tps": 900, "reason": "the broker asked"}
     reply = gateway.client.patch("/admin/v1/brokers/nova/rate", json=body, headers=lee)
     assert reply.status_code == 200, reply.text
 
     page.click("#act-go")
 
     shows(page, "#act-trouble", "CONFLICT: lee changed this")
-    shows(page, "#act-trouble", "It stands at 800 now. Nothing was overwritten.")
-    # From 800 the same number is a large step: it is typed a second time.
+    shows(page, "#act-trouble", "It stands at 900 now. Nothing was overwritten.")
+    # From 900 the same number is a large step: it is typed a second time.
     page.click("#act-go")
-    shows(page, "#act-trouble", "Type the number again: 510")
-    page.fill("#act-typed", "510")
+    shows(page, "#act-trouble", "Type the number again: 400")
+    page.fill("#act-typed", "400")
     page.click("#act-go")
     shows(page, "#toast", "Done: nova: set the rate")
+    # The way back is a large step as well, upwards: it wants the name.
+    page.keyboard.press("u")
+    shows(page, "#act-says", "400 to 900 is more than 2 times")
+    page.fill("#act-reason", "the desk is back")
+    page.fill("#act-typed", "nova")
+    page.click("#act-go")
+    shows(page, "#toast", "Done: Undo: nova: set the rate")
     leave(page)
 
 

@@ -126,8 +126,8 @@ def test_a_calm_night_says_so() -> None:
     [
         (a_sight(book=a_book(halts=(a_halt(),))), Grade.CRITICAL, "symbol AA, by lee"),
         (a_sight(lanes=(a_lane_in_trouble("nova"),)), Grade.CRITICAL, "breaker open: 61 %"),
-        (a_sight(book=a_book(doubts=(a_doubt(),))), Grade.CRITICAL, "1 in doubt, the oldest for"),
-        (a_sight(book=a_book(doubts=(a_doubt(since=NOW),))), Grade.WARNING, "1 in doubt"),
+        (a_sight(book=a_book(doubts=(a_doubt(),))), Grade.CRITICAL, "1 order, the oldest for"),
+        (a_sight(book=a_book(doubts=(a_doubt(since=NOW),))), Grade.WARNING, "1 order,"),
         (a_sight(book=a_book(anomalies=(an_anomaly(),))), Grade.CRITICAL, "fails too often"),
         (a_sight(book=a_book(anomalies=(an_anomaly(subject=Subject("gateway", "outbox")),))),
          Grade.CRITICAL, "fails too often"),

@@ -278,12 +278,16 @@
     if (!undo) { toast("Nothing to undo."); return; }
     const { url, title, seen } = undo;
     undo = null;
-    const back = (headers) => call("POST", url, { reason: `undo: ${title}`.slice(0, 500) },
-      { ...(seen ? { "If-Match": seen } : {}), ...headers });
-    let reply = await back({});
+    const reply = await call("POST", url, { reason: `undo: ${title}`.slice(0, 500) },
+      seen ? { "If-Match": seen } : {});
     if (reply.status === 428) { // the way back is a large step as well
-      const name = prompt(`To confirm, type the name. ${await words(reply.clone())}`);
-      if (name) reply = await back({ "X-Confirm": name });
+      const { detail, context } = await told(reply);
+      begin({
+        title: `Undo: ${title}`, says: `The way back is a large step: ${detail.split(":")[0]}.`,
+        method: "POST", path: url, grade: "name", typed: context.confirm,
+        version: seen ? Number(/\d+/.exec(seen)[0]) : null, fixed: {}, fields: [],
+      }, "Undo");
+      return;
     }
     toast(reply.ok ? `Undone: ${title}` : `Not undone: ${await words(reply)}`);
   };
@@ -310,10 +314,16 @@
 
   let act = null;
   let version = null;
+  let demanded = ""; // the name that the server wants, where this page did not know of it
   const open = (button) => {
-    act = JSON.parse(button.dataset.act);
-    if (act.like) act = { ...act, ...JSON.parse($(`like-${act.like}`).dataset.like) };
+    const wanted = JSON.parse(button.dataset.act);
+    const like = wanted.like ? JSON.parse($(`like-${wanted.like}`).dataset.like) : {};
+    begin({ ...wanted, ...like }, wanted.go || button.textContent.replace("…", ""));
+  };
+  const begin = (wanted, label) => {
+    act = wanted;
     version = act.version;
+    demanded = "";
     const reason = $("reason") ? $("reason").value.trim() : "";
     if (act.grade === "step" && reason.length >= 5) { send({}, reason, ""); return; }
     $("act").classList.toggle("danger", act.grade === "name");
@@ -325,7 +335,7 @@
     $("act-typed").value = "";
     $("act-fields").replaceChildren(...act.fields.map(field));
     $("act-go").disabled = false;
-    $("act-go").textContent = act.go || button.textContent.replace("…", "");
+    $("act-go").textContent = label;
     asks();
     $("act").showModal();
     const first = act.grade === "number" ? $("act-fields").querySelector("input") : null;
@@ -365,6 +375,7 @@
   const isMissing = (wanted) => wanted.required && isShown(wanted) && !value(wanted.name);
   // What has to be typed: a number again, or a name; nothing for a small step.
   const typed = () => {
+    if (demanded) return { what: "name", wanted: demanded };
     if (act.grade === "name") {
       if (!act.typed.startsWith("=")) return { what: "name", wanted: act.typed };
       const found = act.typed.slice(1).split("|").map(value).find((one) => one);
@@ -440,6 +451,7 @@
       return;
     }
     if (reply.status === 412) { await conflict(reply); return; }
+    if (reply.status === 428) { await demand(reply); return; }
     if (!reply.ok) { fail(await words(reply)); return; }
     const answer = await told(reply);
     if ($("act").open) $("act").close();
@@ -453,6 +465,15 @@
     $("act-go").disabled = false;
     if ($("act").open) $("act-trouble").textContent = `■ ${why}`;
     else toast(`■ Refused: ${why}`);
+  };
+  // The server knows better how large a step is: it says whose name it wants.
+  const demand = async (reply) => {
+    const { detail, context } = await told(reply);
+    const name = (context || {}).confirm || "";
+    if (name && !$("act").open) begin({ ...act, grade: "name", typed: name }, "Do it");
+    demanded = name;
+    fail(name ? `A large step: ${detail.split(":")[0]}.` : detail);
+    asks();
   };
   // Somebody was faster. Nothing is overwritten: what stands now is shown, and is asked about anew.
   const conflict = async (reply) => {
