@@ -66,9 +66,25 @@ def _drain(sight: Sight, book: Book, session: TradingSession) -> Drain:
     serving = {r.active_broker for r in book.routes if r.route_id == session.market}
     lanes = [lane for lane in sight.lanes if lane.broker_id in serving]
     real = _left(sight, lanes, session.opens_at) if is_open else 0
-    allowed = sum(may_leave(lane) for lane in lanes)
+    allowed = _allowed(book, lanes)
+    if _held(sight, book, session) or ("route", session.market) in _halted(book):
+        real = allowed = 0  # what leaves still is what was released before
     total = max(book.total(session), waiting)
     return Drain(session.market, waiting, total, real or allowed, is_open, real > 0)
+
+
+def _allowed(book: Book, lanes: Iterable[LaneStatus]) -> int:
+    """Return what may leave a second by these lanes, where nobody has paused or halted them."""
+    halted = _halted(book)
+    if ("all", "") in halted:
+        return 0
+    resting = {name for name, one in book.controls.items() if one.dispatch != "running"}
+    stopped = resting | {target for scope, target in halted if scope == "broker"}
+    return sum(may_leave(lane) for lane in lanes if lane.broker_id not in stopped)
+
+
+def _halted(book: Book) -> set[tuple[str, str]]:
+    return {(halt.scope, halt.target if halt.scope != "all" else "") for halt in book.halts}
 
 
 def _left(sight: Sight, lanes: Sequence[LaneStatus], since: int) -> int:
@@ -82,13 +98,13 @@ def _left(sight: Sight, lanes: Sequence[LaneStatus], since: int) -> int:
     return round(sent / len(of_late))
 
 
-def together(parts: Iterable[Drain], sight: Sight) -> Drain:
+def together(parts: Iterable[Drain], sight: Sight, book: Book) -> Drain:
     """Return the whole night; lanes that serve two markets are counted once."""
     each = tuple(parts)
     is_open = any(one.is_open for one in each)
     bell = min((session.opens_at for session in sight.tonight), default=sight.at)
     real = _left(sight, sight.lanes, bell)
-    allowed = sum(may_leave(lane) for lane in sight.lanes)
+    allowed = _allowed(book, sight.lanes)
     return Drain(
         "",
         sum(one.waiting for one in each),
@@ -167,7 +183,7 @@ def _row(sight: Sight, book: Book | None, session: TradingSession) -> Safe:
         tag("td", session.trading_session_id),
         tag("td", dated(session.opens_at)),
         tag("td", dated(session.closes_at)),
-        tag("td", mark(Grade.WARNING, "release paused") if held else _state(session, sight.at)),
+        tag("td", mark(Grade.WARNING, "paused") if held else _state(session, sight.at)),
         tag("td", f"{reserved + ready:,}", class_="number"),
         class_=None if held or is_open or session in sight.tonight else "later",
     )
@@ -186,7 +202,7 @@ def drain_panel(sight: Sight, book: Book) -> Safe:
     parts = drained(sight, book)
     if not parts:
         return tag("p", "No session, so nothing drains.")
-    night = together(parts, sight)
+    night = together(parts, sight, book)
     label = f"{night.gone:,} of {night.total:,} have left, {night.percent} %"
     moving = [one for one in parts if one.total]
     return join(
@@ -195,7 +211,7 @@ def drain_panel(sight: Sight, book: Book) -> Safe:
             tag("strong", f"{night.gone:,}", class_="big"),
             f" / {night.total:,} have left ",
             tag("strong", f"{night.percent} %", class_="percent"),
-            tag("span", _until(night, last_eta_s(parts)), class_="eta"),
+            tag("span", _until(night, parts), class_="eta"),
             id="drained",
         ),
         bar(night.gone, night.total, label),
@@ -213,12 +229,15 @@ def drain_panel(sight: Sight, book: Book) -> Safe:
     )
 
 
-def _until(night: Drain, eta_s: int | None) -> Piece:
+def _until(night: Drain, parts: Sequence[Drain]) -> Piece:
     """Say when it is through; before the bell, how long it will take then."""
+    eta_s = last_eta_s(parts)
     if not night.waiting:
         return tag("strong", "all have left" if night.total else "no orders yet", class_="big")
     if eta_s is None:
-        return ["ETA ", tag("strong", "unknown: nothing may leave", class_="big")]
+        still = [one.name for one in parts if one.eta_s is None]
+        whose = "nothing may leave" if len(still) == len(parts) else f"{still[0]} may not leave"
+        return ["ETA ", tag("strong", f"unknown: {whose}", class_="big")]
     return ["ETA " if night.is_open else "will take ", tag("strong", span(eta_s), class_="big")]
 
 

@@ -1,5 +1,6 @@
 """The panels: each one piece of HTML from one sight, drawn alike for the page and the stream."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -62,9 +63,10 @@ def _verdict(verdict: Verdict) -> Safe:
 
 def _about(verdict: Verdict) -> str:
     """Name what is not well, the worst first; the banner below says the rest."""
-    names = [one.name for one in verdict.findings if one.grade >= Grade.WARNING]
-    if not names:
+    found = Counter(one.name for one in verdict.findings if one.grade >= Grade.WARNING)
+    if not found:
         return f"{len(verdict.findings)} checks"
+    names = [name if many == 1 else f"{name} ({many})" for name, many in found.items()]
     more = len(names) - NAMED
     return " · ".join(names[:NAMED]) + (f" · {more} more" if more > 0 else "")
 

@@ -12,7 +12,7 @@ from app.domain.proposal import Proposal, ProposalState
 from app.domain.session import SessionPause, TradingSession
 from app.web.console.acts import TUNE, Act, Field, button
 from app.web.console.grades import Grade
-from app.web.console.markup import Safe, as_json, tag
+from app.web.console.markup import Safe, tag
 from app.web.console.shapes import mark, moment
 from app.web.console.sight import Book, Sight, Viewer
 
@@ -102,14 +102,14 @@ def _asks(one: Proposal) -> str:
 
 def _answers(one: Proposal) -> Iterator[Act]:
     path = f"/admin/v1/proposals/{quote(one.proposal_id, safe='')}"
-    call = {name: value for name, value in one.call.items() if value and name != "parts"}
-    told = as_json(call)
+    asked = {**one.call.get("query", {}), **one.call.get("body", {})}
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asked.items())
     told = told if len(told) <= TOLD_MAX else f"{told[:TOLD_MAX]}…"
     yield Act(
         label="Approve…",
         title=f"Approve: {_asks(one)}",
-        says=f"{one.proposed_by} proposes it: {one.reason}. It is done at once, in both your"
-        f" names: {told}. If what it is about has changed meanwhile, nothing happens.",
+        says=f"{one.proposed_by} proposes {told or 'it'}: {one.reason}. It is done at once, in"
+        " both your names. If what it is about has changed meanwhile, nothing happens.",
         method="POST",
         path=f"{path}/approve",
         grade="name",

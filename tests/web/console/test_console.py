@@ -246,7 +246,7 @@ def test_a_second_person_approves_a_proposal_from_the_banner(gateway: Gateway) -
     sign_in(gateway)
     banner = gateway.client.get("/console").text
     (approve,) = (act for act in acts(banner) if act["title"].startswith("Approve"))
-    assert '"tps":400' in approve["says"]  # the dialog shows what is to be done
+    assert "tps 400" in approve["says"]  # the dialog shows what is to be done
     headers = CHANGE | {"If-Match": f'"v{approve["version"]}"'}
 
     reply = gateway.client.post(approve["path"], json={"reason": "seen it too"}, headers=headers)

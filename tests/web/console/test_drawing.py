@@ -4,6 +4,7 @@ import asyncio
 import json
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -196,10 +197,27 @@ def test_a_paused_release_stands_in_the_banner_and_in_its_row() -> None:
     says = f"release of {session} paused by lee: index rebalance"
     assert drawn["banner"].count("paused by") == 1
     assert says in drawn["banner"]
-    assert "release paused" in drawn["session"]
+    assert "</span> paused</span>" in drawn["session"]
+    assert "unknown: nothing may leave" in drawn["drain"]
     assert "Release XNYS…" in drawn["session"]
     assert calm["banner"] == ""
     assert "Pause XNYS…" in calm["session"]
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        {"halts": (a_halt(scope="all", target="all"),)},
+        {"halts": (a_halt(scope="broker", target="nova"),)},
+        {"halts": (a_halt(scope="route", target="XNYS"),)},
+        {"controls": {"nova": a_control(dispatch="paused")}},
+    ],
+)
+def test_what_is_stopped_promises_no_eta(stopped: dict[str, Any]) -> None:
+    before = OPENS_AT - 60_000
+    sight = a_sight(at=before, paces=(), book=a_book(at=before, **stopped))
+
+    assert "unknown: nothing may leave" in panels(sight, OPERATOR)["drain"]
 
 
 def test_a_proposal_waits_on_the_screen_of_whoever_may_decide_it() -> None:
