@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from app.web.console.acts import MOVE, SETTLE, TUNE
 from app.web.console.dialogs import act_dialog, keys_dialog
 from app.web.console.document import document
 from app.web.console.markup import Safe, tag
+from app.web.console.second import APPROVE
 from app.web.console.shapes import clock
 from app.web.console.sight import Sight, Viewer
 from app.web.console.small import (
@@ -37,7 +39,7 @@ def console_page(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> str:
     """Return the console as it is at this moment."""
     main = tag(
         "main",
-        _live("banner", drawn, role="status", aria_live="polite"),
+        _live("banner", drawn, role="region", aria_label="What is not well"),
         tag("div", [_section(name, title, drawn) for name, title in _TITLES], class_="grid"),
         id="main",
     )
@@ -46,7 +48,7 @@ def console_page(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> str:
         tag("a", "Skip to the brokers", href="#brokers", class_="skip"),
         _header(sight, viewer, drawn),
         main,
-        _footer(drawn),
+        _footer(viewer, drawn),
         act_dialog(),
         keys_dialog(),
         tag("div", id="toast", role="status", aria_live="assertive"),
@@ -107,7 +109,8 @@ def _header(sight: Sight, viewer: Viewer, drawn: Mapping[str, str]) -> Safe:
     return tag(
         "header",
         house_name(sight.environment),
-        _live("verdict", drawn),
+        # This is read out, for it changes seldom; in the banner an age changes each second.
+        _live("verdict", drawn, role="status", aria_live="polite"),
         tag("span", "not live", id="live", class_="mark off"),
         tag("span", _clocks(sight), class_="clocks"),
         tag(
@@ -138,24 +141,25 @@ def _clocks(sight: Sight) -> list[Safe]:
     ]
 
 
-def _footer(drawn: Mapping[str, str]) -> Safe:
+def _footer(viewer: Viewer, drawn: Mapping[str, str]) -> Safe:
+    why = tag(
+        "label",
+        "Why ",
+        tag(
+            "input",
+            id="reason",
+            type="text",
+            maxlength=500,
+            minlength=5,
+            autocomplete="off",
+            placeholder="reason for small steps, audited",
+        ),
+        class_="why",
+    )
     return tag(
         "footer",
         _live("halt", drawn),
-        tag(
-            "label",
-            "Why ",
-            tag(
-                "input",
-                id="reason",
-                type="text",
-                maxlength=500,
-                minlength=5,
-                autocomplete="off",
-                placeholder="reason for small steps, audited",
-            ),
-            class_="why",
-        ),
+        why if any(viewer.may(scope) for scope in (TUNE, MOVE, SETTLE, APPROVE)) else None,
         find_form(),
         tag("a", "Find", href="/console/orders", class_="narrow"),
         class_="bottom",

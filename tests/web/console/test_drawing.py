@@ -183,7 +183,9 @@ def test_who_may_not_is_not_offered_it() -> None:
     assert {a["data-key"] for a in offered if "data-key" in a} == {
         "minus", "plus", "set", "pause", "failover", "halt", "release",
     }  # fmt: skip
-    assert not [a for a in Elements(page_of(sight, LOOKER)).of("button") if "data-act" in a]
+    looked = Elements(page_of(sight, LOOKER))
+    assert not [a for a in looked.of("button") if "data-act" in a]
+    assert "reason" not in {a.get("id") for a in looked.of("input")}
 
 
 def test_a_paused_release_stands_in_the_banner_and_in_its_row() -> None:

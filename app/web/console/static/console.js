@@ -54,6 +54,8 @@
     }
     choose(chosen);
     zoned();
+    // What needs somebody is read out at once, the rest when there is a pause.
+    $("verdict").setAttribute("aria-live", $("verdict").querySelector(".critical") ? "assertive" : "polite");
   };
 
   // --- clocks --------------------------------------------------------------------------
