@@ -1,8 +1,8 @@
 """Who did what, when, why: append-only, each row sealed by the hash of the one before.
 
-A row changed, dropped or swapped afterwards breaks the chain at that row, and `broken_at` names
-it. A cut tail, or a chain that was sealed anew, is seen only against an anchor that stands
-elsewhere: so each row leaves for `openbell.audit.v1` with its hash, in its own transaction.
+A row changed, dropped or swapped afterwards breaks the chain at that row, and `check` names it. A
+cut tail, or a chain that was sealed anew, is seen only against an anchor that stands elsewhere: so
+each row leaves for `openbell.audit.v1` with its hash, in its own transaction.
 
 Rows from before revision 0009 say neither by which door a change came nor from which address. They
 keep the seal that they have, of the facts that they have; a row that says so is sealed with it.
@@ -36,6 +36,7 @@ _PAGE: Final = text(
 )
 # Of one resource, and not further back than so many rows: no index is kept for a look at a page.
 LOOKED_MAX: Final = 50_000
+CHECKED_MAX: Final = 1_000
 _OF: Final = Statement(
     lambda d: (
         "SELECT sequence, at, actor, action, resource, before, after, reason, request_id,"
@@ -154,15 +155,31 @@ def about(connection: Connection, resources: Sequence[str], limit: int) -> list[
     return [AuditRow(*row) for row in reversed(found.all())]
 
 
-def broken_at(connection: Connection, anchor: Anchor | None = None) -> int | None:
-    """Return the sequence of the first row that does not fit the chain or the anchor, or None."""
-    previous, sequence = GENESIS, 0
-    while found := page(connection, sequence, 1_000):
-        for row in found:
-            sequence += 1
-            if row.sequence != sequence or row.previous_hash != previous or row.hash != seal(row):
-                return sequence
-            if anchor is not None and anchor.sequence == sequence and anchor.hash != row.hash:
-                return sequence
-            previous = row.hash
-    return sequence + 1 if anchor is not None and anchor.sequence > sequence else None
+class Checked(NamedTuple):
+    """How far a check of the chain has come."""
+
+    sequence: int = 0  # up to here every row fits
+    hash: str = GENESIS
+    broken: int | None = None  # the first row that does not
+    ended: bool = False
+
+
+def check(connection: Connection, so_far: Checked, anchor: Anchor | None = None) -> Checked:
+    """Check the next rows of the chain, against the anchor too.
+
+    So many and no more: a chain of years is seconds of work, and a file has one reader, for whom
+    halts and orders wait as well.
+    """
+    sequence, previous = so_far.sequence, so_far.hash
+    rows = page(connection, sequence, CHECKED_MAX)
+    for row in rows:
+        sequence += 1
+        if row.sequence != sequence or row.previous_hash != previous or row.hash != seal(row):
+            return Checked(broken=sequence)
+        if anchor is not None and anchor.sequence == sequence and anchor.hash != row.hash:
+            return Checked(broken=sequence)
+        previous = row.hash
+    if rows:
+        return Checked(sequence, previous)
+    is_cut = anchor is not None and anchor.sequence > sequence
+    return Checked(sequence, previous, sequence + 1 if is_cut else None, ended=True)

@@ -6,6 +6,7 @@ commit.
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 
 from app import crash
 from app.domain.order import Order
@@ -111,7 +112,10 @@ class ControlLedger(Edge):
         return [row._asdict() for row in found]
 
     async def audit_broken_at(self, anchor: Anchor | None = None) -> int | None:
-        return await self._read(lambda c: audit.broken_at(c, anchor))
+        found = audit.Checked()
+        while found.broken is None and not found.ended:
+            found = await self._read(partial(audit.check, so_far=found, anchor=anchor))
+        return found.broken
 
     async def note(self, change: Change, by: Actor) -> int:
         now = self._clock.now()

@@ -5,7 +5,7 @@ it: their places in the line say how many there are at most. The trap is to look
 the open: whether an old day has open orders is asked only while no market trades.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from functools import partial
 from typing import Any, Final
@@ -20,6 +20,9 @@ from app.ledger.partitions import Catalog, Standing
 from app.ports.away import StoreAway
 
 COUNTED_MAX: Final = 10_000
+# A day takes some 20 ms, a year of them seconds; and a file has one reader, for whom the halts that
+# an operator sets wait as well.
+DAYS_A_LOOK: Final = 5
 Ask = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 
 
@@ -32,7 +35,10 @@ async def day_book(job: PartitionJob, ask: Ask, *, scan: bool) -> DayBook:
     except TROUBLE as e:  # whoever looks here has heard of it, and wants to know what it is
         return DayBook((), (), looked_for_work=False, trouble=said(e))
     catalog = outlook.catalog
-    counts: dict[date, tuple[int, bool]] = await ask(partial(_counts, catalog=catalog))
+    counts: dict[date, tuple[int, bool]] = {}
+    every = sorted(catalog.days)
+    for start in range(0, len(every), DAYS_A_LOOK):
+        counts |= await ask(partial(_counts, some=every[start : start + DAYS_A_LOOK]))
     stands = [
         DayStands(
             trade_date=day,
@@ -56,12 +62,12 @@ def state_of(catalog: Catalog, day: date) -> str:
     return "detached" if found == {Standing.LOOSE.value} else " and ".join(sorted(found))
 
 
-def _counts(connection: Connection, catalog: Catalog) -> dict[date, tuple[int, bool]]:
+def _counts(connection: Connection, some: Sequence[date]) -> dict[date, tuple[int, bool]]:
     # Asked anew: a day that was dropped since the look has no table to count in.
     standing = days.standings(connection)
     return {
         day: _count(connection, day) if "orders" in standing.get(day, {}) else (0, False)
-        for day in catalog.days
+        for day in some
     }
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -156,15 +156,23 @@ def test_a_page_goes_on_after_the_last(chain: Books) -> None:
     assert found[0]["after"] == '{"n":2}'
 
 
-def test_a_long_chain_is_walked_to_its_end(books: Books) -> None:
+def test_a_long_chain_is_walked_to_its_end(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     def write(connection: object) -> None:
         for number in range(1_005):
             audit.append(connection, ME, Change("did", f"t/{number}", None, None), 1)  # type: ignore[arg-type]
 
     books.database.write_now(write)
     books.sql("UPDATE audit SET reason = '' WHERE sequence = 1004")
+    looks, read = [], books.database.read
+
+    async def noted(work: Any) -> Any:
+        looks.append(1)
+        return await read(work)
+
+    monkeypatch.setattr(books.database, "read", noted)
 
     assert broken_at(books) == 1_004
+    assert len(looks) == 2, "a thousand rows a look: others read in between"
 
 
 def test_whatever_a_person_writes_is_sealed(books: Books) -> None:

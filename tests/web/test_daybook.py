@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +15,7 @@ from app.domain.daybook import DayBook
 from app.ledger import day_book as told
 from app.ledger import days
 from app.ledger.partition_job import Outlook, PartitionJob
-from app.ledger.partitions import Catalog, DefaultPartition, Policy
+from app.ledger.partitions import DefaultPartition, Policy
 from app.ports.away import StoreAway
 from app.web.app import create_app
 from tests.web.house import CALENDAR, READER, Gateway
@@ -25,7 +26,13 @@ OLD, OLDER = date(2026, 2, 27), date(2026, 2, 26)
 
 
 @pytest.fixture
-def kept(gateway: Gateway, tmp_path: Path) -> Iterator[TestClient]:
+def looks() -> list[int]:
+    """Lend the count of what was read of the ledger at one go."""
+    return []
+
+
+@pytest.fixture
+def kept(gateway: Gateway, tmp_path: Path, looks: list[int]) -> Iterator[TestClient]:
     """Let the gateway keep one past day, and find two."""
     database = gateway.ledger._database
     archive = tmp_path / "archive"
@@ -40,8 +47,12 @@ def kept(gateway: Gateway, tmp_path: Path) -> Iterator[TestClient]:
     for day in (OLDER, OLD):
         database.write_now(partial(days.make, day=day))
 
+    async def ask(work: Any) -> Any:
+        looks.append(1)
+        return await database.read(work)
+
     async def look() -> DayBook:
-        return await told.day_book(job, database.read, scan=True)
+        return await told.day_book(job, ask, scan=True)
 
     house = replace(gateway.house, daybook=look, registry=CollectorRegistry())
     with TestClient(create_app(house)) as client:
@@ -97,10 +108,22 @@ def test_a_large_day_is_told_roughly(
 def test_a_day_that_left_between_two_looks_is_no_error(gateway: Gateway) -> None:
     database = gateway.ledger._database
     database.write_now(lambda c: days.make(c, OLD))
-    catalog = Catalog(days={OLD: {}, OLDER: {}}, tables=())
 
-    counts = database.write_now(lambda c: told._counts(c, catalog=catalog))
+    counts = database.write_now(lambda c: told._counts(c, [OLD, OLDER]))
     assert counts == {OLD: (0, False), OLDER: (0, False)}
+
+
+def test_a_year_of_days_holds_nobody_up(
+    gateway: Gateway, kept: TestClient, looks: list[int]
+) -> None:
+    """A file has one reader: halts and orders wait behind whoever reads all of it."""
+    database = gateway.ledger._database
+    for number in range(21):
+        database.write_now(partial(days.make, day=date(2026, 1, 2) + timedelta(number)))
+    found = kept.get(PATH, headers=gateway.key()).json()["days"]
+
+    assert len(found) > 21
+    assert len(looks) == -(-len(found) // told.DAYS_A_LOOK)
 
 
 def test_where_no_days_are_kept_there_is_nothing_to_see(gateway: Gateway) -> None:
