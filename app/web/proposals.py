@@ -130,9 +130,8 @@ class Proposals:
         if spec.scope is not None:
             authorize(proposer, spec.scope)
         made = self._made(spec, proposal.call, proposer, call.request_id, proposal.reason)
-        reason = call.body.reason
+        made.brought, reason = call.request, call.body.reason
         made.approval = Approval(proposal.proposal_id, call.who.name, reason, call.request_id)
-        made.brought = call.request
         try:
             return await spec.handler(made)
         except Refused as e:
@@ -241,6 +240,7 @@ DECIDED: Final = (
 
 def proposal_specs(house: House, specs: Sequence[Spec[Any, Any]]) -> Sequence[Spec[Any, Any]]:
     doors = Proposals(house, specs)
+    done = (*DECIDED, *(c for s in specs if s.name in PROPOSABLE for c in s.refuses))  # by it
     return (
         Spec(
             method="POST",
@@ -288,13 +288,13 @@ def proposal_specs(house: House, specs: Sequence[Spec[Any, Any]]) -> Sequence[Sp
                 handler=handler,
                 reads=json_of(Reasoned),
                 answers=answers,
-                refuses=DECIDED,
+                refuses=tuple(dict.fromkeys(refuses)),
                 if_match="required",
                 audited=True,
             )
-            for verb, handler, answers in (
-                ("approve", doors.approve, {200: dict[str, Any], 202: dict[str, Any]}),
-                ("decline", doors.decline, {200: ProposalTold}),
+            for verb, handler, answers, refuses in (
+                ("approve", doors.approve, {200: dict[str, Any], 202: dict[str, Any]}, done),
+                ("decline", doors.decline, {200: ProposalTold}, DECIDED),
             )
         ),
     )

@@ -131,6 +131,30 @@ def test_what_could_not_be_done_is_not_proposed(
     assert listed == []
 
 
+def test_a_large_step_is_done_if_its_proposer_has_typed_the_name(two: Two) -> None:
+    """And what an approval may be refused for is told, whatever the call is that it does."""
+    down = {"body": {"tps": 100}, "if_match": '"v1"'}
+    assert two.decide(two.propose(**down).headers["location"], two.jun).status_code == 200
+    large = {"body": {"tps": 900}, "if_match": '"v2"'}
+    mute, meant = (two.propose(**large, confirm=name) for name in (None, "nova"))
+    refused = two.decide(mute.headers["location"], two.jun)
+    done = two.decide(meant.headers["location"], two.jun)
+
+    assert (refused.status_code, refused.json()["code"]) == (428, "confirm-required")
+    assert (two.state(mute.headers["location"]), done.status_code) == ("failed", 200)
+    answers = two.gateway.client.get("/openapi.json").json()["paths"][
+        f"{PATH}/{{proposal_id}}/approve"
+    ]
+    told = {
+        code
+        for answer in answers["post"]["responses"].values()
+        for code in answer.get("content", {})
+        .get("application/problem+json", {})
+        .get("examples", ())
+    }
+    assert told >= {"confirm-required", "not-stray", "selection-grew", "prechecks-failed"}
+
+
 def test_a_proposer_whose_key_has_ended_proposes_nothing_any_more(two: Two) -> None:
     url = two.propose().headers["location"]
     revoke_key(two.gateway.key_file, two.mina["Authorization"].split("_")[2])
