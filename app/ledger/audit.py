@@ -44,7 +44,6 @@ _OF: Final = Statement(
         f" AND resource {d.among('resources')} ORDER BY sequence DESC LIMIT :limit"
     )
 )
-# Every row is looked at: fine for what happens some times a day, and for nothing else.
 _WRITTEN: Final = text(
     "SELECT 1 FROM audit WHERE request_id = :request_id AND action = :action LIMIT 1"
 )

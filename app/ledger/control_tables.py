@@ -232,6 +232,8 @@ audit = declared(
     text("ip", null=True),
     rowid=True,
 )
+# A request that is sent again is looked up by the row that it wrote, inside the write.
+Index("audit_by_request", audit.c.request_id, audit.c.action)
 
 webhook_endpoints = declared(
     "webhook_endpoints",  # where customers want to be told; of the secrets only the salt

@@ -85,7 +85,7 @@ _LAST: Final = {
     "sqlite": text("SELECT coalesce((SELECT last FROM accepted WHERE id = 1), 0)"),
     "postgresql": text("SELECT last_value FROM accept_sequence"),
 }
-# The sweeps of a day are few, and a chain of audit rows is read in a moment.
+# By an index: it is asked inside the write, and every client may ask it.
 _BEGUN: Final = text(
     "SELECT after FROM audit WHERE request_id = :request_id AND action = :action"
     " AND actor = :actor ORDER BY sequence LIMIT 1"
