@@ -22,6 +22,7 @@ from app.web.console.doors import console_specs
 from app.web.contracts import contract_specs
 from app.web.course_specs import course_specs
 from app.web.daybook import daybook_specs
+from app.web.denials import Denials
 from app.web.description import described
 from app.web.dials import dial_specs
 from app.web.document import EXAMPLE_MARKET, finished, for_today
@@ -144,6 +145,6 @@ def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
         *watched,
     )
     specs = (*specs, *proposal_specs(house, specs))
-    replays = Replays(house.clock)
-    app.router.routes.extend(hung([Door(spec, house, toll, replays) for spec in specs]))
+    kept = Replays(house.clock), Denials(house.clock)
+    app.router.routes.extend(hung([Door(spec, house, toll, *kept) for spec in specs]))
     return app

@@ -19,6 +19,7 @@ from app.domain.errors import Busy, Code, Refused
 from app.domain.records import Change
 from app.web.confirmed import must_be_confirmed
 from app.web.console.session import arrived
+from app.web.denials import Denials
 from app.web.house import House
 from app.web.keys import NOBODY, authorize
 from app.web.problems import Invalid, invalid
@@ -31,13 +32,19 @@ REQUEST_ID: Final = "openbell.request_id"  # the porch puts it into the scope
 LEAVING: Final = "openbell.leaving"  # the headers of a door that is going, for the porch
 # What an operator was refused and why is as much worth keeping as what he did.
 DENIED: Final = frozenset({403, 409, 412})
+NAMED_MAX: Final = 256  # of a path: a stranger's may be as long as a header
 
 
 class Door(Route):
     """A route that acts by its `Spec` alone."""
 
     def __init__(
-        self, spec: Spec[Any, Any], house: House, toll: Toll, replays: Replays | None = None
+        self,
+        spec: Spec[Any, Any],
+        house: House,
+        toll: Toll,
+        replays: Replays | None = None,
+        denials: Denials | None = None,
     ) -> None:
         spec = priced(spec)
         super().__init__(spec.path, spec.handler, methods=[spec.method], name=spec.name)
@@ -45,6 +52,7 @@ class Door(Route):
         self._house = house
         self._toll = toll
         self._replays = replays or Replays(house.clock)
+        self._denials = denials or Denials(house.clock)
         self._tolled = tolled(spec)
         self._leaving = spec.retires.headers() if spec.retires else ()
         self.allowed = spec.method  # with those of its neighbours at the same path
@@ -114,12 +122,13 @@ class Door(Route):
         must_be_confirmed(spec, call)
 
     async def _note(self, call: Call[Any, Any], refused: Refused) -> None:
-        change = Change(
-            f"denied.{self.spec.name}",
-            call.request.url.path,
-            None,
-            {"code": refused.code.code, "detail": refused.detail},
-        )
+        unnoted = self._denials.admit(call.who.key_id)
+        if unnoted is None:
+            return
+        why = {"code": refused.code.code, "detail": refused.detail}
+        if unnoted:
+            why["unnoted"] = f"{unnoted} before it"
+        change = Change(f"denied.{self.spec.name}", call.request.url.path[:NAMED_MAX], None, why)
         await self._house.control.note(change, call.actor(getattr(call.body, "reason", "")))
 
 

@@ -4,13 +4,16 @@ The trap is a door that was added with a scope that happened to be at hand. Each
 operator stands in one of these rows, or this suite fails.
 """
 
+import json
 from typing import Final
 
 import pytest
 
+from app.web.denials import NOTED_MAX
+from app.web.door import NAMED_MAX
 from app.web.keyfile import ROLES, SCOPES, role_of
-from tests.web.house import Gateway
-from tests.web.operators import audit
+from tests.web.house import CLIENT_SCOPES, Gateway, run
+from tests.web.operators import ADMIN, audit
 from tests.web.test_authorization import doors
 
 # Both settle: one says what the evidence is, the other stands by it.
@@ -72,3 +75,24 @@ def test_every_role_sees_what_operators_see(gateway: Gateway, role: str) -> None
 def test_a_role_is_told_by_its_scopes() -> None:
     assert [role_of(sorted(scopes)) for scopes in ROLES.values()] == list(ROLES)
     assert role_of(["admin:read"]) == ""
+
+
+def test_who_is_refused_all_the_time_fills_no_log_and_the_next_row_says_how_often(
+    gateway: Gateway,
+) -> None:
+    """A note is a commit, behind which orders wait: any key could ask for what it may not do."""
+    key, other = gateway.key("app", CLIENT_SCOPES), gateway.key("lee", CLIENT_SCOPES)
+    body = {"scope": "all", "reason": "wild prices"}
+    long = f"{ADMIN}/orders/{'x' * 3_000}/hold"
+    for path, times in ((f"{ADMIN}/halt", NOTED_MAX + 5), (f"{ADMIN}/kill", 2), (long, 1)):
+        for _ in range(times):
+            reply = gateway.client.post(path, json=body, headers=key)
+            assert (reply.status_code, reply.json()["code"]) == (403, "scope-missing")
+    gateway.client.post(long, json=body, headers=other)
+    assert len(run(gateway.ledger.audit(0, 1_000))) == NOTED_MAX + 1
+    gateway.clock.at += 60_000
+    gateway.client.post(f"{ADMIN}/halt", json=body, headers=key)
+
+    *_, theirs, last = run(gateway.ledger.audit(0, 1_000))
+    assert len(str(theirs["resource"])) == NAMED_MAX
+    assert json.loads(str(last["after"]))["unnoted"] == "8 before it"
