@@ -123,7 +123,18 @@ def _operators(gateway: Gateway) -> Operators | None:
 
 def listen(settings: Settings) -> socket.socket:
     """Bind before anything starts, so that a taken port stops the start and 0 is known."""
-    bound = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    return _bound(settings.host, settings.port)
+
+
+def listen_for_operators(settings: Settings) -> socket.socket | None:
+    """Bind the operators' own port, if they have one."""
+    if settings.admin_port is None:
+        return None
+    return _bound(settings.admin_host, settings.admin_port)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    bound = socket.create_server((host, port), backlog=BACKLOG)
     bound.setblocking(False)
     return bound
 
@@ -139,22 +150,40 @@ def collect_rarely() -> None:
 
 
 async def serve(
-    settings: Settings, bound: socket.socket, announce: Callable[[], None] = lambda: None
+    settings: Settings,
+    bound: socket.socket,
+    announce: Callable[[], None] = lambda: None,
+    operators: socket.socket | None = None,
 ) -> None:
-    """Serve until a signal; raise if a loop failed (the next start recovers)."""
+    """Serve until a signal; raise if a loop failed (the next start recovers).
+
+    `operators` is the listener that is theirs alone. One server has both, so both close at once,
+    when what was begun has ended.
+    """
     gateway = await open_gateway(settings)
     collect_rarely()
     try:
-        await _serve(gateway, bound, announce)
+        await _serve(gateway, bound, operators, announce)
     finally:
         await gateway.close()
 
 
-async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], None]) -> None:
+async def _serve(
+    gateway: Gateway,
+    bound: socket.socket,
+    operators: socket.socket | None,
+    announce: Callable[[], None],
+) -> None:
     house = furnish(gateway)
+    listeners = [bound] if operators is None else [bound, operators]
+    admin_port = None if operators is None else operators.getsockname()[1]
     server = _Server(
         uvicorn.Config(
-            create_app(house, watched_only=gateway.settings.role in UNSPOKEN),
+            create_app(
+                house,
+                watched_only=gateway.settings.role in UNSPOKEN,
+                admin_port=admin_port,
+            ),
             http="httptools",
             lifespan="off",
             log_level="warning",
@@ -167,7 +196,7 @@ async def _serve(gateway: Gateway, bound: socket.socket, announce: Callable[[], 
     _on_signals(drain)
     async with asyncio.TaskGroup() as parts:
         running = parts.create_task(gateway.run())
-        serving = parts.create_task(server.serve([bound]))
+        serving = parts.create_task(server.serve(listeners))
         parts.create_task(_when_ready(gateway, house, announce))
         assert house.feed is not None, "furnish makes it"
         parts.create_task(house.feed.run())

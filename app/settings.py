@@ -205,6 +205,13 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("data"), description="where the embedded stores live")
     host: str = Field(default="127.0.0.1", description="address that the API listens on")
     port: int = Field(default=8080, ge=0, le=65535, description="its port; 0 picks a free one")
+    admin_host: str = Field(default="127.0.0.1", description="address of the operators' own port")
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="operator API, console, alerts and metrics answer here alone; unset: at `port`",
+    )
     brokers: dict[str, BrokerSettings] = Field(default={}, description="by broker id")
     routes: dict[str, str] = Field(default={}, description="market (MIC) to broker id, first start")
     role: Role = Field(default="all", description="which part of the gateway this process is")
@@ -258,6 +265,8 @@ class Settings(BaseSettings):
                 f"role {self.role}: a part of a gateway needs stores that parts can share"
                 " (ledger_url, kafka, mongo)"
             )
+        if self.admin_port and self.admin_port == self.port:
+            raise ValueError(f"admin_port: expected another one than port, {self.port}")
         if self.crash_at is not None:
             name, _, passes = self.crash_at.partition(":")
             if name not in POINTS or not passes.isdigit():

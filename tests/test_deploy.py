@@ -20,6 +20,7 @@ from app.clock import SystemClock
 from app.main import GRACE_S, furnish
 from app.settings import BrokerSettings, Settings
 from app.web.gauges import Gauges
+from app.web.listeners import stands_at
 from app.web.metrics import Meters
 from app.wiring import FLUSH_S_MAX, PARTS, open_gateway
 from tests.deployment import (
@@ -48,6 +49,7 @@ from tests.deployment import (
 from tests.servers.kafka import BROKER
 from tests.web.house import a_gateway
 
+ADMIN: Final = 8090
 # What may write to its own root, and why.
 WRITES_ITS_ROOT: Final = {"kafka": "the image makes its configuration there at each start"}
 
@@ -65,6 +67,7 @@ def test_compose_starts_each_role_with_settings_that_it_accepts(
 
     assert settings.role == service
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)  # noqa: S104 - in a container
+    assert (settings.admin_host, settings.admin_port) == ("0.0.0.0", ADMIN)  # noqa: S104
     assert_it_can_do_its_work(settings)
 
 
@@ -95,6 +98,9 @@ def test_kubernetes_starts_each_role_with_settings_that_it_accepts(
     assert settings.kafka.replication == (1 if "dev" in overlay else 3)
     if name != "migrate":
         assert_it_can_do_its_work(settings)
+        ports = {it["name"]: it["containerPort"] for it in PODS[name]["containers"][0]["ports"]}
+        assert ports == {"http": settings.port, "admin": settings.admin_port}
+        assert (settings.host, settings.admin_host) == ("0.0.0.0", "0.0.0.0")  # noqa: S104
 
 
 def assert_it_can_do_its_work(settings: Settings) -> None:
@@ -187,6 +193,7 @@ def test_the_brokers_call_back_at_a_door_of_the_api(tmp_path: Path) -> None:
 
         assert (url.hostname, url.port) == ("api", int(image_environment()["OPENBELL_PORT"]))
         assert url.path == f"/hooks/brokers/{name}"
+        assert stands_at(url.path, operators=False)
         # The door is there: it asks for a signature, or does not know this broker.
         assert client.post(url.path).json()["code"] != "method-not-allowed"
         assert client.post("/hooks/brokers/nova").status_code == 401
@@ -389,6 +396,57 @@ def test_the_cluster_is_made_of_the_servers_that_run() -> None:
     assert f'_id: "{SERVICES["mongo"]["command"][2]}"' in SERVICES["mongo-init"]["command"][-1]
 
 
+def test_the_operators_port_is_open_to_their_namespace_alone() -> None:
+    policies = {it["metadata"]["name"]: it["spec"] for it in BASE if it["kind"] == "NetworkPolicy"}
+    everybody = {"matchLabels": {"app.kubernetes.io/name": "openbell"}}
+    clients = {"matchLabels": everybody["matchLabels"] | {"app.kubernetes.io/component": "api"}}
+    ops = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ops"}}}
+
+    assert policies == {
+        "openbell-nobody": {"podSelector": everybody, "policyTypes": ["Ingress"], "ingress": []},
+        "openbell-clients": {
+            "podSelector": clients,
+            "policyTypes": ["Ingress"],
+            "ingress": [{"ports": [{"protocol": "TCP", "port": "http"}]}],
+        },
+        "openbell-operators": {
+            "podSelector": everybody,
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [ops], "ports": [{"protocol": "TCP", "port": "admin"}]}],
+        },
+    }
+    for it in WORKLOADS.values():
+        labels = it["spec"]["template"]["metadata"]["labels"]
+        assert everybody["matchLabels"].items() <= labels.items()
+
+
+def test_clients_and_operators_have_a_service_each() -> None:
+    found = {it["metadata"]["name"]: it["spec"]["ports"] for it in BASE if it["kind"] == "Service"}
+
+    assert found == {
+        "openbell": [{"name": "http", "port": 80, "targetPort": "http"}],
+        "openbell-operators": [{"name": "admin", "port": 80, "targetPort": "admin"}],
+    }
+
+
+def test_what_watches_asks_at_the_operators_port() -> None:
+    config = yaml.safe_load((K8S / "observability/alertmanager.yml").read_text())
+    (hook,) = config["receivers"][0]["webhook_configs"]
+    url = urlsplit(hook["url"])
+
+    assert (url.hostname, url.port) == ("api", ADMIN)
+    assert stands_at(url.path, operators=True)
+    for name in set(PODS) - {"migrate"}:
+        told = WORKLOADS[name]["spec"]["template"]["metadata"]["annotations"]
+        assert told["prometheus.io/port"] == str(ADMIN)
+        assert stands_at(told["prometheus.io/path"], operators=True)
+    published = SERVICES["api"]["ports"]
+    assert [port.rpartition(":")[2] for port in published] == ["8080", str(ADMIN)]
+    ranges = [port.split(":")[1].split("-") for port in published]
+    copies = SERVICES["api"]["deploy"]["replicas"]
+    assert all(int(last) - int(first) + 1 == copies for first, last in ranges)
+
+
 def test_budgets_and_services_find_their_pods() -> None:
     labels = [it["spec"]["template"]["metadata"]["labels"] for it in WORKLOADS.values()]
     for it in BASE:
@@ -450,7 +508,7 @@ def test_prometheus_asks_every_role() -> None:
     (asked,) = config["scrape_configs"][0]["dns_sd_configs"]
 
     assert set(asked["names"]) == set(GATEWAYS)
-    assert str(asked["port"]) == image_environment()["OPENBELL_PORT"]
+    assert asked["port"] == ADMIN
     for name in GATEWAYS:
         # In two common networks each process would be found twice.
         common = set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])

@@ -9,8 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from socket import socket
 from typing import Annotated, Any, Final
 
 import typer
@@ -51,17 +52,28 @@ def serve(
 
 def run(settings: Any) -> int:
     """Serve in this process; return its exit status."""
+    from app.main import listen, listen_for_operators
+
+    with ExitStack() as listeners:
+        place = f"{settings.host}:{settings.port}"
+        try:
+            bound = listeners.enter_context(listen(settings))
+            place = f"{settings.admin_host}:{settings.admin_port}"
+            operators = listen_for_operators(settings)
+        except OSError as e:
+            typer.echo(f"cannot listen on {place}: {e.strerror}", err=True)
+            return 1
+        if operators is not None:
+            listeners.enter_context(operators)
+        return _serve(settings, bound, operators)
+
+
+def _serve(settings: Any, bound: socket, operators: socket | None) -> int:
     import uvloop
 
-    from app.main import listen
     from app.main import serve as serve_gateway
 
-    try:
-        bound = listen(settings)
-    except OSError as e:
-        typer.echo(f"cannot listen on {settings.host}:{settings.port}: {e.strerror}", err=True)
-        return 1
-    address = "http://{}:{}".format(*bound.getsockname()[:2])
+    address = _address(bound)
     spoken_to = settings.role in {"all", "api"}
     keys = first_keys(settings) if spoken_to else None
     if spoken_to and not settings.keys.exists():
@@ -69,18 +81,24 @@ def run(settings: Any) -> int:
 
     def announce() -> None:
         ready = {"ready": True, "url": address, "pid": os.getpid(), "role": settings.role}
+        if operators is not None:
+            ready["admin_url"] = _address(operators)
         if keys is not None:
             ready["keys"] = str(keys)
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
 
     try:
-        with bound, _with_brokers(settings, address) as furnished:
-            uvloop.run(serve_gateway(furnished, bound, announce))
+        with _with_brokers(settings, address) as furnished:
+            uvloop.run(serve_gateway(furnished, bound, announce, operators))
     except refusals() as e:
         typer.echo(str(e), err=True)
         return 1
     return 0
+
+
+def _address(bound: socket) -> str:
+    return "http://{}:{}".format(*bound.getsockname()[:2])
 
 
 def refusals() -> tuple[type[Exception], ...]:
@@ -129,7 +147,8 @@ def first_keys(settings: Any) -> Path | None:
     from app.web.keyfile import SCOPES, Grant, create_key
 
     file: Path = settings.data_dir / "first-keys.json"
-    if settings.keys.exists() or not settings.host.startswith("127."):
+    hosts = [settings.host] + [settings.admin_host] * (settings.admin_port is not None)
+    if settings.keys.exists() or not all(host.startswith("127.") for host in hosts):
         return file if file.exists() else None
     powers = {
         "client": frozenset({"orders:read", "orders:write"}),

@@ -33,6 +33,7 @@ from app.web.hooks import hook_specs
 from app.web.house import House
 from app.web.key_doors import key_specs
 from app.web.kills import kill_specs
+from app.web.listeners import Listeners
 from app.web.metrics import Meters
 from app.web.operator_stream import operator_stream_specs
 from app.web.orders import order_specs
@@ -64,7 +65,7 @@ ABOUT = (
 class Gateway(FastAPI):
     """A FastAPI application with one porch in the place of its stack of middleware."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, admin_port: int | None = None) -> None:
         super().__init__(
             title="openbell",
             version="1",
@@ -76,10 +77,13 @@ class Gateway(FastAPI):
             telemetry={"tracing": False, "metrics": False, "logs": False},
         )
         self._house = house
+        self._admin_port = admin_port
         self._shown: tuple[str | None, dict[str, Any]] = (None, {})
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Porch(self.router, self._house.clock)
+        if self._admin_port is None:
+            return Porch(self.router, self._house.clock)
+        return Porch(Listeners(self.router, self._admin_port), self._house.clock)
 
     def openapi(self) -> dict[str, Any]:
         """Return the document, with what the doors only refer to and a session to come."""
@@ -99,9 +103,14 @@ class Gateway(FastAPI):
         return self._shown[1] or self.openapi_schema
 
 
-def create_app(house: House, *, watched_only: bool = False) -> FastAPI:
-    """Return the application, ready to be served; `watched_only` has the probes and no more."""
-    app = Gateway(house)
+def create_app(
+    house: House, *, watched_only: bool = False, admin_port: int | None = None
+) -> FastAPI:
+    """Return the application, ready to be served; `watched_only` has the probes and no more.
+
+    With `admin_port`, what is the operators' answers at the listener of that port alone.
+    """
+    app = Gateway(house, admin_port)
     meters, toll = Meters(house.registry), Toll(house)
     watched = probe_specs(house, app.openapi)
     if watched_only:

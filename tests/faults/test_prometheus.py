@@ -49,7 +49,7 @@ def observed(folder: Path, gateway: int) -> Iterator[None]:
     token = folder / "token"
     token.write_text(TOKEN)
     config = impatient((WATCHED / "alertmanager.yml").read_text())
-    config = config.replace("api:8080", f"127.0.0.1:{gateway}")
+    config = config.replace("api:8090", f"127.0.0.1:{gateway}")
     config = config.replace("/run/secrets/alertmanager-token", str(token))
     (folder / "alertmanager.yml").write_text(config)
     (folder / "rules.yml").write_text(impatient((WATCHED / "rules.yml").read_text()))
