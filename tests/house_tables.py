@@ -130,6 +130,7 @@ PURE = {
     "app/intake/checks.py",
     "app/quotes/frame.py",
     "app/quotes/selector.py",
+    "app/web/networks.py",
     "app/web/tokens.py",
     "app/webhooks/guard.py",
     "app/webhooks/making.py",

@@ -56,7 +56,7 @@ GRACE: Final = "1d"
     "create",
     epilog=examples_text(
         (
-            "key create app-1 --scope orders:read --scope orders:write --account A-1",
+            "key create app-1 --scope orders:read --account A-1 --from 203.0.113.0/24",
             'key create mina --role operator --account "*" --expires 90d',
             'key create jun --scope admin:read --scope admin:tune --account "*"',
             'key create mina-night --role operator --account "*" --person 00u1f3',
@@ -76,6 +76,10 @@ def create(  # noqa: PLR0913 - each option is a part of what the key is for
     live: Annotated[bool, typer.Option("--live", help="ob_live_… instead of ob_test_….")] = False,
     expires: Annotated[str | None, typer.Option(metavar="90d", help="It ends by then.")] = None,
     person: Person = None,
+    networks: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="CIDR", help="It opens from here alone; repeat for each."),
+    ] = None,
     data_dir: DataDir = Path("data"),
     keys_file: KeysFile = None,
 ) -> None:
@@ -88,7 +92,7 @@ def create(  # noqa: PLR0913 - each option is a part of what the key is for
     clock = SystemClock()
     lives_s = seconds_of(expires)
     ends_at = None if lives_s is None else clock.now() + lives_s * 1000
-    grant = Grant(name, scopes, tuple(account), live, ends_at, person)
+    grant = Grant(name, scopes, tuple(account), live, ends_at, person, tuple(networks or ()))
     with _file(data_dir, keys_file) as path:
         token = create_key(path, grant, clock)
     print_out(token)
@@ -117,6 +121,7 @@ def list_(
             "role": role_of(key.scopes) or None,
             "scopes": " ".join(key.scopes),
             "accounts": " ".join(key.accounts),
+            "networks": " ".join(key.networks) or None,
             "created_at": rfc3339(key.created_at),
             "expires_at": None if key.expires_at is None else rfc3339(key.expires_at),
             "revoked": key.revoked,

@@ -42,6 +42,9 @@ class KeyTold(Told):
     role: str | None = Field(examples=["operator"])
     scopes: list[str] = Field(examples=[["admin:read"]])
     accounts: list[str] = Field(examples=[["*"]])
+    networks: list[str] = Field(
+        description="Where it may come from; none: anywhere.", examples=[["10.1.0.0/16"]]
+    )
     created_at: At
     expires_at: At | None
     revoked: bool
@@ -113,6 +116,7 @@ def _shape(key: KeyRecord) -> dict[str, Any]:
         "role": role_of(key.scopes) or None,
         "scopes": key.scopes,
         "accounts": key.accounts,
+        "networks": key.networks,
         "created_at": rfc3339(key.created_at),
         "expires_at": instant(key.expires_at),
         "revoked": key.revoked,

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from app.clock import Clock
+from app.web.networks import NETWORKS_MAX, network_of
 
 SCOPES: Final = frozenset(
     {"orders:read", "orders:write", "audit:read", "admin:read", "admin:tune", "admin:halt"}
@@ -63,6 +64,7 @@ class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     expires_at: int | None = None
     revoked: bool = False
     person: str | None = None  # who holds it, as the issuer of operators' tokens calls him
+    networks: list[str] = []  # where it may come from; none: anywhere
 
 
 class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,6 +80,7 @@ class Grant(NamedTuple):
     live: bool = False
     expires_at: int | None = None
     person: str | None = None
+    networks: tuple[str, ...] = ()
 
 
 def create_key(path: Path, grant: Grant, clock: Clock) -> str:
@@ -92,6 +95,9 @@ def create_key(path: Path, grant: Grant, clock: Clock) -> str:
         raise ValueError("expected a person as the issuer calls him, in plain ASCII")
     if grant.name.startswith(KNOWN):
         raise ValueError(f"no name begins with {KNOWN}: give the person as a person")
+    if len(grant.networks) > NETWORKS_MAX:
+        raise ValueError(f"expected at most {NETWORKS_MAX} networks")
+    grant = grant._replace(networks=tuple(map(network_of, grant.networks)))
     _make_pepper(path, clock)
     token, record = _minted(path, grant, clock)
     _change(path, lambda keys: [*keys, record])
@@ -132,6 +138,7 @@ def rotate_key(
             old.kind == "live",
             ends_at,
             old.person,
+            tuple(old.networks),
         )
         token, fresh = _minted(path, grant, clock)
         until = min(now + grace_ms, old.expires_at or now + grace_ms)
@@ -158,6 +165,7 @@ def _minted(path: Path, grant: Grant, clock: Clock) -> tuple[str, KeyRecord]:
         created_at=clock.now(),
         expires_at=grant.expires_at,
         person=grant.person,
+        networks=list(grant.networks),
     )
     return f"ob_{record.kind}_{record.id}_{secret}", record
 
@@ -186,6 +194,10 @@ def read_keys(path: Path) -> list[KeyRecord]:
     for key in keys:
         if not SCOPES.issuperset(key.scopes):
             raise BadKeyFile(f"{path}: key {key.id} has a scope that we do not know")
+        try:
+            list(map(network_of, key.networks))
+        except ValueError as e:
+            raise BadKeyFile(f"{path}: key {key.id}: {e}") from e
     return keys
 
 

@@ -26,6 +26,7 @@ from app.web.keyfile import (
     read_pepper,
     revoke_key,
 )
+from app.web.networks import lies_in
 
 EVERY_ACCOUNT: Final = "*"
 SUBJECT: Final = "jwt:"  # how the `key_id` of whoever carries a token begins; a key's has no colon
@@ -102,8 +103,12 @@ class Keyring:
         self.trouble: str | None = None  # why the newest file is not in force
         self._read()
 
-    def principal(self, authorization: str) -> Principal:
-        """Return whose key this `Authorization` header carries, or raise `Refused`."""
+    def principal(self, authorization: str, address: str = "") -> Principal:
+        """Return whose key this `Authorization` header carries, or raise `Refused`.
+
+        A key that may come from some networks alone comes from `address`. Elsewhere it is like one
+        that nobody knows: whoever has stolen it learns nothing.
+        """
         self._look_again()
         found = _BEARER.fullmatch(authorization)
         if found is None:
@@ -112,7 +117,7 @@ class Keyring:
         record, principal = self._keys.get(key_id, (_NOBODY, NOBODY))
         if not hmac.compare_digest(digest_of(self._pepper, secret), record.digest):
             raise _refused()
-        if record.kind != kind or not self._stands(record):
+        if record.kind != kind or not self._stands(record) or not _may_come(record, address):
             raise _refused()
         return principal
 
@@ -138,7 +143,7 @@ class Keyring:
         record, _ = self._keys[key_id]
         return f"{key_id}.{until}.{self._seal(record, until)}"
 
-    def unsealed(self, sealed: str) -> Principal:
+    def unsealed(self, sealed: str, address: str = "") -> Principal:
         """Return whose seal this is, or raise `Refused`: it ends with its time or with its key."""
         self._look_again()
         found = _SEALED.fullmatch(sealed)
@@ -149,6 +154,8 @@ class Keyring:
         if not hmac.compare_digest(self._seal(record, int(until)), seal):
             raise _refused()
         if int(until) <= self._clock.now() or not self._stands(record):
+            raise _refused()
+        if not _may_come(record, address):
             raise _refused()
         return principal
 
@@ -197,6 +204,10 @@ class Keyring:
 def _principal(record: KeyRecord) -> Principal:
     name = record.name if record.person is None else KNOWN + record.person
     return Principal(record.id, name, frozenset(record.scopes), frozenset(record.accounts))
+
+
+def _may_come(record: KeyRecord, address: str) -> bool:
+    return not record.networks or lies_in(address, record.networks)
 
 
 def _refused() -> Refused:

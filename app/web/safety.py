@@ -151,7 +151,7 @@ class Safety:
     async def _approver(self, call: Call[Any, Any], doubt: Doubt) -> Principal:
         shown = f"Bearer {call.request.headers.get('x-approver-key', '')}"
         try:
-            approver = await operator(shown, self._house)
+            approver = await operator(shown, call.request, self._house)
             authorize(approver, SETTLE, doubt.account_id)  # two see the evidence, of their account
         except Refused as e:
             detail = f"X-Approver-Key: expected a key or token with {SETTLE} that sees the account"

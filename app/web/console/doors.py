@@ -25,6 +25,7 @@ from app.web.console.small import again_page, login_page
 from app.web.console.stream import Panels
 from app.web.house import House
 from app.web.keys import Principal, authorize, not_there
+from app.web.origin import ip_of
 from app.web.porch import DRESS
 from app.web.queries import DATE
 from app.web.spec import Call, Reader, Reply, Spec
@@ -115,7 +116,7 @@ class Console:
         must_be_ours(call.request)
         keyring = self._house.keyring
         try:
-            principal = keyring.principal(f"Bearer {call.body.key.strip()}")
+            principal = keyring.principal(f"Bearer {call.body.key.strip()}", ip_of(call.request))
             authorize(principal, SEE)
         except Refused:
             return _page(call, login_page(UNSAID, self._house.environment), status=401)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from app.domain.errors import Code, Refused
 from app.web.house import House
 from app.web.keys import Principal
+from app.web.origin import ip_of
 
 COOKIE: Final = "openbell_console"
 # A night's shift with its handover; nobody sleeps at a console that stays open.
@@ -34,11 +35,11 @@ async def arrived(request: Request, house: House) -> Principal:
     return caller(request, house)
 
 
-async def operator(authorization: str, house: House) -> Principal:
-    """Return whose key or token this is, or raise `Refused`, as `arrived` does for a request."""
+async def operator(authorization: str, request: Request, house: House) -> Principal:
+    """Return whose key or token a request carries besides its own, or raise `Refused`."""
     if house.operators is not None:
         await house.operators.prepare(authorization)
-    return _operator(authorization, house)
+    return _operator(authorization, request, house)
 
 
 def caller(request: Request, house: House) -> Principal:
@@ -53,16 +54,16 @@ def caller(request: Request, house: House) -> Principal:
         if sealed is not None:
             if request.method not in HARMLESS:
                 must_be_ours(request, header=True)
-            return house.keyring.unsealed(sealed)
+            return house.keyring.unsealed(sealed, ip_of(request))
     if path.startswith(OPERATORS):
-        return _operator(authorization or "", house)
-    return house.keyring.principal(authorization or "")
+        return _operator(authorization or "", request, house)
+    return house.keyring.principal(authorization or "", ip_of(request))
 
 
-def _operator(authorization: str, house: House) -> Principal:
+def _operator(authorization: str, request: Request, house: House) -> Principal:
     if house.operators is not None and "." in authorization:  # no key has one
         return house.operators.principal(authorization)
-    return house.keyring.principal(authorization)
+    return house.keyring.principal(authorization, ip_of(request))
 
 
 def must_be_ours(request: Request, *, header: bool = False) -> None:
