@@ -26,6 +26,7 @@ from app.web.app import create_app
 from app.web.console.paces import Paces
 from app.web.feed import Feed
 from app.web.house import Endpoints, Health, House, Operators
+from app.web.key_usage import keep_used
 from app.web.keys import Keyring
 from app.web.quota import open_quotas
 from app.web.stream import framed
@@ -203,13 +204,14 @@ async def _serve(
         assert house.paces is not None, "furnish makes it"
         noting = parts.create_task(house.paces.run())
         vouching = parts.create_task(_vouching(house))
+        keeping = parts.create_task(keep_used(house.keyring, gateway.settings.keys))
         await drain.wait()
         house.health.draining = True
         house.feed.end()
         gateway.drain()
         await asyncio.wait({running}, timeout=gateway.settings.drain_s)
         server.should_exit = True
-        await ended(running, noting, vouching)
+        await ended(running, noting, vouching, keeping)
         await serving
     if house.quotas is not None:
         await house.quotas.close()

@@ -108,10 +108,11 @@ def list_(
     json: JsonShort = False,
 ) -> None:
     """List the keys: whose they are and what they may do, never what opens them."""
+    from app.web.key_usage import read_used
     from app.web.keyfile import read_keys, role_of
 
     with _file(data_dir, keys_file) as path:
-        keys = read_keys(path)
+        keys, used = read_keys(path), read_used(path)
     rows: list[dict[str, Any]] = [
         {
             "id": key.id,
@@ -124,6 +125,7 @@ def list_(
             "networks": " ".join(key.networks) or None,
             "created_at": rfc3339(key.created_at),
             "expires_at": None if key.expires_at is None else rfc3339(key.expires_at),
+            "last_used_at": rfc3339(used[key.id]) if key.id in used else None,
             "revoked": key.revoked,
         }
         for key in keys

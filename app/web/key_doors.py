@@ -47,6 +47,9 @@ class KeyTold(Told):
     )
     created_at: At
     expires_at: At | None
+    last_used_at: At | None = Field(
+        description="To the hour; of the gateways that share this one's folder."
+    )
     revoked: bool
 
 
@@ -65,20 +68,22 @@ class KeyDoors:
     async def listed(self, call: Call[None, None]) -> Reply:
         """List the keys whose accounts the caller sees."""
         found = [key for key in self._house.keyring.records() if _sees(call.who, key)]
-        return ok({"data": [_shape(key) for key in found]})
+        return ok({"data": [self._shape(key) for key in found]})
 
     async def get(self, call: Call[None, None]) -> Reply:
         """Show one key; its ETag is what a revocation must name."""
         key = self._found(call)
-        return ok(_shape(key), etag(_version(key)))
+        return ok(self._shape(key), etag(_version(key)))
 
     async def revoke(self, call: Call[Reasoned, Preview]) -> Reply:
         """End a key, for ever; it is refused within a second, and its streams end."""
         key = self._found(call)
         if call.version != _version(key):
-            raise Refused(Code.STALE_VERSION, "the key was revoked before", current=_shape(key))
+            raise Refused(
+                Code.STALE_VERSION, "the key was revoked before", current=self._shape(key)
+            )
         if call.query.dry_run:
-            return ok(would(_shape(key), _shape(key) | {"revoked": True}))
+            return ok(would(self._shape(key), self._shape(key) | {"revoked": True}))
         by = call.actor(call.body.reason)
         change = Change("key.revoke", f"key/{key.id}", {"revoked": False}, {"revoked": True})
         await self._house.control.note(change, by)
@@ -86,7 +91,10 @@ class KeyDoors:
             revoked = await asyncio.to_thread(self._house.keyring.revoke, key.id)
         except OSError as e:
             raise StoreAway(f"the key file cannot be written: {e}") from e
-        return ok(_shape(revoked), etag(_version(revoked)))
+        return ok(self._shape(revoked), etag(_version(revoked)))
+
+    def _shape(self, key: KeyRecord) -> dict[str, Any]:
+        return _shape(key) | {"last_used_at": instant(self._house.keyring.used.get(key.id))}
 
     def _found(self, call: Call[Any, Any]) -> KeyRecord:
         wanted = call.part("key_id")

@@ -235,7 +235,7 @@ def _make_pepper(path: Path, clock: Clock) -> None:
 
 
 def _change(path: Path, change: Callable[[list[KeyRecord]], list[KeyRecord]]) -> None:
-    with _alone(path):
+    with alone(path):
         keys = change(read_keys(path))
         fresh = path.with_suffix(".new")
         opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OURS_ALONE)
@@ -257,7 +257,7 @@ def _sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Let one process at a time change the file, or one key of two would be lost."""
     with pepper_path(path).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

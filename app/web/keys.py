@@ -30,6 +30,7 @@ from app.web.networks import lies_in
 
 EVERY_ACCOUNT: Final = "*"
 SUBJECT: Final = "jwt:"  # how the `key_id` of whoever carries a token begins; a key's has no colon
+HOUR_MS: Final = 3_600_000
 CHECK_EVERY_NS: Final = 1_000_000_000
 _BEARER: Final = re.compile(r"[Bb]earer ob_(live|test)_([0-9a-f]{20})_([0-9a-f]{64})")
 _SEALED: Final = re.compile(r"([0-9a-f]{20})\.([0-9]{1,18})\.([0-9a-f]{64})")
@@ -101,6 +102,7 @@ class Keyring:
         self._stamp: tuple[tuple[int, int], ...] = ()
         self._checked_ns = clock.monotonic_ns()
         self.trouble: str | None = None  # why the newest file is not in force
+        self.used: dict[str, int] = {}  # the hour of each key's last use: see `key_usage.py`
         self._read()
 
     def principal(self, authorization: str, address: str = "") -> Principal:
@@ -119,6 +121,7 @@ class Keyring:
             raise _refused()
         if record.kind != kind or not self._stands(record) or not _may_come(record, address):
             raise _refused()
+        self._note(key_id)
         return principal
 
     def records(self) -> list[KeyRecord]:
@@ -157,7 +160,11 @@ class Keyring:
             raise _refused()
         if not _may_come(record, address):
             raise _refused()
+        self._note(key_id)
         return principal
+
+    def _note(self, key_id: str) -> None:
+        self.used[key_id] = self._clock.now() // HOUR_MS * HOUR_MS
 
     def _seal(self, record: KeyRecord, until: int) -> str:
         # The digest is in it, so that a seal dies with the secret that it stands for. No secret
