@@ -24,6 +24,7 @@ from app.bus.log import LogBus
 from app.clock import SystemClock
 from app.domain.order import Order
 from app.domain.values import Status
+from app.ending import ended
 from app.ports.accounts import AccountDocument, Unstorable
 from app.ports.away import StoreAway
 from app.sqlite import Database
@@ -310,7 +311,7 @@ def test_a_server_killed_in_a_bulk_is_waited_for_and_nothing_is_missing(place: P
             assert await bus.lag(TOPIC, GROUP) == len(orders)
             place.server.start()
             await eventually(lambda: projector.trouble is None, 30)
-            running.cancel()
+            await ended(running)
         assert await bus.lag(TOPIC, GROUP) == 0
         assert projector.parked == 0
         assert await differences(ledger(orders), book) == []

@@ -15,6 +15,7 @@ from app.bus.log import LogBus
 from app.clock import SystemClock
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep
 from app.domain.records import Actor
+from app.ending import ended
 from app.ledger.outbox import EmbeddedOutbox
 from app.ledger.relay import Relay
 from app.ledger.schema import create
@@ -144,10 +145,10 @@ def test_on_a_frozen_kafka_the_route_moves_and_its_events_follow(
                 await leads_away(ledger)
                 assert (await ledger.routes())[0].active_broker == "south"
                 await eventually(lambda: relay.trouble)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 heard = await arrived(bus)
                 await eventually(lambda: relay.carried >= len(STATES))
-            carrying.cancel()
+            await ended(carrying)
 
             assert states(once_each(heard)) == list(STATES)
 

@@ -11,6 +11,7 @@ from app.bus.log import LogBus
 from app.domain.records import Actor
 from app.domain.values import rfc3339
 from app.domain.webhooks import Answer, Delivery, Endpoint
+from app.ending import ended
 from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.webhook_store import WebhookLedger
@@ -151,4 +152,4 @@ async def running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            task.cancel()
+            await ended(task)
