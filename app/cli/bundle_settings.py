@@ -29,6 +29,8 @@ TOLD: Final = frozenset(
         *("quotas.global_orders_per_second", "quotas.key_reads_per_second"),
         "quotas.key_cancels_per_second",
         *("slack.channel", "slack.console_url", "slack.api_url"),
+        *("admin_host", "admin_port", "operators.issuer", "operators.audience"),
+        *("operators.jwks_url", "operators.jwks_file", "operators.role_claim"),
         *("hooks.*.hmac_header", "hooks.*.hmac_timestamp_header"),
         *("operators.issuer", "operators.audience", "operators.jwks_url", "operators.jwks_file"),
         *("operators.role_claim", "operators.roles.*"),
