@@ -16,7 +16,8 @@ from app.crash import POINTS
 PREFIX: Final = "OPENBELL_"
 # These belong to the command line's own options, and to the tests, not to the gateway.
 CLI_ONLY: Final = frozenset(
-    {"OPENBELL_URL", "OPENBELL_KEY", "OPENBELL_APPROVER_KEY", "OPENBELL_CONTEXT"}
+    {"OPENBELL_URL", "OPENBELL_ADMIN_URL", "OPENBELL_CONTEXT"}
+    | {"OPENBELL_KEY", "OPENBELL_APPROVER_KEY"}
 )
 TESTS_ONLY: Final = "OPENBELL_REQUIRE"
 

@@ -128,6 +128,12 @@ def _target(  # noqa: PLR0913 - the options that all commands share
         str | None,
         typer.Option(envvar="OPENBELL_URL", help="Where the gateway is.", show_default=DEFAULT_URL),
     ] = None,
+    admin_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="OPENBELL_ADMIN_URL", help="Where its operators' own port is, if it has one."
+        ),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(
@@ -150,11 +156,16 @@ def _target(  # noqa: PLR0913 - the options that all commands share
     output: Form = Output.TABLE,
     json: JsonShort = False,
 ) -> Call:
-    target = target_of(Wish(url, key, context, data_dir, nearness_in(ctx)))
+    target = target_of(Wish(url, key, context, data_dir, nearness_in(ctx), admin_url))
     # A test hands in its own way to wait; everybody else sleeps.
     pause = ctx.find_root().obj or sleep
     opens = target.key(how.role)
-    client = Client(target.url, opens, pause, how.timeout_s, target.via)
+
+    def asking_at(place: str) -> Client:
+        return Client(place, opens, pause, how.timeout_s, target.via)
+
+    operators = asking_at(target.admin_url) if target.admin_url else None
+    client = asking_at(target.url).with_operators(operators)
     if target.is_production:
         _warn(target)
     words = tuple(ctx.find_root().meta.get(TYPED, ()))

@@ -11,7 +11,7 @@ from typing import Any, Final
 import typer
 
 from app.cli import contexts
-from app.cli.client import Client
+from app.cli.client import ADMIN, Client
 from app.cli.output import Failure, printable
 from app.cli.target import DATA_DIR, Wish, nearness_in, target_of
 
@@ -58,8 +58,9 @@ def _asked(ctx: typer.Context, path: str, role: str) -> Any:
     given = ctx.params
     directory = given.get("data_dir") or DATA_DIR
     named = (given.get("url"), given.get("key"), given.get("context"))
-    target = target_of(Wish(*named, Path(directory), nearness_in(ctx)))
-    client = Client(target.url, target.key(role), timeout_s=WITHIN_S)
+    target = target_of(Wish(*named, Path(directory), nearness_in(ctx), given.get("admin_url")))
+    place = (path.startswith(ADMIN) and target.admin_url) or target.url
+    client = Client(place, target.key(role), timeout_s=WITHIN_S)
     try:
         return client.get(path)
     finally:

@@ -18,7 +18,7 @@ from app.cli.output import Ends, Failure, Output, Screen, say
 
 app = typer.Typer(no_args_is_help=True, help="Contexts: the gateways that you work with.")
 
-COLUMNS: Final = ("current", "name", "url", "keys", "data_dir", "production")
+COLUMNS: Final = ("current", "name", "url", "admin_url", "keys", "data_dir", "production")
 LOCAL: Final = ("127.0.0.1", "::1", "localhost")
 Name = Annotated[
     str,
@@ -32,6 +32,7 @@ Name = Annotated[
         (
             "context add prod --url https://gw.example --role operator --production --use",
             "context add here --url http://127.0.0.1:8080 --data-dir data",
+            "context add ops --url https://gw.example --admin-url https://gw-ops.example",
         )
     ),
 )
@@ -39,6 +40,9 @@ def add(  # noqa: PLR0913 - what there is to know of a gateway
     *,
     name: Annotated[str, typer.Argument(help="What you call it.", metavar="NAME")],
     url: Annotated[str, typer.Option(help="Where the gateway is.")],
+    admin_url: Annotated[
+        str, typer.Option(help="Where its operators' own port is, if it has one.")
+    ] = "",
     role: Annotated[
         list[str] | None,
         typer.Option(help="client, operator or approver: its key is asked for; repeat for each."),
@@ -58,16 +62,16 @@ def add(  # noqa: PLR0913 - what there is to know of a gateway
     """
     with reported():
         _must_be_good(name, role or [])
-        parts = parts_of(url)
+        parts = [parts_of(one) for one in (url, admin_url) if one]
         known = contexts.read()
         if name in known.known and not replace:
             raise Failure(
                 Ends.CONFLICT, f"there is a context {name}", advice="--replace, or another name"
             )
-        if parts.scheme == "http" and parts.hostname not in LOCAL:
+        if any(one.scheme == "http" and one.hostname not in LOCAL for one in parts):
             say("http without the s: whoever is on the way can read the keys")
         keys = {one: _asked(one) for one in dict.fromkeys(role or [])}
-        added = {**known.known, name: Context(url, keys, data_dir, production)}
+        added = {**known.known, name: Context(url, keys, data_dir, production, admin_url)}
         current = name if use or not known.known else known.current
         contexts.write(Contexts(added, current))
     say(f"{name} is in {contexts.place()}" + (", and in use" if current == name else ""))

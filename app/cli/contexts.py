@@ -4,6 +4,7 @@
 
     [contexts."desk"]
     url = "https://gw.example"
+    admin_url = "https://gw-ops.example"
     production = true
     keys = {operator = "ob_live_…"}
 
@@ -38,6 +39,7 @@ class Context(NamedTuple):
     keys: Mapping[str, str]
     data_dir: str = ""  # where its first keys are, if it runs on this machine
     production: bool = False
+    admin_url: str = ""  # of the operators' own port, if it has one
 
     def shown(self, name: str, *, is_current: bool) -> dict[str, Any]:
         """Return what may be seen of it: never a key."""
@@ -45,6 +47,7 @@ class Context(NamedTuple):
             "current": is_current,
             "name": name,
             "url": self.url,
+            "admin_url": self.admin_url or None,
             "keys": {role: id_of(key) for role, key in self.keys.items()},
             "data_dir": self.data_dir or None,
             "production": self.production,
@@ -142,8 +145,10 @@ def _context(document: Mapping[str, Any]) -> Context:
         {role: keys[role] for role in ROLES if role in keys},
         document.get("data_dir", ""),
         document.get("production", False) is True,
+        document.get("admin_url", ""),
     )
-    if not all(isinstance(text, str) for text in (*context[:1], *keys.values(), context.data_dir)):
+    texts = (context.url, context.admin_url, context.data_dir, *keys.values())
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError("expected texts")
     return context
 
@@ -155,6 +160,7 @@ def _toml(contexts: Contexts) -> str:
     for name, one in contexts.known.items():
         keys = ", ".join(f"{role} = {_quoted(key)}" for role, key in one.keys.items())
         lines += ["", f"[contexts.{_quoted(name)}]", f"url = {_quoted(one.url)}"]
+        lines += [f"admin_url = {_quoted(one.admin_url)}"] if one.admin_url else []
         lines += [f"data_dir = {_quoted(one.data_dir)}"] if one.data_dir else []
         lines += ["production = true"] if one.production else []
         lines += [f"keys = {{{keys}}}"]

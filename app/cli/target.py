@@ -48,6 +48,7 @@ class Wish(NamedTuple):
     context: str | None
     data_dir: Path
     nearness: Callable[[str], Given]
+    admin_url: str | None = None
 
 
 class Target(NamedTuple):
@@ -65,6 +66,21 @@ class Target(NamedTuple):
     @property
     def is_production(self) -> bool:
         return self.context is not None and self.context.production
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where the operators' own port is: of a context, as the context says, as its keys are."""
+        if self.context is None:
+            return self.wish.admin_url
+        said = self.wish.nearness("admin_url") is Given.COMMAND_LINE and self.wish.admin_url
+        if said and not _same(said, self.context.admin_url):
+            raise Failure(
+                Ends.USAGE,
+                f"--admin-url and context {self.name} name two ports",
+                why=f"{self.name} has {self.context.admin_url or 'none for operators'}",
+                advice=f"openbell context add {self.name} --replace … --admin-url {said}",
+            )
+        return self.context.admin_url or None
 
     def key(self, role: str) -> str:
         """Return the key to ask with."""
