@@ -81,7 +81,6 @@ CONFIG = {
 HIDDEN = {
     *("kafka.sasl_username", "kafka.sasl_password", "slack.webhook_url", "slack.bot_token"),
     *("brokers.*.options", "hooks.*.token", "hooks.*.hmac_secret"),
-    "operators.roles.*",  # the names of somebody's groups
 }
 
 
