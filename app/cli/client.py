@@ -36,8 +36,6 @@ REST_S_MAX: Final = 3.0
 OK: Final = 200
 # What is asked with these changes nothing, so it is never in doubt.
 ASKING: Final = ("GET", "HEAD")
-# What answers at the operators' own port, where a gateway has one.
-ADMIN: Final = ("/admin/", "/hooks/", "/metrics")
 
 
 class Reply(NamedTuple):
@@ -76,12 +74,6 @@ class Client:
         # Where somebody waits for the whole of all answers; else each byte has its own time.
         self.patience: Patience | None = None
         self._has_answered = False
-        self._operators: Client | None = None
-
-    def with_operators(self, client: "Client | None") -> "Client":
-        """Ask another port for what operators have there."""
-        self._operators = client
-        return self
 
     def call(
         self,
@@ -91,8 +83,6 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send once, and return the reply or raise `Problem` or `Unreachable`."""
-        if self._operators is not None and path.startswith(ADMIN):
-            return self._operators.call(method, path, body, headers)
         sent = {
             "Authorization": f"Bearer {self.key}",
             "Accept": "application/json, application/problem+json",
@@ -119,9 +109,6 @@ class Client:
 
     def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[bytes]:
         """Yield the lines of an answer that goes on, until the gateway or the reader ends it."""
-        if self._operators is not None and path.startswith(ADMIN):
-            yield from self._operators.lines(path, headers)
-            return
         sent = {
             "Authorization": f"Bearer {self.key}",
             "Accept": "text/event-stream, application/problem+json",
@@ -182,8 +169,6 @@ class Client:
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
-        if self._operators is not None:
-            self._operators.close()
 
     def get(self, path: str, **query: object) -> Any:
         """Return the document at `path`."""

@@ -24,6 +24,7 @@ from app.cli.client import DEFAULT_URL, TIMEOUT_S, Client
 from app.cli.complete import context_names
 from app.cli.output import TYPED, Failure, Output, Screen, tell
 from app.cli.target import DATA_DIR, Target, Wish, nearness_in, target_of
+from app.cli.two_ports import TwoPorts
 
 Body = Callable[..., None]
 EXAMPLES: Final = 2
@@ -161,11 +162,11 @@ def _target(  # noqa: PLR0913 - the options that all commands share
     pause = ctx.find_root().obj or sleep
     opens = target.key(how.role)
 
-    def asking_at(place: str) -> Client:
-        return Client(place, opens, pause, how.timeout_s, target.via)
-
-    operators = asking_at(target.admin_url) if target.admin_url else None
-    client = asking_at(target.url).with_operators(operators)
+    terms = (opens, pause, how.timeout_s, target.via)
+    client = Client(target.url, *terms)
+    if target.admin_url is not None:
+        client = TwoPorts(target.url, *terms)
+        client.operators = Client(target.admin_url, *terms)
     if target.is_production:
         _warn(target)
     words = tuple(ctx.find_root().meta.get(TYPED, ()))

@@ -11,9 +11,10 @@ from typing import Any, Final
 import typer
 
 from app.cli import contexts
-from app.cli.client import ADMIN, Client
+from app.cli.client import Client
 from app.cli.output import Failure, printable
 from app.cli.target import DATA_DIR, Wish, nearness_in, target_of
+from app.cli.two_ports import ADMIN
 
 # A person at the Tab key feels more than this.
 WITHIN_S: Final = 0.8
