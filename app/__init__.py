@@ -29,10 +29,11 @@ on a session is `brokers/fix/`, its numbers `ledger/fix_sessions.py`. What peopl
 `web/console/`. The words and laws that all of them use stand in `domain/`.
 
 Rooms stand on floors and import only downwards: `__main__` · `cli` · `main` · `web` · `wiring` ·
-`sending`, `watching` · `stores` · the rooms `intake`, `dispatch`, `failover`, `diagnostics`,
-`ledger`, `bus`, `accounts`, `brokers`, `alarms` · `consuming`, `letters`, `mishaps`, `postgres`,
-`sqlite` · `ports`, `settings`, `reference`, `codec`, `sql` · `domain`, `clock`, `crash`.
-Neighbours meet in `wiring.py` and in those who put a part of it together.
+`gateway` · `sending`, `watching` · `stores` · the rooms `intake`, `dispatch`, `failover`,
+`diagnostics`, `ledger`, `bus`, `accounts`, `brokers`, `alarms`, `webhooks` · `consuming`,
+`letters`, `mishaps`, `postgres`, `sqlite` · `ports`, `settings`, `reference`, `codec`, `sql` ·
+`domain`, `clock`, `crash`, `ending`. Neighbours meet in `wiring.py`, which builds what `gateway.py`
+runs, and in those who put a part of it together.
 Each room's `__init__.py` is its door plate: one promise, and the trap that it avoids.
 """
 

@@ -21,6 +21,7 @@ from app.diagnostics.rulebook import RulesAsShipped
 from app.effective import effective
 from app.ending import ended
 from app.failover.helm import FailoverHelm
+from app.gateway import Gateway
 from app.settings import PREFIX, Settings, environment
 from app.web.app import create_app
 from app.web.console.paces import Paces
@@ -31,7 +32,7 @@ from app.web.keys import Keyring
 from app.web.quota import open_quotas
 from app.web.stream import framed
 from app.webhooks.opening import roots_of, rules_of
-from app.wiring import Gateway, open_gateway
+from app.wiring import open_gateway
 
 # Roles to which nobody speaks: they have probes and metrics, and no other door.
 UNSPOKEN: Final = frozenset({"dispatcher", "relay", "projector", "failover", "throttle", "alarms"})

@@ -17,12 +17,13 @@ import yaml  # type: ignore[import-untyped]
 from app.brokers.registry import load
 from app.brokers.sim.service import OPEN_PATHS
 from app.clock import SystemClock
+from app.gateway import FLUSH_S_MAX, PARTS
 from app.main import GRACE_S, furnish
 from app.settings import BrokerSettings, Settings
 from app.web.gauges import Gauges
 from app.web.listeners import stands_at
 from app.web.metrics import Meters
-from app.wiring import FLUSH_S_MAX, PARTS, open_gateway
+from app.wiring import open_gateway
 from tests.deployment import (
     BASE,
     BROKERS,

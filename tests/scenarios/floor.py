@@ -19,6 +19,7 @@ from app.domain.order import Order
 from app.domain.records import Actor, AttemptView, BrokerControl, Taken
 from app.domain.session import TradingSession
 from app.domain.values import CancelOrigin, broker_order_key
+from app.gateway import Gateway
 from app.ledger import rows
 from app.ports.brokers import Broker
 from app.ports.bus import Event
@@ -26,7 +27,7 @@ from app.settings import BrokerSettings, Settings
 from app.sql import Work
 from app.sqlite import Database
 from app.stores import embedded
-from app.wiring import Gateway, furnish
+from app.wiring import furnish
 from tests.scenarios.brokers import BrokerWorld
 from tests.scenarios.builders import MARKET, REFERENCE, SESSION, a_request
 from tests.scenarios.fates import PLAIN

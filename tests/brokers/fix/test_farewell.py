@@ -4,9 +4,10 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
+from app.gateway import Gateway
 from app.ports.brokers import LiveBroker
 from app.settings import BrokerSettings, Settings
-from app.wiring import Gateway, open_gateway
+from app.wiring import open_gateway
 from tests.brokers.fix.counterpart import SENDER, TARGET, Counterpart
 from tests.eventually import eventually
 
