@@ -31,7 +31,7 @@ def read_used(path: Path) -> dict[str, int]:
     """Return the last use of each key of this key file, as far as it is known."""
     try:
         return msgspec.json.decode(used_path(path).read_bytes(), type=dict[str, int])
-    except (OSError, msgspec.DecodeError):  # it is comfort, and is made again
+    except (OSError, ValueError):  # it is comfort, and is made again
         return {}
 
 

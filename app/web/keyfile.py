@@ -189,7 +189,7 @@ def read_keys(path: Path) -> list[KeyRecord]:
         keys = msgspec.json.decode(path.read_bytes(), type=_KeyFile).keys
     except FileNotFoundError:
         return []
-    except (OSError, msgspec.DecodeError) as e:
+    except (OSError, ValueError) as e:  # what is no UTF-8 is no error of msgspec's own
         raise BadKeyFile(f"{path}: {e}") from e
     for key in keys:
         if not SCOPES.issuperset(key.scopes):

@@ -119,7 +119,7 @@ def keys_of(document: bytes) -> Mapping[str, SigningKey]:
     try:
         found = msgspec.json.decode(document)["keys"]
         listed = [jwk for jwk in found if isinstance(jwk, dict)]
-    except (msgspec.DecodeError, RecursionError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):  # no UTF-8 is a value as well
         raise BadKeySet("expected a JSON Web Key Set") from None
     keys: dict[str, SigningKey] = {}
     twice = set()

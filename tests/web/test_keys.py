@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -113,10 +113,19 @@ def test_both_keys_open_until_the_grace_of_a_rotation_is_over(
     assert keyring.principal(f"Bearer {new}").scopes == READER
 
 
-def test_a_slip_of_the_editor_locks_nobody_out(path: Path, clock: SteadyClock) -> None:
+@pytest.mark.parametrize(
+    "slip",
+    [
+        lambda _: b"{",
+        lambda sound: sound.replace(b'"mina"', '"Zoë"'.encode("latin-1")),
+    ],
+)
+def test_a_slip_of_the_editor_locks_nobody_out(
+    path: Path, clock: SteadyClock, slip: Callable[[bytes], bytes]
+) -> None:
     token = create_key(path, GRANT, clock)
     keyring = Keyring(path, clock)
-    path.write_text("{")
+    path.write_bytes(slip(path.read_bytes()))
     clock.at += 1_000
 
     assert is_good(keyring, token)

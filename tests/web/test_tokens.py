@@ -286,7 +286,20 @@ def test_an_algorithm_need_not_be_named_where_the_kind_says_it() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [b"", b"{", b"[]", b"{}", b'{"keys":7}', b'{"keys":[]}', b"[" * 60_000, b"\xff", b"<html>"],
+    [
+        *(
+            b"",
+            b"{",
+            b"[]",
+            b"{}",
+            b'{"keys":7}',
+            b'{"keys":[]}',
+            b"[" * 60_000,
+            b"\xff",
+            b"<html>",
+        ),
+        b'{"keys":[{"kid":"Schl\xfcssel"}]}',  # as an editor of another country saves it
+    ],
 )
 def test_a_set_without_a_key_is_none(document: bytes) -> None:
     with pytest.raises(BadKeySet):
