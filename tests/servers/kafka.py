@@ -129,7 +129,7 @@ def _apache(java: str, libraries: str) -> Server:
             command=[*run, "kafka.Kafka", str(properties)],
             directory=directory,
             ready=functools.partial(_ready, port),
-            start_s_max=60,
+            start_s_max=120,
         )
     ).start()
     found = re.search(r"kafka_[\d.]+-([\d.]+\d)\.jar", libraries)
