@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from app.clock import Clock
+from app.domain.failover import OPENBELL
 from app.web.networks import NETWORKS_MAX, network_of
 
 SCOPES: Final = frozenset(
@@ -95,6 +96,8 @@ def create_key(path: Path, grant: Grant, clock: Clock) -> str:
         raise ValueError("expected a person as the issuer calls him, in plain ASCII")
     if grant.name.startswith(KNOWN):
         raise ValueError(f"no name begins with {KNOWN}: give the person as a person")
+    if grant.name == OPENBELL:
+        raise ValueError(f"nobody is called {OPENBELL}: so is what the house does by itself")
     if len(grant.networks) > NETWORKS_MAX:
         raise ValueError(f"expected at most {NETWORKS_MAX} networks")
     grant = grant._replace(networks=tuple(map(network_of, grant.networks)))

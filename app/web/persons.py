@@ -24,7 +24,8 @@ UNPROVEN: Final = (
 
 def must_be_two(who: str, other: str, words: str) -> None:
     """Raise `Refused` with these words unless `who` is another person than `other`."""
-    if who == other:
+    # An issuer may tell capitals apart; who types `--person Mina@desk` for mina@desk does not.
+    if who.casefold() == other.casefold():
         raise Refused(Code.SECOND_PRINCIPAL_REQUIRED, words)
     if who.startswith(KNOWN) != other.startswith(KNOWN) and OPENBELL not in {who, other}:
         raise Refused(Code.SECOND_PRINCIPAL_REQUIRED, f"{words}; {UNPROVEN}")

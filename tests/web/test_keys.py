@@ -142,6 +142,13 @@ def test_a_pepper_that_others_can_read_stops_the_start(path: Path, clock: Steady
         Keyring(path, clock)
 
 
+@pytest.mark.parametrize("name", ["openbell", "oidc:mina"])
+def test_nobody_is_called_what_another_is(path: Path, clock: SteadyClock, name: str) -> None:
+    with pytest.raises(ValueError, match=name[:5]):
+        create_key(path, GRANT._replace(name=name), clock)
+    assert read_keys(path) == []
+
+
 def test_a_scope_that_we_do_not_know_is_refused(path: Path, clock: SteadyClock) -> None:
     with pytest.raises(ValueError, match="admin:all"):
         create_key(path, GRANT._replace(scopes=frozenset({"admin:all"})), clock)

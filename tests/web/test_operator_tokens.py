@@ -112,6 +112,7 @@ def test_who_halted_with_a_token_resumes_with_nothing_of_his_own(house: Gateway)
     own = [
         bearer(house, "mina", ["operator", "approver"]),
         held(house, "mina-laptop", person="mina"),
+        held(house, "mina-phone", person="Mina"),  # as somebody typed it
     ]
     for who in own:
         assert lifted(house, who) == (409, "oidc:mina halted; another person must resume")
