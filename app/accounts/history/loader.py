@@ -110,8 +110,10 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as tasks:
                 beating = tasks.create_task(self._beat_on())
-                await self._load_all()
-                await ended(beating)
+                try:
+                    await self._load_all()
+                finally:  # the group says it once alone
+                    await ended(beating)
         except ExceptionGroup as group:
             if group.split(ENDS)[1] is not None:  # a bug, or news that nobody expected
                 raise

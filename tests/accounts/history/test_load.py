@@ -31,6 +31,7 @@ from app.accounts.mongo_book import MongoAccountBook
 from app.accounts.mongo_shape import COLLECTION
 from app.clock import SystemClock
 from app.domain.values import Status
+from app.ports.away import StoreAway
 from tests.accounts.history.archive import (
     MONDAY,
     SCHEMA,
@@ -280,6 +281,32 @@ def test_a_worker_ends_though_the_driver_lost_the_word(
 
     assert with_client(plan, story) == 1
     assert len(documents(plan)) == 150
+
+
+class Doomed(Worker):
+    """Loses its store while its beat is at the driver."""
+
+    async def _load_all(self) -> None:
+        await until(self._is_beating)
+        raise StoreAway("gone")
+
+    async def _is_beating(self) -> bool:
+        return isinstance(self._ceilings, Deaf) and self._ceilings.beats == 3
+
+
+def test_a_worker_that_loses_its_store_ends_as_well(
+    plan: LoadPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "AGAIN_S", 0.1)
+
+    async def story(client: Client) -> bool:
+        hand = Doomed("w-1", plan, client, SystemClock())
+        hand._ceilings = Deaf(client, plan.store.database)
+        running = asyncio.ensure_future(hand.run())  # noqa: TID251 - may be too deaf for a group
+        await asyncio.wait({running}, timeout=5)
+        return running.done() and isinstance(running.exception(), StoreAway)
+
+    assert with_client(plan, story)
 
 
 def test_a_broken_file_and_a_broken_row_group_stop_nobody(plan: LoadPlan) -> None:
