@@ -136,7 +136,8 @@ def listen_for_operators(settings: Settings) -> socket.socket | None:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    bound = socket.create_server((host, port), backlog=BACKLOG)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.create_server((host, port), family=family, backlog=BACKLOG)
     bound.setblocking(False)
     return bound
 

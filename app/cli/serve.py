@@ -98,7 +98,8 @@ def _serve(settings: Any, bound: socket, operators: socket | None) -> int:
 
 
 def _address(bound: socket) -> str:
-    return "http://{}:{}".format(*bound.getsockname()[:2])
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def refusals() -> tuple[type[Exception], ...]:

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from starlette.routing import Route
 
-from app.cli.serve import first_keys
+from app.cli.serve import _address, first_keys
 from app.main import listen, listen_for_operators, serve
 from app.settings import Settings
 from app.web.app import create_app
@@ -147,6 +147,15 @@ def test_a_stop_is_told_at_both_and_closes_both(tmp_path: Path) -> None:
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             asked(port, "/livez")
+
+
+def test_a_port_may_be_at_an_address_of_version_six(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, host="::1", port=0, admin_host="::1", admin_port=0)
+    operators = listen_for_operators(settings)
+    assert operators is not None
+    with listen(settings) as bound, operators:
+        for it in (bound, operators):
+            assert _address(it) == f"http://[::1]:{it.getsockname()[1]}"
 
 
 def test_without_a_second_port_everything_stands_at_the_first(gateway: Gateway) -> None:
