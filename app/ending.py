@@ -15,8 +15,18 @@ AGAIN_S: Final = 5.0
 
 
 async def ended(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel these until all have ended; what one of them raises, its group hears."""
+    """Cancel these until all have ended; what one of them raises, its group hears.
+
+    Whoever ends them may be ended so himself, every few seconds: he hears it when they have ended.
+    A group that he left them to would say it to them once alone.
+    """
+    heard: asyncio.CancelledError | None = None
     while running := [task for task in tasks if not task.done()]:
         for task in running:
             task.cancel()
-        await asyncio.wait(running, timeout=AGAIN_S)
+        try:
+            await asyncio.wait(running, timeout=AGAIN_S)
+        except asyncio.CancelledError as e:
+            heard = e
+    if heard is not None:
+        raise heard

@@ -29,6 +29,31 @@ def test_a_lost_cancellation_is_repeated(virtual: Virtual) -> None:
     assert virtual.run(story()) == (True, 2 * AGAIN_S)
 
 
+def test_who_is_ended_himself_goes_on_ending(virtual: Virtual) -> None:
+    ends = []
+
+    async def part() -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                inner = tasks.create_task(deaf(3))
+                try:
+                    await asyncio.sleep(3_600)
+                finally:
+                    await ended(inner)
+        finally:
+            ends.append(asyncio.get_running_loop().time())
+
+    async def story() -> bool:
+        async with asyncio.timeout(4 * AGAIN_S), asyncio.TaskGroup() as tasks:
+            outer = tasks.create_task(part())
+            await asyncio.sleep(1)
+            await ended(outer)
+        return outer.cancelled()
+
+    assert virtual.run(story())
+    assert ends == [1 + 3 * AGAIN_S]
+
+
 def test_what_has_ended_is_not_waited_for(virtual: Virtual) -> None:
     async def story() -> float:
         loop = asyncio.get_running_loop()
