@@ -207,13 +207,15 @@ async def _serve(
         noting = parts.create_task(house.paces.run())
         vouching = parts.create_task(_vouching(house))
         keeping = parts.create_task(keep_used(house.keyring, gateway.settings.keys))
-        await drain.wait()
-        house.health.draining = True
-        house.feed.end()
-        gateway.drain()
-        await asyncio.wait({running}, timeout=gateway.settings.drain_s)
-        server.should_exit = True
-        await ended(running, noting, vouching, keeping)
+        try:
+            await drain.wait()
+            house.health.draining = True
+            house.feed.end()
+            gateway.drain()
+            await asyncio.wait({running}, timeout=gateway.settings.drain_s)
+            server.should_exit = True
+        finally:  # where one has failed, the group says it to the others once alone
+            await ended(running, noting, vouching, keeping)
         await serving
     if house.quotas is not None:
         await house.quotas.close()

@@ -5,6 +5,7 @@ a gateway yet by which to close them.
 """
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.ledger.schema import upgrade
+from app.main import listen, serve
 from app.settings import BrokerSettings, Settings
 from app.sqlite import Database
 from app.wiring import open_gateway
@@ -111,4 +113,40 @@ def test_a_broker_whose_end_goes_wrong_keeps_nothing_else_open(
         asyncio.run(visit())
 
     assert sorted(told) == ["north", "south"]
+    assert can_be_opened(tmp_path)
+
+
+def test_a_loop_that_fails_ends_the_house_though_another_loses_the_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def deaf(*_: object) -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    async def fails(_: object) -> None:
+        await begun.wait()
+        raise OSError("a loop")
+
+    monkeypatch.setattr("app.main.keep_used", deaf)
+    monkeypatch.setattr("app.wiring.Gateway.run", fails)
+    monkeypatch.setattr("app.ending.AGAIN_S", 0.1)
+    settings = Settings(data_dir=tmp_path, port=0)
+
+    async def story() -> bool:
+        with listen(settings) as bound:
+            serving = asyncio.ensure_future(serve(settings, bound))  # noqa: TID251 - see the name
+            await asyncio.wait({serving}, timeout=5)
+            return serving.done() and isinstance(serving.exception(), ExceptionGroup)
+
+    thresholds = gc.get_threshold()
+    try:
+        assert asyncio.run(story())
+    finally:  # a server collects its garbage rarely; the tests that follow do not
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
     assert can_be_opened(tmp_path)
