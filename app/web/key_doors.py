@@ -16,7 +16,7 @@ from app.domain.records import Change
 from app.domain.values import rfc3339
 from app.ports.away import StoreAway
 from app.web.house import House
-from app.web.keyfile import KeyRecord, role_of
+from app.web.keyfile import BadKeyFile, KeyRecord, role_of
 from app.web.keys import EVERY_ACCOUNT, Principal, not_there
 from app.web.operator_schemas import Preview, Reasoned
 from app.web.shapes import instant
@@ -89,8 +89,8 @@ class KeyDoors:
         await self._house.control.note(change, by)
         try:
             revoked = await asyncio.to_thread(self._house.keyring.revoke, key.id)
-        except OSError as e:
-            raise StoreAway(f"the key file cannot be written: {e}") from e
+        except (OSError, BadKeyFile, KeyError) as e:  # KeyError: it went a moment ago
+            raise StoreAway(f"the key file cannot be changed: {e}") from e
         return ok(self._shape(revoked), etag(_version(revoked)))
 
     def _shape(self, key: KeyRecord) -> dict[str, Any]:

@@ -66,3 +66,8 @@ def test_a_file_that_cannot_be_written_is_said_to_be_away(gateway: Gateway) -> N
 
     assert (reply.status_code, reply.json()["code"]) == (503, "store-away")
     assert gateway.client.get(f"{ADMIN}/overview", headers=leaked).status_code == 200
+
+    fresh.rmdir()
+    gateway.key_file.write_text("{")  # a slip of an editor: what stood there is still in force
+    reply = gateway.client.post(url, json=WHY, headers=seen)
+    assert (reply.status_code, reply.json()["code"]) == (503, "store-away")
