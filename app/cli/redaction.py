@@ -46,7 +46,13 @@ _SHAPES: Final = tuple(
         (r"whsec_[A-Za-z0-9+/=_-]{8,}", SECRET),
         (r"\bxox[a-z]-[A-Za-z0-9-]{6,}", SECRET),
         (r"https?://hooks\.slack\.com/\S*?(?=[\s\"'\\<>]|$)", SECRET),
-        (r"\beyJ[A-Za-z0-9_-]{5,4096}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*", SECRET),
+        # A token by how its header begins, be it cut short; and by its form, whatever it begins
+        # with: an issuer may write a blank first. Each run of such letters is begun at once.
+        (
+            r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,4096}+\.[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]*",
+            SECRET,
+        ),
+        (r"(?<![A-Za-z0-9_-])(?:[A-Za-z0-9_-]{16,6144}+\.){2}[A-Za-z0-9_-]{40,}+", SECRET),
         (r"\bAKIA[0-9A-Z]{16}\b", SECRET),
         (r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", rf"\1 {SECRET}"),
         # Up to the last @ before the path: a password may have one itself.
