@@ -2,7 +2,8 @@
 
 A ticket is asked for with the key, opens the stream of one account, lives for half a minute and is
 spent by the first who shows it: an address stands in histories and in the logs of proxies. It
-gives no more than its key does, and ends with it.
+gives no more than its key does, and ends with it. The one thing that it does not share is the
+network that a key may be bound to: a server asks for it, and the browser stands elsewhere.
 """
 
 import hashlib
