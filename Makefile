@@ -24,7 +24,8 @@ stack: $(STAMP) $(KAFKA) ## Run PostgreSQL, Kafka, MongoDB and Redis until Ctrl-
 # The longest test takes some two minutes on two quiet cores: one that takes ten hangs, and is named
 # with the line where it stands, instead of the whole run being ended by whoever waits for it.
 test: $(STAMP) $(KAFKA) $(QUICKFIXJ) ## Run the tests on two processes: make test ARGS="-k pacer"
-	@$(BIN)/pytest -n 2 --dist loadfile --timeout 600 --timeout-method thread --max-worker-restart 0 $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 600 --timeout-method thread \
+		--max-worker-restart 0 $(ARGS)
 
 check: $(STAMP) ## Read the code: ruff, its formatter, mypy
 	@$(BIN)/ruff check
