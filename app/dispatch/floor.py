@@ -8,7 +8,7 @@ from app.dispatch.board import Board
 from app.dispatch.lane import Lane
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.unwitnessed import NOBODY
-from app.dispatch.verdict import AtBroker, NeverReceived, StillInDoubt
+from app.dispatch.verdict import StillInDoubt, in_words
 from app.domain.records import LaneStatus
 from app.ports.brokers import LiveBroker
 from app.ports.dispatch import Witness
@@ -56,6 +56,7 @@ class DispatchFloor:
         gate = lane.broker.state()
         control = lane.control
         live = self._live.get(lane.broker_id)
+        reconciler = self._reconcilers.get(lane.broker_id)
         p50_ms, p99_ms = lane.since_bell.quantiles_ms()
         return LaneStatus(
             broker_id=lane.broker_id,
@@ -81,6 +82,7 @@ class DispatchFloor:
             session=live.session() if live is not None else None,
             open_to_send_p50_ms=p50_ms,
             open_to_send_p99_ms=p99_ms,
+            probes=() if reconciler is None else reconciler.probes,
         )
 
     async def applied(self, broker_id: str, version: int, timeout_s: float) -> bool:
@@ -98,13 +100,10 @@ class DispatchFloor:
         for doubt_broker, reconciler in self._reconcilers.items():
             if broker_order_key in reconciler.followed:
                 verdicts = await reconciler.ask([broker_order_key])
-                match verdicts[broker_order_key]:
-                    case AtBroker(found):
-                        return f"{doubt_broker} shows it: {found.status}"
-                    case NeverReceived():
-                        return f"{doubt_broker} never received it"
-                    case StillInDoubt(why):
-                        return f"still in doubt: {why}"
+                verdict = verdicts[broker_order_key]
+                stands = isinstance(verdict, StillInDoubt)
+                says = "still in doubt:" if stands else doubt_broker
+                return f"{says} {in_words(verdict)}"
         return "not in doubt here"
 
     async def log_out(self, broker_id: str, reason: str) -> str:

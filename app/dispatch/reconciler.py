@@ -12,6 +12,7 @@ was found: after the adapter gave up, and after a restart from the restart.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from app import crash
@@ -25,16 +26,22 @@ from app.dispatch.verdict import (
     NeverReceived,
     StillInDoubt,
     Verdict,
+    in_words,
     judge,
 )
 from app.domain.messages import ExecutionReport, Lookup
 from app.domain.records import OpenAttempt
+from app.domain.signs import Probe
 from app.ports.dispatch import DispatchStore
 
 TICK_S: Final = 0.25
 # Look-ups have their own budget, apart from orders: this many requests each tick.
 REQUESTS_PER_TICK: Final = 4
 BY: Final = "lookup"
+# A lane is shown four times a second: with so many, its row stays below two kilobytes or so.
+PROBES_SHOWN: Final = 20
+# A cause is told in the broker's own words, which may be long.
+HEARD_MAX: Final = 100
 
 
 class Reconciler:
@@ -53,12 +60,19 @@ class Reconciler:
         self._clock = clock
         self._doubts: dict[str, DoubtRecord] = {}
         self._ask_at: dict[str, int | None] = {}
+        self._heard: dict[str, Probe] = {}
         self.settled: Counter[str] = Counter()
 
     @property
     def followed(self) -> frozenset[str]:
         """The keys of the doubts that it asks about."""
         return frozenset(self._doubts)
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """What was last heard of those doubts that it has followed for the longest."""
+        first = islice(self._doubts, PROBES_SHOWN)
+        return tuple(self._heard[key] for key in first if key in self._heard)
 
     async def run(self) -> None:
         """Ask for ever."""
@@ -83,6 +97,7 @@ class Reconciler:
     def _follow(self, standing: dict[str, OpenAttempt], now: int) -> None:
         for key in [key for key in self._doubts if key not in standing]:
             del self._doubts[key], self._ask_at[key]
+            self._heard.pop(key, None)
         for key in standing:
             if key not in self._doubts:
                 # Whoever sent it has just given up, or died: until now bytes could leave.
@@ -120,4 +135,5 @@ class Reconciler:
             self._doubts[key] = doubt
             again = verdict.ask_again_ns if isinstance(verdict, StillInDoubt) else asked_ns
             self._ask_at[key] = again
+            self._heard[key] = Probe(key, self._clock.now(), in_words(verdict)[:HEARD_MAX])
         return verdict

@@ -75,6 +75,17 @@ def judge(
             return _weigh_absence(doubt, asked_ns, capabilities)
 
 
+def in_words(verdict: Verdict) -> str:
+    """Return what was heard, as a sentence that begins with the broker's name goes on."""
+    match verdict:
+        case AtBroker(found):
+            return f"shows it: {found.status}"
+        case NeverReceived():
+            return "never received it"
+        case StillInDoubt(why):
+            return why
+
+
 def settles_from_ns(doubt: DoubtRecord, capabilities: Capabilities) -> int:
     """Return the first instant at which a question can prove absence."""
     return doubt.last_sent_ns + ceil(capabilities.visibility_window_s * SECOND_NS)

@@ -12,6 +12,7 @@ from app.domain.order import Order
 from app.domain.proposal import Approval
 from app.domain.request import OrderRequest
 from app.domain.session import TradingSession
+from app.domain.signs import Probe
 from app.domain.values import Status, Via
 
 
@@ -293,3 +294,4 @@ class LaneStatus(NamedTuple):
     session: SessionStatus | None = None  # of a broker that lives on one
     open_to_send_p50_ms: int | None = None  # of the latest bell's orders; None: none has left
     open_to_send_p99_ms: int | None = None
+    probes: tuple[Probe, ...] = ()  # the last one about each of its oldest doubts

@@ -49,6 +49,14 @@ class CommitPace(NamedTuple):
     p99_ms: float | None
 
 
+class Probe(NamedTuple):
+    """When a broker was last asked about an order in doubt, and what that proved, in words."""
+
+    broker_order_key: str
+    at: int
+    heard: str
+
+
 def skew_ms(asked_at: int, took_ms: float, answered_at: int) -> float:
     """Return how far another clock is from ours, as far as an answer can prove it.
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from app import codec
 from app.domain.broker_session import SessionStatus
 from app.domain.records import Health, LaneStatus
+from app.domain.signs import Probe
 from app.ledger.dialect import Statement
 
 _LANE: Final = {"broker_id": "text", "status": "text"}
@@ -52,9 +53,11 @@ def _lane(cells: list[Any]) -> LaneStatus:
     """Read a row of this version or of an older one, which ends earlier."""
     lane = LaneStatus(*cells[: len(LaneStatus._fields)])
     session: Any = lane.session
+    probes: Any = lane.probes
     return lane._replace(
         health=Health(*lane.health) if lane.health else None,
         session=SessionStatus(*session[: len(SessionStatus._fields)]) if session else None,
+        probes=tuple(Probe(*probe[: len(Probe._fields)]) for probe in probes),
     )
 
 

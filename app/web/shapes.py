@@ -99,11 +99,11 @@ def control_shape(control: BrokerControl) -> dict[str, Any]:
 
 
 def lane_shape(lane: LaneStatus | None) -> dict[str, Any] | None:
-    """Show a lane; its session has a door of its own."""
+    """Show a lane; its session has a door of its own, and probes are of some account's orders."""
     if lane is None:
         return None
     shape = lane._asdict() | {"health": None if lane.health is None else _health(lane.health)}
-    del shape["session"]
+    del shape["session"], shape["probes"]
     return shape
 
 

@@ -15,7 +15,7 @@ from app.dispatch.board import Board
 from app.dispatch.floor import DispatchFloor
 from app.dispatch.gate import GatedBroker
 from app.dispatch.lane import Lane
-from app.dispatch.reconciler import Reconciler
+from app.dispatch.reconciler import HEARD_MAX, PROBES_SHOWN, Reconciler
 from app.dispatch.shown import (
     PROBE_TIMEOUT_S,
     SHOW_EVERY_S,
@@ -24,7 +24,7 @@ from app.dispatch.shown import (
     ShownFloor,
 )
 from app.domain.broker_session import SessionStatus
-from app.domain.messages import Found, Lookup, Unknown
+from app.domain.messages import Absent, Found, Lookup, Unknown
 from app.domain.records import LaneStatus, Settlement
 from app.domain.values import Status
 from app.ledger.store import Ledger
@@ -121,9 +121,9 @@ class House:
         self.run(self.doors.look())
         return self.doors.lanes()
 
-    def doubt(self) -> str:
+    def doubt(self, client_order_id: str = "c-1") -> str:
         """Leave one order in doubt; return its key."""
-        claimed = self.books.sending()
+        claimed = self.books.sending(client_order_id)
         key = claimed.broker_order_key
         self.run(self.ledger.settle([Settlement(key, Unknown("timeout"), 1)]))
         return key
@@ -243,6 +243,31 @@ def test_a_question_on_a_doubt_is_answered_by_whoever_follows_it(house: House) -
     assert took <= 2 * SHOW_EVERY_S
     assert house.run(house.ledger.questions()) == []
     assert house.books.order(key[:-2]).status is Status.NEW
+
+
+def test_the_last_probe_of_a_doubt_is_seen_until_the_doubt_ends(house: House) -> None:
+    keys = sorted(house.doubt(f"c-{i}") for i in range(PROBES_SHOWN + 1))
+    house.broker.lookup = Absent()
+    house.run(house.lane.open())
+    house.run(house.reconciler.ask(keys[:1]))  # nobody follows it yet
+    assert house.floor.lanes()[0].probes == ()
+    for _ in keys:  # a step asks about a few
+        house.run(house.reconciler.step())
+    house.broker.lookup = Unknown("busy " * HEARD_MAX)
+    house.run(house.reconciler.ask(keys[:1]))
+    house.run(house.showing.step())
+    (seen,) = house.look()
+
+    assert [seen] == house.floor.lanes()
+    assert [probe.broker_order_key for probe in seen.probes] == keys[:PROBES_SHOWN]
+    assert {probe.at for probe in seen.probes} == {NOW}
+    assert seen.probes[0].heard == ("the look-up failed: " + "busy " * HEARD_MAX)[:HEARD_MAX]
+    assert seen.probes[1].heard == "asked before the last send"
+
+    house.broker.lookup = THERE
+    house.run(house.reconciler.ask(keys))
+    house.run(house.reconciler.step())
+    assert house.floor.lanes()[0].probes == ()
 
 
 def test_a_question_that_nobody_answers_says_so_in_the_end(house: House) -> None:

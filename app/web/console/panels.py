@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from app.domain.anomaly import Anomaly, AnomalyState, Severity
 from app.domain.failover import Failover
+from app.domain.signs import Probe
 from app.domain.values import Status
 from app.web.console.acts import (
     HALT,
@@ -25,7 +26,7 @@ from app.web.console.cards import brokers
 from app.web.console.drain import drain_panel, session_panel
 from app.web.console.grades import Finding, Grade
 from app.web.console.judge import Verdict, judged
-from app.web.console.markup import Safe, join, tag
+from app.web.console.markup import Piece, Safe, join, tag
 from app.web.console.second import waiting
 from app.web.console.shapes import clock, mark, moment, order_link, span
 from app.web.console.sight import AuditRow, Book, Sight, Viewer
@@ -35,6 +36,7 @@ from app.web.keys import EVERY_ACCOUNT
 
 DOUBTS_SHOWN: Final = 50
 AUDIT: Final = "audit:read"
+NONE: Final = "\N{EN DASH}"
 NAMED: Final = 4  # of what is wrong, beside the verdict
 
 
@@ -102,6 +104,7 @@ def _doubts(sight: Sight, book: Book, viewer: Viewer) -> Safe:
     mine = [doubt for doubt in book.doubts if viewer.sees(doubt.account_id)]
     if not mine:
         return tag("p", mark(Grade.OK, "No order is in doubt."))
+    asked = {probe.broker_order_key: probe for lane in sight.lanes for probe in lane.probes}
     rows = [
         tag(
             "tr",
@@ -110,6 +113,7 @@ def _doubts(sight: Sight, book: Book, viewer: Viewer) -> Safe:
             tag("td", doubt.symbol),
             tag("td", doubt.broker_id),
             tag("td", span((sight.at - doubt.since) // 1000), class_="number"),
+            tag("td", _heard(asked.get(doubt.broker_order_key)), class_="heard"),
             tag("td", [button(act, viewer, SETTLE) for act in doubt_acts(doubt)], class_="acts"),
         )
         for doubt in mine[:DOUBTS_SHOWN]
@@ -120,9 +124,14 @@ def _doubts(sight: Sight, book: Book, viewer: Viewer) -> Safe:
     more = len(mine) - DOUBTS_SHOWN
     return join(
         tag("p", tag("span", shape, summary, class_="mark doubt")),
-        _table(("Order", "Account", "Symbol", "Broker", "Age", ""), rows),
+        _table(("Order", "Account", "Symbol", "Broker", "Age", "Last probe", ""), rows),
         tag("p", f"and {more:,} more: openbell doubt list", class_="small") if more > 0 else None,
     )
+
+
+def _heard(probe: Probe | None) -> Piece:
+    """Say when a doubt was last asked about, and what that proved; a lane tells its oldest ones."""
+    return NONE if probe is None else (moment(probe.at), f" {probe.heard}")
 
 
 def _timeline(sight: Sight, book: Book, viewer: Viewer) -> Safe:  # noqa: ARG001 - panels are alike

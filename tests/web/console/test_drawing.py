@@ -13,6 +13,7 @@ from app.domain.failover import FailoverState, FailoverStep
 from app.domain.proposal import ProposalState
 from app.domain.records import Backlog, Route
 from app.domain.session import SessionPause
+from app.domain.signs import Probe
 from app.web.console.chart import charted
 from app.web.console.drain import drained
 from app.web.console.grades import Grade
@@ -26,6 +27,7 @@ from app.web.console.sight import Sight, Viewer
 from app.web.console.small import login_page, plain_page
 from app.web.console.words import measured
 from app.web.keyfile import SCOPES
+from app.web.shapes import lane_shape
 from tests.builders import OPENS_AT, a_lane
 from tests.virtual import VirtualClock, run_virtual
 from tests.web.console.sights import (
@@ -245,6 +247,23 @@ def test_an_operator_sees_the_doubts_of_his_accounts_alone() -> None:
     assert "A-1" in mine
     assert "B-2" not in mine
     assert "1 in doubt" in mine
+
+
+def test_a_doubt_says_when_it_was_last_asked_about_and_what_was_heard() -> None:
+    mine, foreign = a_doubt(account_id="A-1"), a_doubt(account_id="B-2", broker_order_key="key-02")
+    heard = (Probe("key-01", NOW - 1_000, "absent 1 of 2 times"), Probe("key-02", NOW, "not yours"))
+    lane = a_lane("nova", probes=heard)
+    book = a_book(doubts=(mine, foreign))
+
+    drawn = panels(a_sight(book=book, lanes=(lane,)), OPERATOR)["doubts"]
+    his = OPERATOR._replace(accounts=frozenset({"A-1"}))
+    unasked = panels(a_sight(book=book), his)["doubts"]
+
+    assert ">23:30:59</time> absent 1 of 2 times</td>" in drawn
+    assert drawn.index("absent 1 of") < drawn.index("not yours")
+    assert "not yours" not in str(lane_shape(lane))  # whoever asks for lanes sees each whole
+    assert "not yours" not in panels(a_sight(book=book, lanes=(lane,)), his)["doubts"]
+    assert ">\N{EN DASH}</td>" in unasked
 
 
 def test_the_audit_log_is_for_those_who_may_read_it() -> None:
