@@ -12,8 +12,12 @@ from app.diagnostics.hearing import SECOND_NS, Hearing
 from app.diagnostics.tally import Tally, quantile_ms
 from app.domain.messages import Answer, ExecutionReport
 from app.domain.records import Health
+from app.domain.signs import Heard
 
 MS_NS: Final = 1_000_000
+REFUSALS_TOLD: Final = 3
+# A code is the broker's own word; a sentence in its place is cut.
+CODE_MAX: Final = 40
 
 
 class Signs(NamedTuple):
@@ -74,6 +78,16 @@ class HealthWitness:
             # As durations before now, so that a step of the wall clock makes nobody look old.
             bad_since=_wall(broker.bad_since, now, at),
             good_since=_wall(broker.good_since, now, at),
+        )
+
+    def heard(self, broker_id: str) -> Heard | None:
+        broker = self._brokers.get(broker_id)
+        if broker is None:
+            return None
+        often = broker.refusals.most_common(REFUSALS_TOLD)
+        return Heard(
+            p99_ms=quantile_ms(broker.window(self._clock.monotonic_ns()).times, 0.99),
+            refusals=tuple((code[:CODE_MAX], count) for code, count in often),
         )
 
     def tally(self, broker_id: str) -> Tally:

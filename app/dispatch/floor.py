@@ -82,6 +82,7 @@ class DispatchFloor:
             session=live.session() if live is not None else None,
             open_to_send_p50_ms=p50_ms,
             open_to_send_p99_ms=p99_ms,
+            heard=self._witness.heard(lane.broker_id),
             probes=() if reconciler is None else reconciler.probes,
         )
 

@@ -21,5 +21,7 @@ class _Nobody:
 
     def health(self, broker_id: str) -> None: ...
 
+    def heard(self, broker_id: str) -> None: ...
+
 
 NOBODY: Final[Witness] = _Nobody()

@@ -12,7 +12,7 @@ from app.domain.order import Order
 from app.domain.proposal import Approval
 from app.domain.request import OrderRequest
 from app.domain.session import TradingSession
-from app.domain.signs import Probe
+from app.domain.signs import Heard, Probe
 from app.domain.values import Status, Via
 
 
@@ -295,3 +295,4 @@ class LaneStatus(NamedTuple):
     open_to_send_p50_ms: int | None = None  # of the latest bell's orders; None: none has left
     open_to_send_p99_ms: int | None = None
     probes: tuple[Probe, ...] = ()  # the last one about each of its oldest doubts
+    heard: Heard | None = None  # beyond its health; None: nobody listens

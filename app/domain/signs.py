@@ -57,6 +57,15 @@ class Probe(NamedTuple):
     heard: str
 
 
+class Heard(NamedTuple):
+    """What a broker's answers say beyond how it does."""
+
+    p99_ms: float | None  # of the last ten seconds, from the write to the answer
+    # Its own codes for what it rejected, the most frequent first, since the process of its lane
+    # began: a code may be told in part.
+    refusals: tuple[tuple[str, int], ...]
+
+
 def skew_ms(asked_at: int, took_ms: float, answered_at: int) -> float:
     """Return how far another clock is from ours, as far as an answer can prove it.
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from app import codec
 from app.domain.broker_session import SessionStatus
 from app.domain.records import Health, LaneStatus
-from app.domain.signs import Probe
+from app.domain.signs import Heard, Probe
 from app.ledger.dialect import Statement
 
 _LANE: Final = {"broker_id": "text", "status": "text"}
@@ -54,11 +54,17 @@ def _lane(cells: list[Any]) -> LaneStatus:
     lane = LaneStatus(*cells[: len(LaneStatus._fields)])
     session: Any = lane.session
     probes: Any = lane.probes
+    heard: Any = lane.heard
     return lane._replace(
         health=Health(*lane.health) if lane.health else None,
         session=SessionStatus(*session[: len(SessionStatus._fields)]) if session else None,
         probes=tuple(Probe(*probe[: len(Probe._fields)]) for probe in probes),
+        heard=_heard(*heard[: len(Heard._fields)]) if heard else None,
     )
+
+
+def _heard(p99_ms: float | None, refusals: list[tuple[str, int]]) -> Heard:
+    return Heard(p99_ms, tuple((code, count) for code, count in refusals))
 
 
 def ask(connection: Connection, key: str) -> None:

@@ -21,6 +21,7 @@ from app.domain.records import (
     PendingCancel,
     Settlement,
 )
+from app.domain.signs import Heard
 from app.domain.working import WorkingPage
 
 
@@ -61,6 +62,9 @@ class Witness(Protocol):
 
     def health(self, broker_id: str) -> Health | None:
         """Return how the broker does; None before anything is known."""
+
+    def heard(self, broker_id: str) -> Heard | None:
+        """Return what its answers say beyond that."""
 
 
 Recheck = Callable[[Order], Code | None]

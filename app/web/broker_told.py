@@ -66,6 +66,22 @@ class HealthTold(Told):
     good_since: At | None
 
 
+class RefusalTold(Told):
+    """How often a broker rejected an order for one reason."""
+
+    code: str = Field(description="The broker's own, cut to 40 letters.", examples=["price"])
+    count: int
+
+
+class HeardTold(Told):
+    """What a broker's answers say beyond its health."""
+
+    p99_ms: float | None = Field(description="Of the last ten seconds.")
+    refusals: list[RefusalTold] = Field(
+        description="The three most frequent since its lane's process began."
+    )
+
+
 class LaneTold(Told):
     """What a broker's lane does at this moment."""
 
@@ -93,6 +109,7 @@ class LaneTold(Told):
         description="From the bell to the write, of the orders that waited for the latest one."
     )
     open_to_send_p99_ms: int | None
+    heard: HeardTold | None
 
 
 class BrokerTold(ControlTold):

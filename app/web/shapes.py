@@ -13,6 +13,7 @@ from app.domain.messages import ExecutionReport
 from app.domain.order import WORKING, Order, order_status
 from app.domain.records import BrokerControl, Halt, Health, LaneStatus, OrderEvent
 from app.domain.session import Calendar, TradingSession
+from app.domain.signs import Heard
 from app.domain.tuning import facts_of, tuning_of
 from app.domain.values import Status, order_id_of
 from app.domain.values import rfc3339 as written
@@ -102,9 +103,17 @@ def lane_shape(lane: LaneStatus | None) -> dict[str, Any] | None:
     """Show a lane; its session has a door of its own, and probes are of some account's orders."""
     if lane is None:
         return None
-    shape = lane._asdict() | {"health": None if lane.health is None else _health(lane.health)}
+    shape = lane._asdict() | {
+        "health": None if lane.health is None else _health(lane.health),
+        "heard": None if lane.heard is None else _heard(lane.heard),
+    }
     del shape["session"], shape["probes"]
     return shape
+
+
+def _heard(heard: Heard) -> dict[str, Any]:
+    refusals = [{"code": code, "count": count} for code, count in heard.refusals]
+    return heard._asdict() | {"refusals": refusals}
 
 
 def _health(health: Health) -> dict[str, Any]:

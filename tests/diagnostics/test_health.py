@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.diagnostics.health import HealthWitness
+from app.diagnostics.health import CODE_MAX, HealthWitness
 from app.diagnostics.tally import BOUNDS_MS, NOTHING, Tally, quantile_ms, slot_of
 from app.domain.messages import Accepted, Answer, NotSent, Rejected, Throttled, Unknown
 from app.domain.records import Health
@@ -59,10 +59,28 @@ def test_who_is_no_broker_of_ours_is_not_heard() -> None:
     witness.reported([a_report(broker_id="x")])
 
     assert witness.health("x") is None
+    assert witness.heard("x") is None
 
 
 def test_before_anything_is_known_a_broker_is_neither_good_nor_bad() -> None:
     assert Line().health() == Health("north", NOW, 0, 0.0, None, False, True, None, None, None)
+
+
+def test_what_a_broker_rejects_for_is_told_by_how_often() -> None:
+    line = Line()
+    counts = {"price": 3, "halted": 9, "lot": 1, "long " * CODE_MAX: 2}
+    for code, many in counts.items():
+        line.sends(*[Rejected(code)] * many, took_ms=20)
+    line.sends(OK, took_ms=900)
+
+    heard = line.witness.heard("north")
+    assert heard is not None
+    assert heard.refusals == (("halted", 9), ("price", 3), (("long " * CODE_MAX)[:CODE_MAX], 2))
+    assert heard.p99_ms == pytest.approx(900, rel=0.25)
+
+    line.clock.at += 60_000
+    later = line.witness.heard("north")
+    assert later == heard._replace(p99_ms=None)  # the reasons stay, the time was of a window
 
 
 def test_each_witness_alone_calls_nobody_bad_and_takes_good_away() -> None:

@@ -27,6 +27,8 @@ class Heard:
 
     def health(self, broker_id: str) -> None: ...
 
+    def heard(self, broker_id: str) -> None: ...
+
 
 class Raising(ScriptedBroker):
     async def ping(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from app.diagnostics.health import HealthWitness
 from app.dispatch.board import Board
 from app.dispatch.floor import DispatchFloor
 from app.dispatch.gate import GatedBroker
@@ -24,7 +25,7 @@ from app.dispatch.shown import (
     ShownFloor,
 )
 from app.domain.broker_session import SessionStatus
-from app.domain.messages import Absent, Found, Lookup, Unknown
+from app.domain.messages import Absent, Found, Lookup, Rejected, Unknown
 from app.domain.records import LaneStatus, Settlement
 from app.domain.values import Status
 from app.ledger.store import Ledger
@@ -91,7 +92,9 @@ class House:
         self.reconciler = Reconciler(gate, self.ledger, virtual.clock)
         lanes, reconcilers = {"north": self.lane}, {"north": self.reconciler}
         self.live = Live()
-        self.floor = DispatchFloor(self.board, lanes, reconcilers, live={"north": self.live})
+        self.witness = HealthWitness(virtual.clock, ["north"])
+        live = {"north": self.live}
+        self.floor = DispatchFloor(self.board, lanes, reconcilers, self.witness, live)
         self.showing = Showing(self.floor, self.ledger)
         self.doors = ShownFloor(self.ledger, virtual.clock)
         self._tasks: list[asyncio.Task[None]] = []
@@ -154,10 +157,14 @@ def test_before_anybody_has_shown_a_lane_there_is_none(house: House) -> None:
 
 def test_the_doors_see_a_lane_as_its_dispatcher_does(house: House) -> None:
     house.run(house.lane.open())
+    house.witness.sending("north")
+    house.witness.answered("north", [Rejected("price"), Rejected("lot"), Rejected("lot")], 1)
     house.run(house.showing.step())
 
     (seen,) = house.look()
     assert [seen] == house.floor.lanes()
+    assert seen.heard is not None
+    assert seen.heard.refusals == (("lot", 2), ("price", 1))
     assert (seen.broker_id, seen.owner_epoch, seen.tps_configured) == ("north", 2, 100)
 
 

@@ -17,7 +17,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.sent = 0
-        self.heard: list[tuple[list[Answer], float]] = []
+        self.answers: list[tuple[list[Answer], float]] = []
 
     def sending(self, broker_id: str) -> None:
         assert broker_id == "scripted"
@@ -25,13 +25,15 @@ class Notes:
 
     def answered(self, broker_id: str, answers: Sequence[Answer], took_ns: int) -> None:
         assert broker_id == "scripted"
-        self.heard.append((list(answers), took_ns / S))
+        self.answers.append((list(answers), took_ns / S))
 
     def reported(self, reports: Sequence[ExecutionReport]) -> None: ...
 
     def pinged(self, broker_id: str, *, alive: bool) -> None: ...
 
     def health(self, broker_id: str) -> None: ...
+
+    def heard(self, broker_id: str) -> None: ...
 
 
 class Broken(ScriptedBroker):
@@ -46,7 +48,7 @@ def test_each_request_is_heard_with_its_answers_and_its_time(virtual: Virtual) -
     virtual.run(gate.cancel([Cancellation("k", None)]))
     virtual.run(gate.find(["k"]))
 
-    assert (notes.sent, notes.heard) == (1, [([OK, OK], 0.5)])
+    assert (notes.sent, notes.answers) == (1, [([OK, OK], 0.5)])
 
 
 def test_what_the_circuit_keeps_back_is_not_heard(virtual: Virtual) -> None:
@@ -56,7 +58,7 @@ def test_what_the_circuit_keeps_back_is_not_heard(virtual: Virtual) -> None:
         virtual.run(gate.submit([ORDER]))
 
     assert gate.state(Lane.SUBMIT).state == "open"
-    assert notes.heard == [([SILENT], 0.0)] * LIVELY.failures_max
+    assert notes.answers == [([SILENT], 0.0)] * LIVELY.failures_max
 
 
 def test_a_cancelled_request_is_answered_by_nothing(virtual: Virtual) -> None:
@@ -69,7 +71,7 @@ def test_a_cancelled_request_is_answered_by_nothing(virtual: Virtual) -> None:
 
     with pytest.raises(TimeoutError):
         virtual.run(gives_up())
-    assert (notes.sent, notes.heard) == (1, [([], 2.0)])
+    assert (notes.sent, notes.answers) == (1, [([], 2.0)])
 
 
 def test_an_adapter_that_raises_is_heard_as_silence(virtual: Virtual) -> None:
@@ -78,7 +80,7 @@ def test_an_adapter_that_raises_is_heard_as_silence(virtual: Virtual) -> None:
     with pytest.raises(RuntimeError):
         virtual.run(gate.submit([ORDER]))
 
-    ((answers, _),) = notes.heard
+    ((answers, _),) = notes.answers
     assert [type(answer) for answer in answers] == [type(SILENT)]
 
 

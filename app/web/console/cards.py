@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.domain.broker_session import SessionStatus
-from app.domain.records import BrokerControl, Health, LaneStatus
+from app.domain.records import BrokerControl, LaneStatus
+from app.domain.signs import Heard
 from app.domain.values import Status
 from app.web.console.acts import (
     MOVE,
@@ -93,7 +94,7 @@ def _rate(sight: Sight, control: BrokerControl, lane: LaneStatus | None, contrac
 def _figures(book: Book, control: BrokerControl, lane: LaneStatus | None) -> Iterator[Safe]:
     yield _figure("Breaker", _breaker(control, lane), long=True)
     yield _figure("In doubt", _in_doubt(book.backlog.in_doubt.get(control.broker_id, 0)))
-    yield from _answers(lane.health if lane else None)
+    yield from _answers(lane)
     yield _figure("In flight", f"{lane.in_flight:,}" if lane else NONE)
     yield _figure("Sent", f"{lane.sent_total:,}" if lane else NONE)
     if lane is not None:
@@ -108,16 +109,27 @@ def _figures(book: Book, control: BrokerControl, lane: LaneStatus | None) -> Ite
         for answer, count in sorted(lane.answers.items()):
             if count and answer != "accepted":
                 yield _figure(answer.replace("_", " ").capitalize(), f"{count:,}")
+        yield from _refusals(lane.heard)
         if lane.session is not None:
             yield from _session(lane.session)
 
 
-def _answers(health: Health | None) -> Iterator[Safe]:
+def _answers(lane: LaneStatus | None) -> Iterator[Safe]:
     """Write how a broker answers; of no answers none has failed, and that says nothing."""
+    health, heard = (lane.health, lane.heard) if lane else (None, None)
     known = health if health is not None and health.sent else None
-    p95 = NONE if known is None or known.p95_ms is None else f"{known.p95_ms:,.0f} ms"
     yield _figure("Errors", NONE if known is None else f"{known.error_ratio * 100:.1f} %")
-    yield _figure("p95", p95)
+    p95_ms = known.p95_ms if known else None
+    p99_ms = heard.p99_ms if known and heard else None
+    tails = " / ".join(NONE if ms is None else f"{ms:,.0f}" for ms in (p95_ms, p99_ms))
+    yield _figure("p95 / p99", NONE if p95_ms is None else f"{tails} ms")
+
+
+def _refusals(heard: Heard | None) -> Iterator[Safe]:
+    """Write why orders were rejected, in the broker's own words, the most frequent first."""
+    said = [f"{code} {count:,}" for code, count in (heard.refusals if heard else ())]
+    if said:
+        yield _figure("Rejected for", " · ".join(said), long=True)
 
 
 def _in_doubt(doubts: int) -> Safe:

@@ -17,7 +17,7 @@ from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverS
 from app.domain.proposal import Proposal, ProposalState
 from app.domain.records import Backlog, BrokerControl, Doubt, Halt, LaneStatus, Route
 from app.domain.session import SessionPause, TradingSession
-from app.domain.signs import CommitPace, DaysKept, LaneOwner, Owners, Probe
+from app.domain.signs import CommitPace, DaysKept, Heard, LaneOwner, Owners, Probe
 from app.web.console.paces import Second
 from app.web.console.sight import Book, Counts, Sight, Viewer
 from app.web.keyfile import SCOPES
@@ -232,7 +232,9 @@ def an_evil_sight() -> Sight:
     return a_sight(
         book=book,
         lanes=(
-            evil(a_lane_in_trouble(EVIL))._replace(probes=(Probe(EVIL, NOW, EVIL),)),
+            evil(a_lane_in_trouble(EVIL))._replace(
+                probes=(Probe(EVIL, NOW, EVIL),), heard=Heard(1.0, ((EVIL, 1),))
+            ),
             a_lane(EVIL, running=False, why_not=EVIL),
         ),
         paces=(Second(NOW - 1_000, {EVIL: 1}, {EVIL: 3}), Second(NOW, {EVIL: 2}, {EVIL: 3})),

@@ -11,9 +11,9 @@ import pytest
 from app.domain.anomaly import Observed, Subject, Threshold
 from app.domain.failover import FailoverState, FailoverStep
 from app.domain.proposal import ProposalState
-from app.domain.records import Backlog, Route
+from app.domain.records import Backlog, Health, Route
 from app.domain.session import SessionPause
-from app.domain.signs import Probe
+from app.domain.signs import Heard, Probe
 from app.web.console.chart import charted
 from app.web.console.drain import drained
 from app.web.console.grades import Grade
@@ -498,6 +498,22 @@ def test_three_clocks_tell_three_zones() -> None:
     assert zones == ["Asia/Seoul", "America/New_York", "UTC"]
     assert ">23:31:00<" in page_of(a_sight())
     assert ">09:31:00<" in page_of(a_sight())
+
+
+def test_a_card_says_what_its_broker_rejects_for_and_how_slow_its_slowest_answers_are() -> None:
+    health = Health("nova", NOW, 9, 0.0, 41.2, False, True, True, None, None)
+    lane = a_lane("nova", health=health, heard=Heard(66.6, (("lot", 1_200), ("<price>", 3))))
+
+    drawn = panels(a_sight(lanes=(lane,)), OPERATOR)["brokers"]
+    unheard = panels(a_sight(lanes=(a_lane("nova", health=health),)), OPERATOR)["brokers"]
+
+    assert "<dt>p95 / p99</dt><dd>41 / 67 ms</dd>" in drawn
+    assert "<dt>Rejected for</dt><dd>lot 1,200 · &lt;price&gt; 3</dd>" in drawn
+    assert "<dt>p95 / p99</dt><dd>41 / \N{EN DASH} ms</dd>" in unheard
+    assert "Rejected for" not in unheard
+    shape = lane_shape(lane)
+    assert shape is not None
+    assert shape["heard"]["refusals"][0] == {"code": "lot", "count": 1_200}
 
 
 def test_a_card_says_how_late_after_the_bell_its_orders_left() -> None:
