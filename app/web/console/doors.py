@@ -5,20 +5,17 @@ the operator API. A page without a session is the sign-in, and not a problem doc
 stream has the lock of any other door.
 """
 
-import gzip
-from collections.abc import Mapping, Sequence
-from hashlib import sha256
-from importlib.resources import files
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from pydantic import BaseModel, Field
-from starlette.requests import Request
 
 from app.domain.errors import Code, Refused
 from app.web.console.finding import Finder, Search
 from app.web.console.lookout import Lookout
 from app.web.console.page import console_page
+from app.web.console.served import PAGE_DRESS, file_reply, own_files, page_reply
 from app.web.console.session import COOKIE, LASTS_S, caller, cookie, must_be_ours
 from app.web.console.sight import Viewer
 from app.web.console.small import again_page, login_page
@@ -31,27 +28,6 @@ from app.web.queries import DATE
 from app.web.spec import Call, Reader, Reply, Spec
 
 SEE: Final = "admin:read"
-HTML: Final = b"text/html; charset=utf-8"
-# Nothing but our own files, nowhere else to send a form, in nobody's frame.
-POLICY: Final = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-    b" connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-# With `no-referrer`, a browser calls its own origin null in a form, and nobody could sign in.
-PAGE_DRESS: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", POLICY),
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
-)
-FILE_DRESS: Final = (*PAGE_DRESS[:-1], (b"cache-control", b"no-cache"))
-TYPES: Final = {
-    "css": b"text/css; charset=utf-8",
-    "js": b"text/javascript; charset=utf-8",
-    "svg": b"image/svg+xml",
-}
-PACKED_MIN: Final = 1_000
 UNSAID: Final = "That key is unknown, expired or revoked, or it lacks admin:read."
 
 
@@ -69,15 +45,6 @@ class Typed(BaseModel):
     key: str = Field(max_length=200)
 
 
-class File(NamedTuple):
-    """One file of ours, packed once."""
-
-    kind: bytes
-    tag: bytes
-    plain: bytes
-    packed: bytes
-
-
 class Console:
     """What a browser may ask for."""
 
@@ -86,7 +53,7 @@ class Console:
         self._lookout = Lookout(house)
         self._panels = Panels(self._lookout, house.clock)
         self._finder = Finder(house)
-        self._files = _files()
+        self._files = own_files()
 
     async def page(self, call: Call[None, None]) -> Reply:
         """Show the console, or the sign-in."""
@@ -94,7 +61,7 @@ class Console:
         if viewer is None:
             return self._unknown(call)
         frame = await self._panels.frame(viewer)
-        return _page(call, console_page(frame.sight, viewer, frame.panels))
+        return page_reply(call, console_page(frame.sight, viewer, frame.panels))
 
     async def stream(self, call: Call[None, None]) -> Reply:
         """Send what changes, until the reader goes."""
@@ -109,7 +76,7 @@ class Console:
 
     async def login_form(self, call: Call[None, None]) -> Reply:
         """Show the sign-in."""
-        return _page(call, login_page(environment=self._house.environment))
+        return page_reply(call, login_page(environment=self._house.environment))
 
     async def login(self, call: Call[Typed, None]) -> Reply:
         """Take an operator's key once, and give a cookie for it."""
@@ -119,23 +86,23 @@ class Console:
             principal = keyring.principal(f"Bearer {call.body.key.strip()}", ip_of(call.request))
             authorize(principal, SEE)
         except Refused:
-            return _page(call, login_page(UNSAID, self._house.environment), status=401)
+            return page_reply(call, login_page(UNSAID, self._house.environment), status=401)
         until = self._house.clock.now() + LASTS_S * 1000
         sealed = cookie(keyring.sealed(principal.key_id, until), call.request)
-        return _page(call, "", (b"location", b"/console"), sealed, status=303)
+        return page_reply(call, "", (b"location", b"/console"), sealed, status=303)
 
     async def logout(self, call: Call[None, None]) -> Reply:
         """End the session of this browser."""
         must_be_ours(call.request)
         ended = cookie("", call.request, lasts_s=0)
-        return _page(call, "", (b"location", b"/console/login"), ended, status=303)
+        return page_reply(call, "", (b"location", b"/console/login"), ended, status=303)
 
     async def find(self, call: Call[None, Asked]) -> Reply:
         """Show the orders that a search finds."""
         viewer = self._viewer(call)
         if viewer is None:
             return self._unknown(call)
-        return _page(call, await self._finder.found(_search(call.query), viewer))
+        return page_reply(call, await self._finder.found(_search(call.query), viewer))
 
     async def order(self, call: Call[None, None]) -> Reply:
         """Show one order's life."""
@@ -144,24 +111,15 @@ class Console:
             return self._unknown(call)
         found = await self._finder.order(call.part("order_id"), viewer)
         if found is None:
-            return _page(call, self._finder.nothing(), status=404)
-        return _page(call, found)
+            return page_reply(call, self._finder.nothing(), status=404)
+        return page_reply(call, found)
 
     async def file(self, call: Call[None, None]) -> Reply:
         """Serve one of our own files."""
         found = self._files.get(call.part("name"))
         if found is None:
             raise not_there()
-        headers = call.request.headers
-        call.request.scope[DRESS] = FILE_DRESS
-        tagged = (b"etag", found.tag)
-        if headers.get("if-none-match", "").encode() == found.tag:
-            return Reply(304, b"", tagged, content_type=found.kind)
-        if "gzip" in headers.get("accept-encoding", ""):
-            packed = (b"content-encoding", b"gzip")
-            vary = (b"vary", b"accept-encoding")
-            return Reply(200, found.packed, tagged, packed, vary, content_type=found.kind)
-        return Reply(200, found.plain, tagged, content_type=found.kind)
+        return file_reply(call, found)
 
     def _viewer(self, call: Call[Any, Any]) -> Viewer | None:
         try:
@@ -175,43 +133,16 @@ class Console:
         request = call.request
         strange = request.headers.get("sec-fetch-site") == "cross-site"
         if strange and COOKIE not in request.cookies:
-            return _page(call, again_page())
-        return _page(call, login_page(environment=self._house.environment), status=401)
+            return page_reply(call, again_page())
+        return page_reply(call, login_page(environment=self._house.environment), status=401)
 
 
 def _viewed(principal: Principal) -> Viewer:
     return Viewer(principal.name, principal.scopes, principal.accounts)
 
 
-def _page(
-    call: Call[Any, Any], html: str, *headers: tuple[bytes, bytes], status: int = 200
-) -> Reply:
-    call.request.scope[DRESS] = PAGE_DRESS
-    body = html.encode()
-    if len(body) >= PACKED_MIN and _takes_gzip(call.request):
-        headers = (*headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
-        body = gzip.compress(body, 5, mtime=0)
-    return Reply(status, body, *headers, content_type=HTML)
-
-
 def _search(asked: Asked) -> Search:
     return Search(asked.q, asked.day, asked.cursor)
-
-
-def _takes_gzip(request: Request) -> bool:
-    return "gzip" in request.headers.get("accept-encoding", "")
-
-
-def _files() -> Mapping[str, File]:
-    found = {}
-    for path in files("app.web.console").joinpath("static").iterdir():
-        kind = TYPES.get(path.name.rpartition(".")[2])
-        if kind is not None:
-            plain = path.read_bytes()
-            digest = sha256(plain).hexdigest()[:16]
-            packed = gzip.compress(plain, 9, mtime=0)
-            found[path.name] = File(kind, f'"{digest}"'.encode(), plain, packed)
-    return found
 
 
 def _form(raw: bytes, _content_type: str) -> Typed:
