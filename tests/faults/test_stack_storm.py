@@ -191,7 +191,7 @@ def test_whatever_store_falls_nothing_is_lost_doubled_or_out_of_order(site: Site
     points = killed_at(kept["relay"])
     assert points.total() == plan.relay_kills
     assert points["relay.after_publish"] >= plan.relay_kills // 4
-    assert seen["relay waited in vain"] <= plan.relay_kills // 4
+    assert seen["relay waited in vain"] <= plan.relay_kills // 2
     assert seen["projector killed"] == plan.projector_kills
     assert seen["postmaster killed"] == plan.postgres_kills
     assert night.weather.taken_during.keys() == {"kafka", "mongo", "redis"}
