@@ -65,7 +65,7 @@ SMALL: Final = Size(
         relay_kills=10,
         relay_passes=8,
         projector_kills=6,
-        postgres_kills=3,
+        postgres_kills=5,  # one with each outage, and one that lasts
         outage_s=5.0,
         seed="2026-01-02",
     ),
