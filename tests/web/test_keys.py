@@ -176,6 +176,7 @@ def test_every_door_has_a_lock_but_those_that_need_none(gateway: Gateway) -> Non
         "/docs",
         # Without a session these are the sign-in: tests/web/console holds them to it.
         "/console",
+        "/console/audit",
         "/console/login",
         "/console/logout",
         "/console/orders",

@@ -1,4 +1,4 @@
-"""The doors of the console: the page, its sign-in, its stream, its orders, its few files.
+"""The doors of the console: the page, its sign-in, its stream, its orders and rows, its few files.
 
 None of them changes anything but the visitor's own cookie; what operators change goes through
 the operator API. A page without a session is the sign-in, and not a problem document; the
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from pydantic import BaseModel, Field
 
 from app.domain.errors import Code, Refused
+from app.web.console.auditing import AuditPages
 from app.web.console.finding import Finder, Search
 from app.web.console.lookout import Lookout
 from app.web.console.page import console_page
@@ -39,6 +40,12 @@ class Asked(BaseModel):
     cursor: str = Field("", pattern=r"^([A-Za-z0-9_-]{24})?$")
 
 
+class PageAsked(BaseModel):
+    """Rows of the audit log before this one; without it the newest."""
+
+    before: int | None = Field(None, ge=1, le=2**62)
+
+
 class Typed(BaseModel):
     """What the sign-in sends."""
 
@@ -53,6 +60,7 @@ class Console:
         self._lookout = Lookout(house)
         self._panels = Panels(self._lookout, house.clock)
         self._finder = Finder(house)
+        self._audits = AuditPages(house)
         self._files = own_files()
 
     async def page(self, call: Call[None, None]) -> Reply:
@@ -114,6 +122,16 @@ class Console:
             return page_reply(call, self._finder.nothing(), status=404)
         return page_reply(call, found)
 
+    async def audit(self, call: Call[None, PageAsked]) -> Reply:
+        """Show a page of the audit log."""
+        viewer = self._viewer(call)
+        if viewer is None:
+            return self._unknown(call)
+        found = await self._audits.page(viewer, call.query.before)
+        if found is None:
+            return page_reply(call, self._audits.refused(), status=403)
+        return page_reply(call, found)
+
     async def file(self, call: Call[None, None]) -> Reply:
         """Serve one of our own files."""
         found = self._files.get(call.part("name"))
@@ -164,18 +182,25 @@ def console_specs(house: House) -> Sequence[Spec[Any, Any]]:
             ("/console/static/{name}", "console_file", console.file),
         )
     ]
-    return (
-        *opened,
+    asked: list[Spec[Any, Any]] = [
         Spec(
             method="GET",
-            path="/console/orders",
-            name="console_orders",
+            path=path,
+            name=name,
             scope=None,
-            handler=console.find,
-            asks=Asked,
+            handler=handler,
+            asks=asks,
             answers={200: None},
             refuses=(Code.VALIDATION_FAILED,),
-        ),
+        )
+        for path, name, handler, asks in (
+            ("/console/orders", "console_orders", console.find, Asked),
+            ("/console/audit", "console_audit", console.audit, PageAsked),
+        )
+    ]
+    return (
+        *opened,
+        *asked,
         Spec(
             method="GET",
             path="/console/stream",

@@ -156,13 +156,17 @@ class Finder:
         return self._page("Order", tag("p", NOTHING), *_HOW, search=Search(""))
 
     def _page(self, title: str, *inside: Piece, search: Search) -> str:
-        calendar, now = self._house.reference().calendar, self._house.clock.now()
-        near = [calendar.current(m, now) or calendar.next(m, now) for m in calendar.markets]
-        nights = sorted((one.opens_at, one.market) for one in near if one is not None)
-        clocks = {market: ZONES.get(market, "UTC") for market in calendar.markets}
-        zones = zones_of(clocks, [market for _, market in nights])
-        around = Around(self._house.environment, now, zones, search.query, search.day)
-        return plain_page(title, *inside, around=around)
+        return plain_page(title, *inside, around=around(self._house, search.query, search.day))
+
+
+def around(house: House, query: str = "", day: str = "") -> Around:
+    """Return what stands around a page that is drawn now."""
+    calendar, now = house.reference().calendar, house.clock.now()
+    near = [calendar.current(m, now) or calendar.next(m, now) for m in calendar.markets]
+    nights = sorted((one.opens_at, one.market) for one in near if one is not None)
+    clocks = {market: ZONES.get(market, "UTC") for market in calendar.markets}
+    zones = zones_of(clocks, [market for _, market in nights])
+    return Around(house.environment, now, zones, query, day)
 
 
 _HOW: Final = (

@@ -22,6 +22,7 @@ from app.web.console.acts import (
     resume_act,
     seen_act,
 )
+from app.web.console.auditing import AUDIT, may_audit
 from app.web.console.cards import brokers
 from app.web.console.drain import drain_panel, session_panel
 from app.web.console.grades import Finding, Grade
@@ -32,10 +33,8 @@ from app.web.console.shapes import clock, mark, moment, order_link, span
 from app.web.console.sight import AuditRow, Book, Sight, Viewer
 from app.web.console.timeline import timeline, tunings
 from app.web.console.words import measured, rule_words
-from app.web.keys import EVERY_ACCOUNT
 
 DOUBTS_SHOWN: Final = 50
-AUDIT: Final = "audit:read"
 NONE: Final = "\N{EN DASH}"
 NAMED: Final = 4  # of what is wrong, beside the verdict
 
@@ -135,10 +134,14 @@ def _heard(probe: Probe | None) -> Piece:
 
 
 def _timeline(sight: Sight, book: Book, viewer: Viewer) -> Safe:  # noqa: ARG001 - panels are alike
+    audited, log = may_audit(viewer), None
+    if audited:
+        log = tag("p", tag("a", "Audit log (g a)", href="/console/audit"), class_="small")
     marks = [*_open_anomalies(book, viewer), *_open_failovers(book, viewer)]
     return join(
         tag("div", marks, class_="marks") if marks else None,
-        timeline(book, audited=viewer.may(AUDIT) and viewer.sees(EVERY_ACCOUNT)),
+        log,
+        timeline(book, audited=audited),
     )
 
 

@@ -63,6 +63,13 @@ def dated(at: int) -> Safe:
     return tag("time", shown, datetime=iso, title=iso, data_day=True)
 
 
+def stamped(at: int) -> Safe:
+    """Return an instant of some month: its date and the time, to the second."""
+    iso = rfc3339(at)
+    shown = datetime.fromtimestamp(at / 1000, UTC).astimezone(SEOUL).strftime("%d %b %H:%M:%S")
+    return tag("time", shown, datetime=iso, title=iso, data_date=True)
+
+
 def order_link(order_id: str) -> Safe:
     """Return an order's id as the way to its page; an id stays one part of the path."""
     return tag("a", order_id, href=f"/console/orders/{quote(order_id, safe='')}", class_="id")

@@ -85,11 +85,12 @@ def _audit(book: Book) -> Iterator[Moment]:
         kind = "automatic" if actor in ITSELF else "human"
         action = str(row["action"])
         denied = action.startswith("denied.")
-        says = f"{deed(action, str(row['resource']))}{_change(row)}: {row['reason']}"
+        says = f"{deed(action, str(row['resource']))}{changed(row)}: {row['reason']}"
         yield Moment(int(row["at"]), kind, Grade.WARNING if denied else Grade.OK, actor, says)
 
 
-def _change(row: AuditRow) -> str:
+def changed(row: AuditRow) -> str:
+    """Return what of a broker's settings a row has moved; nothing of other rows."""
     before, after = row["before"], row["after"]
     if not isinstance(before, dict) or not isinstance(after, dict):
         return ""

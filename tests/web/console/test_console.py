@@ -544,3 +544,30 @@ def test_only_so_many_streams_are_open(gateway: Gateway, monkeypatch: pytest.Mon
     reply = gateway.client.get("/console/stream")
 
     assert (reply.status_code, reply.json()["code"]) == (503, "overloaded")
+
+
+def test_the_audit_log_is_a_page_for_those_who_may_read_all_of_it(gateway: Gateway) -> None:
+    wild = {"scope": "symbol", "id": "AA", "reason": "wild prices"}
+    lee = gateway.key("lee")
+    for _ in range(101):
+        gateway.client.post("/admin/v1/halt", json=wild, headers=lee)
+    for who, facts in (("jun", {"scopes": LOOK}), ("kai", {"accounts": ("A-1",)})):
+        sign_in(gateway, who, **facts)
+        refused = gateway.client.get("/console/audit")
+        assert refused.status_code == 403
+        assert "wild prices" not in refused.text
+        gateway.client.cookies.clear()
+    assert gateway.client.get("/console/audit").status_code == 401
+
+    sign_in(gateway)
+    newest = gateway.client.get("/console/audit")
+    (back,) = re.findall(r'href="(/console/audit\?before=\d+)"', newest.text)
+    export = html.unescape(re.findall(r'href="(/admin/v1/audit/export[^"]*)"', newest.text)[0])
+    oldest = gateway.client.get(back).text
+
+    assert "default-src 'none'" in newest.headers["content-security-policy"]
+    assert newest.text.count("halted symbol AA") == 100
+    assert (oldest.count("halted symbol AA"), "before=" in oldest) == (1, False)
+    assert len(gateway.client.get(export).text.splitlines()) == 100
+    assert "No row stands here" in gateway.client.get("/console/audit?before=999").text
+    assert gateway.client.get("/console/audit?before=0").status_code == 422

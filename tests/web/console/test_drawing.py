@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from app.domain.proposal import ProposalState
 from app.domain.records import Backlog, Health, Route
 from app.domain.session import SessionPause
 from app.domain.signs import Heard, Probe
+from app.web.console.auditing import log_page
 from app.web.console.chart import charted
 from app.web.console.drain import drained
 from app.web.console.grades import Grade
@@ -275,7 +277,32 @@ def test_the_audit_log_is_for_those_who_may_read_it() -> None:
     assert "set nova (rate 500 → 800)" in mine["timeline"]
     assert "desk asked, OPS-12" in mine["tuning"]
     assert "desk asked" not in his["timeline"] + his["tuning"]
+    assert 'href="/console/audit"' in mine["timeline"]
+    assert 'href="/console/audit"' not in his["timeline"]
     assert "broker.error_rate" in his["timeline"]
+
+
+def test_a_page_of_the_audit_log_has_the_newest_first_and_only_words() -> None:
+    old = a_row(sequence=101, via="api", ip="192.0.2.7")
+    new = a_row(
+        **dict.fromkeys(("actor", "action", "resource", "reason", "via", "ip"), EVIL),
+        sequence=102,
+        before=None,
+        after=None,
+    )
+    auto = a_row(sequence=103, via=None, ip=None, action="denied.halt", resource="halt/all:")
+
+    html = join(*log_page([old, new, auto]))
+
+    assert re.findall(r"<td>#(\d+)</td>", html) == ["103", "102", "101"]
+    for cell in ("set nova (rate 500 → 800)", ">192.0.2.7<", "refused: halted all", "api"):
+        assert cell in html
+    assert ">02 Mar 23:30:55</time>" in html
+    assert 'href="/admin/v1/audit/export?after=100&amp;limit=3"' in html
+    assert 'href="/console/audit?before=101"' in html
+    assert "<script>alert" not in html
+    assert html.count("&lt;script&gt;alert(1)") == 7
+    assert "/admin/v1/audit/verify" in join(*log_page([]))
 
 
 @pytest.mark.parametrize("why", ["at its rate", "too many unanswered", "no session is open"])

@@ -74,6 +74,7 @@
   const formats = new Map();
   const SECOND = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
   const DAY = { weekday: "short", hour: "2-digit", minute: "2-digit" };
+  const DATE = { day: "2-digit", month: "short", ...SECOND };
   const timeIn = (zone, at, parts = SECOND) => {
     const key = zone + Object.keys(parts).length + (parts.weekday || "");
     if (!formats.has(key)) {
@@ -87,7 +88,8 @@
     const all = zones();
     if (!all.length || (zone === 0 && !turned)) return;
     for (const time of document.querySelectorAll("time[datetime]")) {
-      const parts = "day" in time.dataset ? DAY : SECOND;
+      const { dataset } = time;
+      const parts = "date" in dataset ? DATE : "day" in dataset ? DAY : SECOND;
       const words = timeIn(all[zone].clock, Date.parse(time.dateTime), parts);
       if (time.textContent !== words) time.textContent = words;
     }
@@ -526,10 +528,11 @@
   let chosen = 0;
   let armedUntil = 0;
   let goes = 0;
-  const places = { o: "session", b: "brokers", t: "timeline", d: "doubts", a: "tuning", c: "pipelines" };
+  const places = { o: "session", b: "brokers", t: "timeline", d: "doubts", r: "tuning", c: "pipelines", a: "/console/audit" };
   const go = (name) => {
     const place = $(name);
-    if (place) place.scrollIntoView({ block: "center" });
+    if (name.startsWith("/")) location.assign(name);
+    else if (place) place.scrollIntoView({ block: "center" });
     else location.assign(`/console#${name}`);
   };
   const choose = (number) => {
