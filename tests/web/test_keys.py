@@ -180,6 +180,7 @@ def test_every_door_has_a_lock_but_those_that_need_none(gateway: Gateway) -> Non
         "/console/login",
         "/console/logout",
         "/console/orders",
+        "/console/orders.csv",
         "/console/orders/{order_id}",
         "/console/static/{name}",
         "/hooks/alertmanager",

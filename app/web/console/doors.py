@@ -16,8 +16,9 @@ from app.web.console.auditing import AuditPages
 from app.web.console.finding import Finder, Search
 from app.web.console.lookout import Lookout
 from app.web.console.page import console_page
-from app.web.console.served import PAGE_DRESS, file_reply, own_files, page_reply
+from app.web.console.served import PAGE_DRESS, file_reply, own_files, page_reply, sheet_reply
 from app.web.console.session import COOKIE, LASTS_S, caller, cookie, must_be_ours
+from app.web.console.sheet import sheet
 from app.web.console.sight import Viewer
 from app.web.console.small import again_page, login_page
 from app.web.console.stream import Panels
@@ -112,6 +113,14 @@ class Console:
             return self._unknown(call)
         return page_reply(call, await self._finder.found(_search(call.query), viewer))
 
+    async def sheet(self, call: Call[None, Asked]) -> Reply:
+        """Hand out one page of the orders that a search finds, as CSV."""
+        viewer = self._viewer(call)
+        if viewer is None:
+            return self._unknown(call)
+        found = await self._finder.orders(_search(call.query), viewer)
+        return sheet_reply(call, sheet(found.orders))
+
     async def order(self, call: Call[None, None]) -> Reply:
         """Show one order's life."""
         viewer = self._viewer(call)
@@ -195,6 +204,7 @@ def console_specs(house: House) -> Sequence[Spec[Any, Any]]:
         )
         for path, name, handler, asks in (
             ("/console/orders", "console_orders", console.find, Asked),
+            ("/console/orders.csv", "console_orders_sheet", console.sheet, Asked),
             ("/console/audit", "console_audit", console.audit, PageAsked),
         )
     ]

@@ -6,7 +6,7 @@ has. The trap is a search that reads a whole day at the open: a symbol's orders 
 page by page, each of so many rows, and an empty page says where to look on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
@@ -33,18 +33,35 @@ EVERYBODY: Final = "*"
 class Search(NamedTuple):
     """What was typed, and where the last page ended."""
 
-    query: str
+    q: str
     day: str = ""
     cursor: str = ""
 
     def further(self, place: int, *listing: str) -> Safe:
         """Return the way to the next page of this listing."""
-        asked = {"q": self.query, "day": self.day, "cursor": cursor_at(place, listing)}
-        href = "/console/orders?" + urlencode({k: v for k, v in asked.items() if v})
-        return tag("a", "Further back →", href=href, rel="next")
+        there = self._replace(cursor=cursor_at(place, listing))
+        return tag("a", "Further back →", href=f"/console/orders?{there.asked()}", rel="next")
+
+    def carried(self) -> Safe:
+        """Return the way to this very page as a table."""
+        href = f"/console/orders.csv?{self.asked()}"
+        return tag("a", "These orders as CSV", href=href, download="orders.csv")
+
+    def asked(self) -> str:
+        return urlencode({name: value for name, value in self._asdict().items() if value})
 
     def place(self, *listing: str) -> int | None:
         return place_of(self.cursor, listing) if self.cursor else None
+
+
+class Found(NamedTuple):
+    """What a search has found: one page of it."""
+
+    title: str
+    search: Search  # with the trade date that was meant
+    orders: Sequence[Order] = ()
+    said: tuple[Piece, ...] = ()  # above the orders
+    more: Safe | None = None
 
 
 class Finder:
@@ -55,13 +72,22 @@ class Finder:
 
     async def found(self, search: Search, viewer: Viewer) -> str:
         """Return the page of what a search finds."""
-        wanted = search.query.strip()
+        page = await self.orders(search, viewer)
+        inside: tuple[Piece, ...] = (_more(page.more),)
+        if page.orders:
+            between = " · " if page.more else None
+            inside = _table(page.orders), tag("p", page.more, between, page.search.carried())
+        return self._page(page.title, *page.said, *inside, search=page.search)
+
+    async def orders(self, search: Search, viewer: Viewer) -> Found:
+        """Return one page of what a search finds."""
+        wanted = search.q.strip()
         if not wanted:
-            return self._page("Find an order", *_HOW, search=search)
+            return Found("Find an order", search, said=_HOW)
         if not search.cursor and not search.day:
             one = await self._one(wanted, viewer)
             if one is not None:
-                return self._page(f"Orders: {wanted}", _table([one]), search=search)
+                return Found(f"Orders: {wanted}", search, [one])
         symbol = self._symbol(wanted, search)
         if not search.day and not wanted.startswith(SYMBOL):
             page = await self._of_account(wanted, search, viewer)
@@ -69,7 +95,7 @@ class Finder:
                 return page
         if symbol is not None:
             return await self._of_symbol(symbol, search, viewer)
-        return self._page(f"Orders: {wanted}", tag("p", NOTHING), *_HOW, search=search)
+        return Found(f"Orders: {wanted}", search, said=(tag("p", NOTHING), *_HOW))
 
     async def _one(self, wanted: str, viewer: Viewer) -> Order | None:
         account_id, slash, client_order_id = wanted.partition("/")
@@ -80,7 +106,7 @@ class Finder:
             order = await store.get(wanted)
         return order if order is not None and viewer.sees(order.account_id) else None
 
-    async def _of_account(self, account_id: str, search: Search, viewer: Viewer) -> str | None:
+    async def _of_account(self, account_id: str, search: Search, viewer: Viewer) -> Found | None:
         """Return an account's orders, the latest first; None if there are none to see."""
         listing = ("account", account_id)
         if not viewer.sees(account_id) or "/" in account_id:
@@ -92,7 +118,7 @@ class Finder:
             return None
         shown = orders[:SHOWN]
         more = search.further(shown[-1].accept_sequence, *listing) if orders[SHOWN:] else None
-        return self._page(f"Orders of {account_id}", _table(shown), _more(more), search=search)
+        return Found(f"Orders of {account_id}", search, shown, more=more)
 
     def _symbol(self, wanted: str, search: Search) -> str | None:
         """Return the symbol that is meant: one that is traded here, or one that was said to be."""
@@ -102,7 +128,7 @@ class Finder:
         known = {symbol for _, symbol in self._house.reference().instruments}
         return named if named in known else None
 
-    async def _of_symbol(self, symbol: str, search: Search, viewer: Viewer) -> str:
+    async def _of_symbol(self, symbol: str, search: Search, viewer: Viewer) -> Found:
         day = self._day(symbol, search.day)
         listing = ("symbol", symbol, day.isoformat())
         whose = None if EVERYBODY in viewer.accounts else sorted(viewer.accounts)
@@ -110,10 +136,8 @@ class Finder:
         found = await self._house.orders.of_symbol(symbol, day, place, whose)
         search = search._replace(day=day.isoformat())
         more = None if found.before is None else search.further(found.before, *listing)
-        said = _said(found, symbol, day)
-        table = _table(found.orders) if found.orders else None
         title = f"Orders of {symbol}, trade date {day}"
-        return self._page(title, said, table, _more(more), search=search)
+        return Found(title, search, found.orders, (_said(found, symbol, day),), more)
 
     def _day(self, symbol: str, typed: str) -> date:
         """Return the trade date that was typed; else of what is open now, or opens next."""
@@ -156,7 +180,7 @@ class Finder:
         return self._page("Order", tag("p", NOTHING), *_HOW, search=Search(""))
 
     def _page(self, title: str, *inside: Piece, search: Search) -> str:
-        return plain_page(title, *inside, around=around(self._house, search.query, search.day))
+        return plain_page(title, *inside, around=around(self._house, search.q, search.day))
 
 
 def around(house: House, query: str = "", day: str = "") -> Around:

@@ -1,4 +1,4 @@
-"""What the console's doors answer with: pages and our own files, each in its dress.
+"""What the console's doors answer with: pages, tables and our own files, each in its dress.
 
 Nothing here knows who asks. The trap is a page without its dress: a script of somebody else's
 would run in it, or a cache would keep what an operator saw.
@@ -16,6 +16,7 @@ from app.web.porch import DRESS
 from app.web.spec import Call, Reply
 
 HTML: Final = b"text/html; charset=utf-8"
+CSV: Final = b"text/csv; charset=utf-8"
 # Nothing but our own files, nowhere else to send a form, in nobody's frame.
 POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -57,6 +58,13 @@ def page_reply(
         headers = (*headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
         body = gzip.compress(body, 5, mtime=0)
     return Reply(status, body, *headers, content_type=HTML)
+
+
+def sheet_reply(call: Call[Any, Any], sheet: bytes) -> Reply:
+    """Return a table to be saved; like a page, no cache keeps it."""
+    call.request.scope[DRESS] = PAGE_DRESS
+    saved = (b"content-disposition", b'attachment; filename="orders.csv"')
+    return Reply(200, sheet, saved, content_type=CSV)
 
 
 def file_reply(call: Call[Any, Any], found: File) -> Reply:

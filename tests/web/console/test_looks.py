@@ -76,7 +76,12 @@ def test_the_small_pages_hurt_nobody(browser: Any, served: Served) -> None:
     page.keyboard.press("?")
     page.wait_for_selector("#help[open]")
     assert hurts(page) == []
-    for path in ("/console/orders", "/console/orders?q=AA", "/console/orders?q=nobody"):
+    for path in (
+        "/console/orders",
+        "/console/orders?q=AA",
+        "/console/orders?q=nobody",
+        "/console/audit",
+    ):
         page.goto(f"{served.url}{path}")
         assert hurts(page) == [], path
     leave(page)

@@ -1,7 +1,9 @@
 """The pages of orders: each is found by what people know of it, and its page tells its life."""
 
+import csv
 import re
 from html import unescape
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from app.domain.records import AttemptView, OrderEvent
 from app.domain.values import PendingRequest, Status
 from app.web.console.life import Records, order_page, resources_of
 from app.web.console.markup import join
+from app.web.console.sheet import sheet
 from app.web.console.sight import Viewer
 from tests.builders import NOW, a_report, an_order
 from tests.web.console.sights import EVIL, LOOKER, OPERATOR, a_doubt, a_row, evil
@@ -187,6 +190,43 @@ def test_an_accounts_orders_have_a_next_page(
 
     assert (len(ids(page)), len(ids(rest))) == (3, 2)
     assert 'rel="next"' not in rest
+
+
+def test_a_page_of_found_orders_is_carried_away_as_a_table(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve(gateway, 5)
+    monkeypatch.setattr("app.ledger.looking.FOUND_MAX", 2)
+    sign_in(gateway)
+    page = found(gateway, q="AA")
+    (back,) = re.findall(r'href="(/console/orders\?[^"]+)" rel="next"', page)
+    for shown in (page, unescape(gateway.client.get(back).text)):
+        (link,) = re.findall(r'href="(/console/orders\.csv\?[^"]+)"', shown)
+        reply = gateway.client.get(link)
+        rows = list(csv.DictReader(StringIO(reply.text)))
+
+        assert [row["order_id"] for row in rows] == ids(shown)
+        assert {row["status"] for row in rows} == {"reserved"}
+        assert reply.headers["content-disposition"] == 'attachment; filename="orders.csv"'
+        assert reply.headers["cache-control"] == "no-store"
+
+    assert "orders.csv" not in found(gateway, q="nobody")
+    gateway.client.cookies.clear()
+    assert gateway.client.get(link).status_code == 401
+    sign_in(gateway, "jun", accounts=("B-2",))
+    foreign = [gateway.client.get(f"/console/orders.csv?q={q}").text for q in ("AA", "A-1")]
+    assert [len(text.splitlines()) for text in foreign] == [1, 1]  # the names alone
+
+
+def test_no_cell_of_a_table_is_a_formula() -> None:
+    hostile = an_order(client_order_id="-1+cmd", broker_order_id='=1"\n,2', reason_code="@x")
+    calm = an_order(client_order_id="-1")
+
+    one, two = csv.DictReader(StringIO(sheet([hostile, calm]).decode(), newline=""))
+
+    assert (one["client_order_id"], one["reason_code"]) == ("'-1+cmd", "'@x")
+    assert one["broker_order_id"] == "'=1\"\n,2"
+    assert (two["client_order_id"], two["broker_order_id"]) == ("-1", "")
 
 
 def test_a_symbol_shows_no_foreign_accounts_order(gateway: Gateway) -> None:
