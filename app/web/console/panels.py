@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from app.domain.anomaly import Anomaly, AnomalyState, Severity
 from app.domain.failover import Failover
+from app.domain.records import Doubt
 from app.domain.signs import Probe
 from app.domain.values import Status
 from app.web.console.acts import (
@@ -27,7 +28,7 @@ from app.web.console.cards import brokers
 from app.web.console.drain import drain_panel, session_panel
 from app.web.console.grades import Finding, Grade
 from app.web.console.judge import Verdict, judged
-from app.web.console.markup import Piece, Safe, join, tag
+from app.web.console.markup import Safe, join, tag
 from app.web.console.second import waiting
 from app.web.console.shapes import clock, mark, moment, order_link, span
 from app.web.console.sight import AuditRow, Book, Sight, Viewer
@@ -35,7 +36,6 @@ from app.web.console.timeline import timeline, tunings
 from app.web.console.words import measured, rule_words
 
 DOUBTS_SHOWN: Final = 50
-NONE: Final = "\N{EN DASH}"
 NAMED: Final = 4  # of what is wrong, beside the verdict
 
 
@@ -105,16 +105,7 @@ def _doubts(sight: Sight, book: Book, viewer: Viewer) -> Safe:
         return tag("p", mark(Grade.OK, "No order is in doubt."))
     asked = {probe.broker_order_key: probe for lane in sight.lanes for probe in lane.probes}
     rows = [
-        tag(
-            "tr",
-            tag("td", order_link(doubt.order_id)),
-            tag("td", doubt.account_id),
-            tag("td", doubt.symbol),
-            tag("td", doubt.broker_id),
-            tag("td", span((sight.at - doubt.since) // 1000), class_="number"),
-            tag("td", _heard(asked.get(doubt.broker_order_key)), class_="heard"),
-            tag("td", [button(act, viewer, SETTLE) for act in doubt_acts(doubt)], class_="acts"),
-        )
+        _doubt(doubt, asked.get(doubt.broker_order_key), sight, viewer)
         for doubt in mine[:DOUBTS_SHOWN]
     ]
     oldest = span((sight.at - mine[0].since) // 1000)
@@ -123,14 +114,27 @@ def _doubts(sight: Sight, book: Book, viewer: Viewer) -> Safe:
     more = len(mine) - DOUBTS_SHOWN
     return join(
         tag("p", tag("span", shape, summary, class_="mark doubt")),
-        _table(("Order", "Account", "Symbol", "Broker", "Age", "Last probe", ""), rows),
+        _table(("Order", "Account", "Symbol", "Broker", "Age", ""), rows),
         tag("p", f"and {more:,} more: openbell doubt list", class_="small") if more > 0 else None,
     )
 
 
-def _heard(probe: Probe | None) -> Piece:
-    """Say when a doubt was last asked about, and what that proved; a lane tells its oldest ones."""
-    return NONE if probe is None else (moment(probe.at), f" {probe.heard}")
+def _doubt(doubt: Doubt, probe: Probe | None, sight: Sight, viewer: Viewer) -> Safe:
+    """Write a doubt and, below it, when it was last asked about and what that proved."""
+    acts = [button(act, viewer, SETTLE) for act in doubt_acts(doubt)]
+    row = tag(
+        "tr",
+        tag("td", order_link(doubt.order_id)),
+        tag("td", doubt.account_id),
+        tag("td", doubt.symbol),
+        tag("td", doubt.broker_id),
+        tag("td", span((sight.at - doubt.since) // 1000), class_="number"),
+        tag("td", acts, class_="acts"),
+    )
+    if probe is None:  # a lane tells of its oldest ones alone
+        return row
+    heard = tag("td", "Last probe ", moment(probe.at), f": {probe.heard}", colspan=6)
+    return join(row, tag("tr", heard, class_="heard"))
 
 
 def _timeline(sight: Sight, book: Book, viewer: Viewer) -> Safe:  # noqa: ARG001 - panels are alike
