@@ -55,11 +55,20 @@ async def ensure_topics(
     try:
         async with bounded(f"topics at {settings.bootstrap}", START_S_MAX):
             await admin.start()
+            await led(admin)
             await _make_missing(admin, settings, prefix, topics)
             await _verify_partitions(admin, settings, [prefix + topic for topic in topics])
             await _verify_settings(admin, settings, prefix, topics)
     finally:
         await admin.close()
+
+
+async def led(admin: Any) -> None:
+    """Wait until the cluster has a controller: aiokafka 0.14 asks one also where there is none."""
+    client = admin._client  # noqa: SLF001 - no public way leads around it
+    while client.cluster.controller is None:
+        await client.force_metadata_update()
+        await asyncio.sleep(_ASK_EVERY_S)
 
 
 async def _make_missing(

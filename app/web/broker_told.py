@@ -73,7 +73,7 @@ class RefusalTold(Told):
     count: int
 
 
-class HeardTold(Told):
+class AnswersTold(Told):
     """What a broker's answers say beyond its health."""
 
     p99_ms: float | None = Field(description="Of the last ten seconds.")
@@ -109,7 +109,7 @@ class LaneTold(Told):
         description="From the bell to the write, of the orders that waited for the latest one."
     )
     open_to_send_p99_ms: int | None
-    heard: HeardTold | None
+    heard: AnswersTold | None
 
 
 class BrokerTold(ControlTold):

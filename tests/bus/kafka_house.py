@@ -11,7 +11,7 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 
-from app.bus.cluster import ensure_topics
+from app.bus.cluster import ensure_topics, led
 from app.bus.kafka import KafkaBus
 from app.bus.site import Patience
 from app.clock import SystemClock
@@ -69,6 +69,8 @@ class KafkaHouse:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.server.bootstrap)
         try:
             await admin.start()
+            async with asyncio.timeout(SOON_S):
+                await led(admin)  # one that has just thawed may still look for it
             await admin.delete_topics([self.prefix + topic for topic in self.topics])
         finally:
             await admin.close()
