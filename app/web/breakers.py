@@ -15,14 +15,13 @@ from app.domain.records import BrokerControl
 from app.domain.tuning import CIRCUIT, circuit_of, tuning_of, with_facts
 from app.web.breaker_told import BreakerConfigTold
 from app.web.breaker_words import BreakerNumbers, BreakerReset
-from app.web.broker_told import DialTold
-from app.web.dials import BROKER, CHANGED, SEE, TUNE, Dials
+from app.web.broker_doors import BROKER, SEE, turning
+from app.web.dials import Dials
 from app.web.house import House
 from app.web.operator_schemas import Preview
 from app.web.problems import invalid_at
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
-from app.web.told import WouldTold
 
 CONFIG: Final = f"{BROKER}/breaker/config"
 
@@ -91,33 +90,20 @@ def breaker_specs(house: House) -> Sequence[Spec[Any, Any]]:
             shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
-        Spec(
-            method="PATCH",
-            path=CONFIG,
-            name="set_breaker_config",
-            scope=TUNE,
-            handler=breakers.set_config,
-            reads=json_of(BreakerNumbers),
-            asks=Preview,
-            answers={200: DialTold | WouldTold},
-            shows=("ETag",),
-            refuses=CHANGED,
-            if_match="required",
-            audited=True,
+        turning(
+            "PATCH",
+            CONFIG,
+            "set_breaker_config",
+            breakers.set_config,
+            json_of(BreakerNumbers),
         ),
-        Spec(
-            method="POST",
-            path=f"{BROKER}/breaker/reset",
-            name="reset_breaker",
-            scope=TUNE,
-            handler=breakers.reset,
-            reads=json_of(BreakerReset),
-            asks=Preview,
-            answers={200: DialTold | WouldTold},
-            shows=("ETag",),
-            refuses=(*CHANGED, Code.CONFIRM_REQUIRED),
-            if_match="required",
+        turning(
+            "POST",
+            f"{BROKER}/breaker/reset",
+            "reset_breaker",
+            breakers.reset,
+            json_of(BreakerReset),
+            beyond=(Code.CONFIRM_REQUIRED,),
             names=_closed,
-            audited=True,
         ),
     )

@@ -14,8 +14,9 @@ from app.domain.errors import Code
 from app.domain.profile import around, markets_of
 from app.domain.session import TradingSession
 from app.domain.windows import DAYS, Window
+from app.web.broker_doors import BROKER, SEE
 from app.web.contract_told import ContractTold
-from app.web.dials import BROKER, SEE, Dials
+from app.web.dials import Dials
 from app.web.house import House
 from app.web.keys import Principal
 from app.web.shapes import instant, session_shape

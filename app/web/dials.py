@@ -13,6 +13,7 @@ from app.domain.errors import Code, Refused
 from app.domain.records import BrokerControl, LaneStatus
 from app.domain.tuning import tuning_of
 from app.domain.values import rfc3339
+from app.web.broker_doors import BROKER, SEE, TUNE, turning
 from app.web.broker_told import BreakerTold, BrokersTold, BrokerTold, DialTold
 from app.web.control import NOTHING, changed, undone
 from app.web.house import House
@@ -27,12 +28,9 @@ from app.web.operator_schemas import (
 )
 from app.web.shapes import control_shape, instant, lane_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
-from app.web.told import WouldTold
 from app.web.undoing import UNDOES, Undoing, undo_spec, would
 from app.web.waiting import waiting_by_broker
 
-SEE: Final = "admin:read"
-TUNE: Final = "admin:tune"
 APPLIED_WITHIN_S: Final = 1.0
 
 
@@ -199,16 +197,6 @@ def _closes(call: Call[BreakerChange, Preview]) -> str | None:
     return call.part("broker_id") if call.body.mode == FORCED_CLOSED else None
 
 
-BROKER: Final = "/admin/v1/brokers/{broker_id}"
-CHANGED: Final = (
-    Code.MALFORMED_REQUEST,
-    Code.NOT_FOUND,
-    Code.STALE_VERSION,
-    Code.VALIDATION_FAILED,
-    Code.IF_MATCH_REQUIRED,
-)
-
-
 def dial_specs(house: House) -> Sequence[Spec[Any, Any]]:
     dials = Dials(house)
     return (*_shown(dials), *_turned(dials))
@@ -249,34 +237,21 @@ def _shown(dials: Dials) -> Sequence[Spec[Any, Any]]:
 
 def _turned(dials: Dials) -> Sequence[Spec[Any, Any]]:
     return (
-        Spec(
-            method="PUT",
-            path=f"{BROKER}/breaker",
-            name="set_broker_breaker",
-            scope=TUNE,
-            handler=dials.breaker,
-            reads=json_of(BreakerChange),
-            asks=Preview,
-            answers={200: DialTold | WouldTold},
-            shows=("ETag",),
-            refuses=(*CHANGED, Code.CONFIRM_REQUIRED),
-            if_match="required",
+        turning(
+            "PUT",
+            f"{BROKER}/breaker",
+            "set_broker_breaker",
+            dials.breaker,
+            json_of(BreakerChange),
+            beyond=(Code.CONFIRM_REQUIRED,),
             names=_closes,
-            audited=True,
         ),
-        Spec(
-            method="PUT",
-            path=f"{BROKER}/dispatch",
-            name="set_broker_dispatch",
-            scope=TUNE,
-            handler=dials.dispatch,
-            reads=json_of(DispatchChange),
-            asks=Preview,
-            answers={200: DialTold | WouldTold},
-            shows=("ETag",),
-            refuses=CHANGED,
-            if_match="required",
-            audited=True,
+        turning(
+            "PUT",
+            f"{BROKER}/dispatch",
+            "set_broker_dispatch",
+            dials.dispatch,
+            json_of(DispatchChange),
         ),
         replace(
             undo_spec(f"{BROKER}/undo", "undo_broker_change", TUNE, dials.undo, DialTold),

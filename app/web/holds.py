@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from app.domain import holding as law
-from app.domain.errors import Code, Refused
+from app.domain.errors import Code
 from app.domain.order import UNSENT, Order, is_stray
 from app.domain.records import Actor, Change
 from app.domain.session import TradingSession
@@ -26,10 +26,10 @@ from app.web.deed_told import (
 from app.web.hold_shapes import HeldAsked, ManyAsked, held_shape
 from app.web.house import House
 from app.web.house_told import SweepPreviewTold
-from app.web.keys import authorize, not_there
 from app.web.operator_schemas import Preview, Reasoned
 from app.web.problems import invalid_at
 from app.web.schemas import OrderTold
+from app.web.seen_order import order_of, seen_order
 from app.web.selections import (
     CHUNK,
     WORK_S_MAX,
@@ -55,12 +55,12 @@ class Holds:
 
     async def shown(self, call: Call[None, None]) -> Reply:
         """Show one order to an operator; its ETag is what a hold, release or cancel must name."""
-        order = await self._order(call, SEE)
+        order = await order_of(self._house, call, SEE)
         return ok(self._shape(order), etag(order.version))
 
     async def hold(self, call: Call[Reasoned, Preview]) -> Reply:
         """Hold back an order that never left; it keeps its place, and ends with its session."""
-        order = await self._seen(call)
+        order = await seen_order(self._house, call, HALT)
         if call.query.dry_run:
             return self._would(law.held(order, self._house.clock.now()), order)
         by = call.actor(call.body.reason)
@@ -69,7 +69,7 @@ class Holds:
 
     async def release(self, call: Call[Reasoned, Preview]) -> Reply:
         """Let a held order go: to its bell, or to those that wait for a permit."""
-        order = await self._seen(call)
+        order = await seen_order(self._house, call, HALT)
         session_of, now = self._session_of(), self._house.clock.now()
         if call.query.dry_run:
             return self._would(law.let_go(order, session_of(order.trading_session_id), now), order)
@@ -79,29 +79,13 @@ class Holds:
 
     async def cancel(self, call: Call[Reasoned, Preview]) -> Reply:
         """End an order: at once if it never left (200), or ask its broker to (202)."""
-        order = await self._seen(call)
+        order = await seen_order(self._house, call, HALT)
         if call.query.dry_run:
             at_once = order.status in UNSENT and not is_stray(order)
             return ok({"dry_run": True, "orders_affected": 1, "at_once": at_once})
         by = call.actor(call.body.reason)
         after = await self._house.holds.cancel_by(order.order_id, order.version, by)
         return self._told(after, None, 200 if after.is_terminal else 202)
-
-    async def _seen(self, call: Call[Any, Any]) -> Order:
-        """Return the order, if it is the caller's to touch and still as he saw it."""
-        order = await self._order(call, HALT)
-        if order.version != call.version:
-            detail = f"the order is at version {order.version}"
-            raise Refused(Code.STALE_VERSION, detail, current=self._shape(order))
-        return order
-
-    async def _order(self, call: Call[Any, Any], scope: str) -> Order:
-        """Return the order of the path, if the caller may do this with its account."""
-        order = await self._house.orders.get(call.part("order_id"))
-        if order is None:
-            raise not_there()
-        authorize(call.who, scope, order.account_id)
-        return order
 
     def _shape(self, order: Order) -> dict[str, Any]:
         return order_shape(order, self._house.reference().calendar)

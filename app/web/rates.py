@@ -6,15 +6,16 @@ another number than the one that will act: both ask what is in force, not what i
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from app.domain.errors import Code
 from app.domain.profile import markets_of, next_turn
 from app.domain.records import BrokerControl
 from app.domain.tuning import facts_of, tuning_of, with_facts
 from app.domain.values import rfc3339
-from app.web.broker_told import DialTold, RatePreviewTold, ScheduleTold
-from app.web.dials import BROKER, CHANGED, SEE, TUNE, Dials
+from app.web.broker_doors import BROKER, SEE, turning
+from app.web.broker_told import RatePreviewTold, ScheduleTold
+from app.web.dials import Dials
 from app.web.house import House
 from app.web.large_steps import acting, must_be_named
 from app.web.operator_schemas import Preview, RateChange, Reasoned, ScheduleChange
@@ -25,10 +26,7 @@ from app.web.rate import (
     warnings_of,
 )
 from app.web.spec import Call, Reader, Reply, Spec, etag, json_of, ok
-from app.web.told import WouldTold
 from app.web.waiting import duration
-
-NAMED: Final = (*CHANGED, Code.CONFIRM_REQUIRED)
 
 
 class Rates:
@@ -100,20 +98,15 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
     rates = Rates(house, Dials(house))
     schedule = f"{BROKER}/rate/schedule"
     return (
-        Spec(
-            method="PATCH",
-            path=f"{BROKER}/rate",
-            name="set_broker_rate",
-            scope=TUNE,
-            handler=rates.rate,
-            reads=Reader(RateChange, read_rate),
-            asks=Preview,
-            answers={200: DialTold | RatePreviewTold},
-            shows=("ETag",),
-            refuses=(*NAMED, Code.RATE_OUT_OF_BOUNDS),
-            if_match="required",
+        turning(
+            "PATCH",
+            f"{BROKER}/rate",
+            "set_broker_rate",
+            rates.rate,
+            Reader(RateChange, read_rate),
+            beyond=(Code.CONFIRM_REQUIRED, Code.RATE_OUT_OF_BOUNDS),
             confirms=True,
-            audited=True,
+            would=RatePreviewTold,
         ),
         Spec(
             method="GET",
@@ -125,34 +118,22 @@ def rate_specs(house: House) -> Sequence[Spec[Any, Any]]:
             shows=("ETag",),
             refuses=(Code.NOT_FOUND,),
         ),
-        Spec(
-            method="PUT",
-            path=schedule,
-            name="set_broker_schedule",
-            scope=TUNE,
-            handler=rates.set_schedule,
-            reads=json_of(ScheduleChange),
-            asks=Preview,
-            answers={200: DialTold | WouldTold},
-            shows=("ETag",),
-            refuses=(*NAMED, Code.RATE_OUT_OF_BOUNDS, Code.SCHEDULE_INVALID),
-            if_match="required",
+        turning(
+            "PUT",
+            schedule,
+            "set_broker_schedule",
+            rates.set_schedule,
+            json_of(ScheduleChange),
+            beyond=(Code.CONFIRM_REQUIRED, Code.RATE_OUT_OF_BOUNDS, Code.SCHEDULE_INVALID),
             confirms=True,
-            audited=True,
         ),
-        Spec(
-            method="DELETE",
-            path=schedule,
-            name="end_broker_schedule",
-            scope=TUNE,
-            handler=rates.end_schedule,
-            reads=json_of(Reasoned),
-            asks=Preview,
-            answers={200: DialTold | WouldTold},
-            shows=("ETag",),
-            refuses=NAMED,
-            if_match="required",
+        turning(
+            "DELETE",
+            schedule,
+            "end_broker_schedule",
+            rates.end_schedule,
+            json_of(Reasoned),
+            beyond=(Code.CONFIRM_REQUIRED,),
             confirms=True,
-            audited=True,
         ),
     )

@@ -15,10 +15,10 @@ from app.domain.holding import StrayVerdict, StrayWord
 from app.domain.order import Order
 from app.domain.values import GONE, rfc3339
 from app.web.house import House
-from app.web.keys import authorize, not_there
 from app.web.operator_schemas import Reason
 from app.web.problems import invalid_at
 from app.web.schemas import Asked, Name, Number, OrderTold, Words
+from app.web.seen_order import seen_order
 from app.web.selections import accounts_of
 from app.web.shapes import order_shape, plain
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
@@ -86,7 +86,7 @@ class Strays:
 
     async def settle(self, call: Call[StraySettled, None]) -> Reply:
         """Settle one by evidence: proposed by one person, approved by another."""
-        word, order = call.body, await self._seen(call)
+        word, order = call.body, await seen_order(self._house, call, SETTLE)
         if call.approval is None:
             raise Refused(
                 Code.SECOND_PRINCIPAL_REQUIRED,
@@ -101,19 +101,6 @@ class Strays:
         by = call.actor(word.reason)
         after = await self._house.holds.settle_stray(order.order_id, order.version, said, by)
         return ok(order_shape(after, self._house.reference().calendar), etag(after.version))
-
-    async def _seen(self, call: Call[StraySettled, None]) -> Order:
-        order = await self._house.orders.get(call.part("order_id"))
-        if order is None:
-            raise not_there()
-        authorize(call.who, SETTLE, order.account_id)
-        if order.version != call.version:
-            raise Refused(
-                Code.STALE_VERSION,
-                f"the order is at version {order.version}",
-                current=order_shape(order, self._house.reference().calendar),
-            )
-        return order
 
     async def _shape(self, order: Order) -> dict[str, Any]:
         attempts = await self._house.orders.attempts(order.order_id)
