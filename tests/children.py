@@ -8,8 +8,9 @@ has told its child to end waits for that child: both without a word about who it
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Timer
 from typing import AnyStr, Final
+
+from app.cli.stage import ready_line
 
 # A start takes two seconds where nothing else runs. Only a test that fails waits so long.
 WITHIN_S: Final = 120.0
@@ -17,13 +18,7 @@ WITHIN_S: Final = 120.0
 
 def first_words(child: "subprocess.Popen[AnyStr]", within_s: float = WITHIN_S) -> AnyStr:
     """Return the next line of its output; nothing if it ended, or was killed for its silence."""
-    assert child.stdout is not None
-    impatience = Timer(within_s, child.kill)
-    impatience.start()
-    try:
-        return child.stdout.readline()
-    finally:
-        impatience.cancel()
+    return ready_line(child, within_s)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from socket import create_server
 from threading import Timer
 from time import monotonic
-from typing import Any, Final
+from typing import Any, AnyStr, Final
 
 from app.cli.client import Client
 from app.cli.simulated import Simulated, start
@@ -29,10 +29,10 @@ def free_port() -> int:
         return int(bound.getsockname()[1])
 
 
-def ready_line(process: "subprocess.Popen[str]") -> str:
+def ready_line(process: "subprocess.Popen[AnyStr]", within_s: float = START_S_MAX) -> AnyStr:
     """Return what a part of ours says when it is ready; nothing if it has ended, or had to be."""
     assert process.stdout is not None
-    impatience = Timer(START_S_MAX, process.kill)
+    impatience = Timer(within_s, process.kill)
     impatience.start()
     try:
         return process.stdout.readline()

@@ -8,13 +8,12 @@ import pytest
 from app.domain.capabilities import Capabilities
 from app.domain.failover import (
     Failover,
-    FailoverKind,
     FailoverState,
-    FailoverStep,
 )
 from app.domain.records import Actor, Health, Route
 from tests.web.house import Gateway, a_gateway, run
 from tests.web.operators import ADMIN, audit, reserve, seen, seen_at, sure
+from tests.web.things import noted_failover
 
 ROUTE: Final = f"{ADMIN}/routes/XNYS"
 WHY: Final = {"reason": "nova is dead"}
@@ -51,22 +50,7 @@ def leads(gateway: Gateway) -> Route:
 
 
 def held(gateway: Gateway) -> Failover:
-    failover = Failover(
-        failover_id="fo_1",
-        incident_id="in_1",
-        route_id="XNYS",
-        kind=FailoverKind.AUTO,
-        state=FailoverState.HELD,
-        from_broker="nova",
-        to_broker="sol",
-        epoch=1,
-        reason="nova: submit and ping for 8 s",
-        steps=(FailoverStep(FailoverState.HELD, gateway.clock.now()),),
-        by="openbell",
-        held_by=("automation_advise",),
-    )
-    run(gateway.ledger.note_failover(failover, KIM))
-    return failover
+    return noted_failover(gateway, KIM, "automation_advise")
 
 
 def test_a_route_shows_where_it_leads_and_who_may_move_it(gateway: Gateway) -> None:

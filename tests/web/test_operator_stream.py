@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
@@ -13,41 +13,17 @@ from app.web import operator_stream
 from app.web.keyfile import revoke_key
 from tests.virtual import VirtualLoop
 from tests.web.house import READER, Gateway, run
+from tests.web.listener import Listener
 
 PATH: Final = "/admin/v1/stream"
 KIM: Final = Actor("kim", "the desk asked")
 
 
-class Listener:
-    """A reader of the stream, below HTTP."""
+class Follower(Listener):
+    """A reader of the operators' stream."""
 
     def __init__(self, gateway: Gateway, headers: Mapping[str, str]) -> None:
-        self.text = ""
-        self.ended = False
-        self._gone = asyncio.Event()
-        self._app = gateway.client.app
-        self._scope = {
-            "type": "http",
-            "method": "GET",
-            "path": PATH,
-            "raw_path": PATH.encode(),
-            "query_string": b"",
-            "headers": [(n.lower().encode(), v.encode()) for n, v in headers.items()],
-        }
-
-    async def run(self) -> None:
-        await self._app(self._scope, self._receive, self._send)
-        self.ended = True
-
-    def leave(self) -> None:
-        self._gone.set()
-
-    async def _receive(self) -> dict[str, object]:
-        await self._gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: MutableMapping[str, Any]) -> None:
-        self.text += message.get("body", b"").decode()
+        super().__init__(gateway, PATH, headers)
 
     def heard(self, event: str) -> list[tuple[str, dict[str, Any]]]:
         found = []
@@ -62,10 +38,10 @@ def played(gateway: Gateway, story: Any) -> None:
     """Play a story in virtual time; whoever still listens at its end leaves."""
 
     async def whole() -> None:
-        listeners: list[Listener] = []
+        listeners: list[Follower] = []
 
-        def listen(headers: Mapping[str, str]) -> Listener:
-            listeners.append(Listener(gateway, headers))
+        def listen(headers: Mapping[str, str]) -> Follower:
+            listeners.append(Follower(gateway, headers))
             group.create_task(listeners[-1].run())
             return listeners[-1]
 

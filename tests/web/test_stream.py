@@ -16,6 +16,7 @@ from app.web.keyfile import revoke_key
 from app.web.schemas import NewOrder, request_of
 from tests.virtual import VirtualLoop
 from tests.web.house import READER, Gateway, a_gateway, an_order, run
+from tests.web.listener import Listener
 
 PATH: Final = "/v1/stream"
 
@@ -28,41 +29,19 @@ class Heard(NamedTuple):
     data: dict[str, Any]
 
 
-class Listener:
-    """A client of one stream, below HTTP: it may stop reading, and it may go away."""
+class Reader(Listener):
+    """A client of one account's stream: it may stop reading."""
 
     def __init__(self, gateway: Gateway, headers: Mapping[str, str], account_id: str) -> None:
+        super().__init__(gateway, PATH, headers, f"account_id={account_id}")
         self.status = 0
-        self.text = ""
-        self.ended = False
         self.reads = asyncio.Event()
         self.reads.set()
-        self._gone = asyncio.Event()
-        self._app = gateway.client.app
-        self._scope = {
-            "type": "http",
-            "method": "GET",
-            "path": PATH,
-            "raw_path": PATH.encode(),
-            "query_string": f"account_id={account_id}".encode(),
-            "headers": [(n.lower().encode(), v.encode()) for n, v in headers.items()],
-        }
-
-    async def run(self) -> None:
-        await self._app(self._scope, self._receive, self._send)
-        self.ended = True
-
-    def leave(self) -> None:
-        self._gone.set()
-
-    async def _receive(self) -> dict[str, object]:
-        await self._gone.wait()
-        return {"type": "http.disconnect"}
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:
         await self.reads.wait()
         self.status = message.get("status", self.status)
-        self.text += message.get("body", b"").decode()
+        await super()._send(message)
 
     @property
     def heard(self) -> list[Heard]:
@@ -89,9 +68,9 @@ class Street:
 
     def listen(
         self, key: Mapping[str, str], account_id: str = "A-1", last_id: str | None = None
-    ) -> Listener:
+    ) -> Reader:
         resumed = {} if last_id is None else {"Last-Event-ID": last_id}
-        listener = Listener(self.gateway, {**key, **resumed}, account_id)
+        listener = Reader(self.gateway, {**key, **resumed}, account_id)
         self.group.create_task(listener.run())
         return listener
 
@@ -124,7 +103,7 @@ def played(gateway: Gateway, story: Any) -> None:
         runner.run(whole())
 
 
-def steps(listener: Listener) -> list[tuple[str, int]]:
+def steps(listener: Reader) -> list[tuple[str, int]]:
     return [(h.data["order_id"], h.data["sequence"]) for h in listener.heard if h.id]
 
 

@@ -65,7 +65,8 @@ def an_anomaly(gateway: Gateway) -> Thing:
     return Thing({"anomaly_id": anomaly.anomaly_id})
 
 
-def a_failover(gateway: Gateway) -> Thing:
+def noted_failover(gateway: Gateway, by: Actor, *held_by: str) -> Failover:
+    """Note a failover of the house's own that is held."""
     failover = Failover(
         failover_id="fo_1",
         incident_id="in_1",
@@ -78,9 +79,14 @@ def a_failover(gateway: Gateway) -> Thing:
         reason="nova: submit and ping for 8 s",
         steps=(FailoverStep(FailoverState.HELD, gateway.clock.now()),),
         by="openbell",
+        held_by=held_by,
     )
-    run(gateway.ledger.note_failover(failover, LEE))
-    return Thing({"failover_id": "fo_1"})
+    run(gateway.ledger.note_failover(failover, by))
+    return failover
+
+
+def a_failover(gateway: Gateway) -> Thing:
+    return Thing({"failover_id": noted_failover(gateway, LEE).failover_id})
 
 
 def a_drill(gateway: Gateway) -> Thing:
