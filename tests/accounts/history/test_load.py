@@ -252,16 +252,41 @@ def test_a_slow_worker_does_not_overwrite_what_its_successor_noted(plan: LoadPla
 class Deaf(Ceilings):
     """Loses the first cancellation, as a driver may whose write is done in the same instant."""
 
-    beats = lost = 0
+    is_deaf = is_waiting = False
+    lost = 0
 
     async def beat(self, worker: str) -> Beat:
-        self.beats += 1
-        if self.beats == 3:  # the load is on: a share is needed to begin
+        if self.is_deaf and not self.lost:
+            self.is_waiting = True
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
                 self.lost += 1
         return await super().beat(worker)
+
+    async def has_one_waiting(self) -> bool:
+        self.is_deaf = True  # not before: a load without beats has no share
+        return self.is_waiting
+
+
+class Beating(Worker):
+    """Has loaded everything while its beat is at the driver."""
+
+    deaf: Deaf
+
+    async def _load_all(self) -> None:
+        await super()._load_all()
+        await until(self.deaf.has_one_waiting)
+
+
+class Doomed(Worker):
+    """Loses its store while its beat is at the driver."""
+
+    deaf: Deaf
+
+    async def _load_all(self) -> None:
+        await until(self.deaf.has_one_waiting)
+        raise StoreAway("gone")
 
 
 def test_a_worker_ends_though_the_driver_lost_the_word(
@@ -272,26 +297,14 @@ def test_a_worker_ends_though_the_driver_lost_the_word(
 
     async def story(client: Client) -> int:
         await registered(plan, client)
-        await set_ceiling(plan, client, 100)
-        hand = worker(plan, client)
-        hand._ceilings = deaf = Deaf(client, plan.store.database)
-        async with asyncio.timeout(30):
+        hand = Beating("w-1", plan, client, SystemClock())
+        hand._ceilings = hand.deaf = Deaf(client, plan.store.database)
+        async with asyncio.timeout(50):  # less than the beat would wait if nobody repeated himself
             await hand.run()
-        return deaf.lost
+        return hand.deaf.lost
 
     assert with_client(plan, story) == 1
     assert len(documents(plan)) == 150
-
-
-class Doomed(Worker):
-    """Loses its store while its beat is at the driver."""
-
-    async def _load_all(self) -> None:
-        await until(self._is_beating)
-        raise StoreAway("gone")
-
-    async def _is_beating(self) -> bool:
-        return isinstance(self._ceilings, Deaf) and self._ceilings.beats == 3
 
 
 def test_a_worker_that_loses_its_store_ends_as_well(
@@ -301,9 +314,9 @@ def test_a_worker_that_loses_its_store_ends_as_well(
 
     async def story(client: Client) -> bool:
         hand = Doomed("w-1", plan, client, SystemClock())
-        hand._ceilings = Deaf(client, plan.store.database)
+        hand._ceilings = hand.deaf = Deaf(client, plan.store.database)
         running = asyncio.ensure_future(hand.run())  # noqa: TID251 - may be too deaf for a group
-        await asyncio.wait({running}, timeout=5)
+        await asyncio.wait({running}, timeout=50)
         return running.done() and isinstance(running.exception(), StoreAway)
 
     assert with_client(plan, story)
