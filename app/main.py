@@ -23,14 +23,14 @@ from app.ending import ended
 from app.failover.helm import FailoverHelm
 from app.gateway import Gateway
 from app.settings import PREFIX, Settings, environment
+from app.web.access.key_usage import keep_used
+from app.web.access.keys import Keyring
 from app.web.app import create_app
+from app.web.clients.feed import Feed
+from app.web.clients.stream import framed
 from app.web.console.paces import Paces
-from app.web.feed import Feed
 from app.web.house import Endpoints, Health, House, Operators
-from app.web.key_usage import keep_used
-from app.web.keys import Keyring
-from app.web.quota import open_quotas
-from app.web.stream import framed
+from app.web.quotas.quota import open_quotas
 from app.webhooks.opening import roots_of, rules_of
 from app.wiring import open_gateway
 
@@ -118,7 +118,7 @@ def _operators(gateway: Gateway) -> Operators | None:
     if settings.operators is None or settings.role in UNSPOKEN:
         return None
     # Half a second to import, for houses where operators have keys.
-    from app.web.issuer import open_issuer  # noqa: PLC0415
+    from app.web.access.issuer import open_issuer  # noqa: PLC0415
 
     return open_issuer(settings.operators, gateway.clock)
 

@@ -17,8 +17,8 @@ from typing import Final
 from app.accounts.sqlite import SqliteAccountBook
 from app.bus.log import LogBus
 from app.clock import Clock
-from app.ledger.outbox import EmbeddedOutbox, Outbox, SharedOutbox
-from app.ledger.partition_catalog import Gate, Orders
+from app.ledger.outbox.queue import EmbeddedOutbox, Outbox, SharedOutbox
+from app.ledger.partitions.catalog import Gate, Orders
 from app.ledger.schema import require, upgrade
 from app.ports.accounts import AccountBook
 from app.ports.bus import Bus

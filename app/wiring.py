@@ -33,11 +33,11 @@ from app.failover.switch import Switch
 from app.gateway import PARTS, Gateway
 from app.intake.desk import Desk
 from app.intake.writer import Writer
-from app.ledger.anomaly_store import AnomalyLedger
-from app.ledger.partition_job import PartitionJob
-from app.ledger.relay import Relay
+from app.ledger.outbox.relay import Relay
+from app.ledger.partitions.job import PartitionJob
 from app.ledger.store import Ledger
-from app.ledger.webhook_store import WebhookLedger
+from app.ledger.trouble.store import AnomalyLedger
+from app.ledger.webhooks.store import WebhookLedger
 from app.mishaps import Mishaps
 from app.ports.brokers import Broker
 from app.reference import Reference, load_reference

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import AnyStr, Final
 
-from app.cli.stage import ready_line
+from app.cli.stage.processes import ready_line
 
 # A start takes two seconds where nothing else runs. Only a test that fails waits so long.
 WITHIN_S: Final = 120.0

@@ -133,13 +133,24 @@ def every_module_says_what_it_is_for(house: House) -> Iterator[str]:
 
 
 def a_door_plate_says_the_promise_and_the_trap(house: House) -> Iterator[str]:
-    rooms = {m.room for m in house.app if m.path.count("/") > 1}
-    for room in sorted(rooms):
-        path = f"app/{room}/__init__.py"
+    folders = {m.path.rpartition("/")[0] for m in house.app} - {"app"}
+    for folder in sorted(folders):
+        path = f"{folder}/__init__.py"
         door = house.module(path)
         plate = (ast.get_docstring(door.tree) if door else None) or ""
         if len(re.split(r"\n\s*\n", plate.strip())) < 2:
             yield f"{path}: needs two paragraphs: what the room promises, and the trap it avoids"
+
+
+def the_map_names_what_stands(house: House) -> Iterator[str]:
+    """Find paths to nowhere in the picture and the README, where a newcomer begins."""
+    for page in ("app/__init__.py", "README.md"):
+        path = house.root / page
+        text = path.read_text("utf-8") if path.exists() else ""
+        for place in sorted(set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.py)?)`", text))):
+            is_of_ours = (house.root / "app" / place.split("/")[0]).is_dir()
+            if is_of_ours and not (house.root / "app" / place).exists():
+                yield f"{page}: leads to app/{place}, which is not there"
 
 
 def names_promise_something(house: House) -> Iterator[str]:
@@ -216,6 +227,7 @@ RULES: tuple[Callable[[House], Iterator[str]], ...] = (
     code_fits_on_a_screen,
     every_module_says_what_it_is_for,
     a_door_plate_says_the_promise_and_the_trap,
+    the_map_names_what_stands,
     names_promise_something,
     a_port_has_a_contract_suite,
     the_changelog_has_its_sections,

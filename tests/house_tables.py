@@ -30,14 +30,14 @@ STRANGER = "app/brokers/sim/"
 # may not be imported: a new dependency is a visible decision.
 HOMES: dict[str, set[str]] = {
     "aiohttp": {"app/alarms/", "app/brokers/", "app/cli/", "app/sdk/", "app/webhooks/"}
-    | {"app/web/issuer_keys.py"},
+    | {"app/web/access/issuer_keys.py"},
     # A bench holds the house beside what its clients do alone.
     "aiokafka": {"app/bus/", "app/cli/bench/raw.py"},
     "alembic": {"app/ledger/"},
     "bson": {"app/accounts/"},
     "exchange_calendars": {"app/cli/"},
     "fastapi": {"app/web/"},
-    "jwt": {"app/web/tokens.py"},
+    "jwt": {"app/web/access/tokens.py"},
     "limits": {"app/dispatch/", "app/web/"},
     # The dialect of a broker and the requests of a client are shapes of their own rooms.
     "msgspec": {"app/accounts/", "app/brokers/", "app/bus/", "app/codec.py", "app/web/"},
@@ -51,7 +51,7 @@ HOMES: dict[str, set[str]] = {
     "pyarrow": {"app/accounts/history/"},
     "pymongo": {"app/accounts/", "app/cli/bench/raw.py"},
     # pytest finds the plug-in by its entry point; nothing of ours imports either.
-    "pytest": {"app/brokers/conformance/pytest_plugin.py", "app/cli/pytest_items.py"},
+    "pytest": {"app/brokers/conformance/pytest_plugin.py", "app/cli/check_broker/pytest_items.py"},
     "redis": {"app/quotes/", "app/web/"},
     "rich": {"app/cli/"},
     "simplefix": {"app/brokers/", "app/cli/bench/fix.py"},
@@ -123,7 +123,7 @@ PURE = {
     "app/dispatch/rounds.py",
     "app/dispatch/verdict.py",
     "app/domain/",
-    "app/ledger/partitions.py",
+    "app/ledger/partitions/plan.py",
     "app/failover/policy.py",
     "app/failover/prechecks.py",
     "app/failover/sights.py",
@@ -131,8 +131,8 @@ PURE = {
     "app/intake/checks.py",
     "app/quotes/frame.py",
     "app/quotes/selector.py",
-    "app/web/networks.py",
-    "app/web/tokens.py",
+    "app/web/access/networks.py",
+    "app/web/access/tokens.py",
     "app/webhooks/guard.py",
     "app/webhooks/making.py",
 }

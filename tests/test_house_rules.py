@@ -32,7 +32,7 @@ IN_ORDER = {
     "app/domain/__init__.py": '"""Laws.\n\nThe trap: many files."""\n',
     "app/domain/order.py": '"""An order."""\nclass Database: ...\n',
     "app/brokers/__init__.py": '"""Five answers.\n\nThe trap: six."""\n',
-    "app/brokers/sim/__init__.py": '"""A stranger."""\nfrom app.brokers.sim import book\n',
+    "app/brokers/sim/__init__.py": '"""Alien.\n\nTrap: us."""\nfrom app.brokers.sim import book\n',
     "app/brokers/sim/book.py": '"""Its book."""\nimport random\nrandom.random()\n',
     "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n### Safety\n\n### Fixed\n\n- x\n",
 }
@@ -100,6 +100,14 @@ BREACHES: list[tuple[Rule, str, str, str]] = [
         "two paragraphs",
     ),
     (rules.a_door_plate_says_the_promise_and_the_trap, "app/bus/log.py", "", "app/bus/__init__"),
+    (
+        rules.a_door_plate_says_the_promise_and_the_trap,
+        "app/ledger/days/plan.py",
+        "",
+        "app/ledger/days/__init__",
+    ),
+    (rules.the_map_names_what_stands, "README.md", "See `ledger/gone.py`.", "app/ledger/gone.py"),
+    (rules.the_map_names_what_stands, "README.md", "See `ledger/days/`.", "app/ledger/days/"),
     (rules.names_promise_something, "app/web/order_utils.py", "", "promises nothing"),
     (rules.names_promise_something, "app/helpers/x.py", "", "promises nothing"),
     (rules.names_promise_something, "app/web/x.py", "class OrderManager: ...", "promises nothing"),

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from app.domain.anomaly import Anomaly, Finding, Severity
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
+from app.ledger.trouble.store import AnomalyLedger
 from app.mishaps import RULE, Mishaps
 from app.ports.away import StoreAway
 from app.sqlite import Database

@@ -18,9 +18,9 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from app.cli.client import Client, key_of
+from app.cli.asking.client import Client, key_of
 from app.cli.docs import README
-from app.cli.stage import free_port
+from app.cli.stage.processes import free_port
 from app.settings import inherited
 from tests.children import first_words
 from tests.eventually import eventually

@@ -21,7 +21,7 @@ from app.accounts.sqlite import SqliteAccountBook
 from app.bus.kafka import KafkaBus
 from app.bus.log import LogBus
 from app.clock import SystemClock
-from app.ledger.outbox import EmbeddedOutbox, SharedOutbox
+from app.ledger.outbox.queue import EmbeddedOutbox, SharedOutbox
 from app.ledger.schema import HEAD, Behind, revision, upgrade
 from app.ports.away import StoreAway
 from app.postgres import PostgresDatabase

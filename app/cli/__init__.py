@@ -7,7 +7,7 @@ noun is called, and the help reads the table below; a test compares the two.
 
 A module `app/cli/<noun>.py` (a package, where the noun needs many) has either `app`, a Typer with
 its verbs, or one function that is named like the noun; its `-` is `_` there. It is listed as soon
-as it stands there.
+as it stands there. What all of them ask with is `asking`; who plays in demonstrations, `stage`.
 """
 
 from collections.abc import Iterator, MutableMapping
@@ -20,8 +20,8 @@ from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-from app.cli.output import ENDS_SAID, TYPED
-from app.cli.typed import quicken
+from app.cli.asking.output import ENDS_SAID, TYPED
+from app.cli.asking.typed import quicken
 
 NOUNS: Final = {
     "demo": "Play an opening bell on this machine.",

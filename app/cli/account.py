@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.client import segment
-from app.cli.command import Call, verb
+from app.cli.asking.client import segment
+from app.cli.asking.command import Call, verb
 from app.cli.order import COLUMNS
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: what their view says of them.")

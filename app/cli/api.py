@@ -14,9 +14,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.command import Call, asking
-from app.cli.output import Ends, Failure, print_out
-from app.cli.problems import Problem
+from app.cli.asking.command import Call, asking
+from app.cli.asking.output import Ends, Failure, print_out
+from app.cli.asking.problems import Problem
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 ADMIN: Final = "/admin/"

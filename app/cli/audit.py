@@ -13,10 +13,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.command import Call, verb
-from app.cli.following import RESYNC, SILENCE_S_MAX, followed
-from app.cli.output import Ends, Failure, Output, cell, print_out, say
-from app.cli.progress import PATIENCE_S, working
+from app.cli.asking.command import Call, verb
+from app.cli.asking.following import RESYNC, SILENCE_S_MAX, followed
+from app.cli.asking.output import Ends, Failure, Output, cell, print_out, say
+from app.cli.asking.progress import PATIENCE_S, working
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: read it, verify its chain, export it.")
 
@@ -177,7 +177,7 @@ def _anchor(text: str) -> str:
     """Return the anchor as it was given, or the last row of an export whose own chain holds."""
     if ANCHOR.fullmatch(text):
         return text
-    from app.ledger.audit import GENESIS, AuditRow, seal
+    from app.ledger.operators.audit import GENESIS, AuditRow, seal
 
     path, last = Path(text), None
     try:

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from app.cli.command import Form, JsonShort, chosen
-from app.cli.output import Output, Screen
+from app.cli.asking.command import Form, JsonShort, chosen
+from app.cli.asking.output import Output, Screen
 from app.clock import SystemClock
 from app.domain.session import Hours, TradingSession
 from app.domain.values import DAY_MS, EPOCH, rfc3339

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.output import print_out
+from app.cli.asking.output import print_out
 
 
 class Shell(StrEnum):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported
-from app.cli.output import Ends, Failure, Output, Screen, print_out, say
-from app.cli.target import DATA_DIR
+from app.cli.asking.command import DataDir, Form, JsonShort, chosen, examples_text, reported
+from app.cli.asking.output import Ends, Failure, Output, Screen, print_out, say
+from app.cli.asking.target import DATA_DIR
 
 if TYPE_CHECKING:  # pydantic is heavier than the help
     from app.settings import Settings

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli import contexts
-from app.cli.client import parts_of
-from app.cli.command import Form, JsonShort, chosen, examples_text, reported
-from app.cli.complete import context_names
-from app.cli.contexts import NAME, ROLES, Context, Contexts
-from app.cli.output import Ends, Failure, Output, Screen, say
+from app.cli.asking import contexts
+from app.cli.asking.client import parts_of
+from app.cli.asking.command import Form, JsonShort, chosen, examples_text, reported
+from app.cli.asking.complete import context_names
+from app.cli.asking.contexts import NAME, ROLES, Context, Contexts
+from app.cli.asking.output import Ends, Failure, Output, Screen, say
 
 app = typer.Typer(no_args_is_help=True, help="Contexts: the gateways that you work with.")
 

@@ -53,8 +53,8 @@ def demo(
 
 def play(directory: Path, orders: int, tps: int, *, stack: bool = False) -> bool:
     """Play the whole night; return whether everything balances."""
-    from app.cli.checker import check
-    from app.cli.night import Night, kept_files
+    from app.cli.stage.checker import check
+    from app.cli.stage.night import Night, kept_files
 
     turned = max(tps + 1, tps * TPS_TURNED // TPS)
     stage = _stage(directory, tps, max(CONTRACT, turned), stack=stack)
@@ -85,7 +85,7 @@ def play(directory: Path, orders: int, tps: int, *, stack: bool = False) -> bool
 
 def second_act(night: Any, ledger: Path, audits: dict[str, Path], log: Path) -> bool:
     """Print the timeline of the incident; return whether the route was switched at all."""
-    from app.cli.incident import incident
+    from app.cli.stage.incident import incident
 
     typer.echo("")
     failover = night.failover
@@ -114,8 +114,8 @@ def _said_to_people(log: Path, incident_id: str) -> list[str]:
 
 
 def _stage(directory: Path, tps: int, contract: int, *, stack: bool) -> Any:
-    from app.cli.stage import Stage
-    from app.cli.stage_roles import RoleStage
+    from app.cli.stage.processes import Stage
+    from app.cli.stage.roles import RoleStage
 
     return (RoleStage if stack else Stage)(
         directory,

@@ -9,12 +9,12 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.change import Grade, Hand, changes, row
-from app.cli.client import segment
-from app.cli.command import Call, Reason, verb
-from app.cli.complete import doubts
-from app.cli.deed import Deed, Thing, declare
-from app.cli.output import Ends, Failure
+from app.cli.asking.change import Grade, Hand, changes, row
+from app.cli.asking.client import segment
+from app.cli.asking.command import Call, Reason, verb
+from app.cli.asking.complete import doubts
+from app.cli.asking.deed import Deed, Thing, declare
+from app.cli.asking.output import Ends, Failure
 
 app = typer.Typer(
     no_args_is_help=True, help="Orders in doubt: ask the broker, or settle by evidence."

@@ -4,7 +4,7 @@ The document is AsyncAPI 3 as JSON, made from the code that runs; it needs no ga
 Kafka. The trap it avoids is a copy in a wiki.
 """
 
-from app.cli.output import print_out
+from app.cli.asking.output import print_out
 
 
 def events() -> None:

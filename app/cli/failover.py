@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.change import Grade, Hand, Seen, changes
-from app.cli.client import segment
-from app.cli.command import Call, Reason, verb
-from app.cli.complete import broker_ids, failover_ids
-from app.cli.deed import Deed, Thing, declare
-from app.cli.output import say
+from app.cli.asking.change import Grade, Hand, Seen, changes
+from app.cli.asking.client import segment
+from app.cli.asking.command import Call, Reason, verb
+from app.cli.asking.complete import broker_ids, failover_ids
+from app.cli.asking.deed import Deed, Thing, declare
+from app.cli.asking.output import say
 from app.cli.route import RouteId, path_of
 
 app = typer.Typer(no_args_is_help=True, help="Failovers: plan, run, end and read them.")

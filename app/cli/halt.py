@@ -9,10 +9,10 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.change import Grade, Hand, Seen, changes, row
-from app.cli.command import Call, Reason, verb
-from app.cli.order_bulk import through
-from app.cli.output import say
+from app.cli.asking.change import Grade, Hand, Seen, changes, row
+from app.cli.asking.command import Call, Reason, verb
+from app.cli.asking.output import say
+from app.cli.order.bulk import through
 from app.clock import SystemClock
 
 app = typer.Typer(no_args_is_help=True, help="Halts: stop new sends, and start them again.")

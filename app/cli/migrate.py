@@ -20,7 +20,7 @@ def migrate() -> None:
     """
     import asyncio
 
-    from app.cli.progress import working
+    from app.cli.asking.progress import working
     from app.cli.serve import refusals
     from app.clock import SystemClock
     from app.ledger.schema import HEAD

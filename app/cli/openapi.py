@@ -4,7 +4,7 @@ It is the gateway's own document, so a client that is generated from it fits wha
 gateway that serves no documents says 404; one started by hand with `docs` has it.
 """
 
-from app.cli.command import Call, asking
+from app.cli.asking.command import Call, asking
 
 
 @asking(role="client")
@@ -18,6 +18,6 @@ def openapi(call: Call) -> None:
     """  # noqa: D301 - the mark must be the character, it keeps the lines below as they are
     import json
 
-    from app.cli.output import print_out
+    from app.cli.asking.output import print_out
 
     print_out(json.dumps(call.get("/openapi.json"), indent=2, ensure_ascii=False))

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.command import Call, DataDir, examples_text, verb
-from app.cli.output import Ends, Failure, say
-from app.cli.progress import working
+from app.cli.asking.command import Call, DataDir, examples_text, verb
+from app.cli.asking.output import Ends, Failure, say
+from app.cli.asking.progress import working
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,8 +75,8 @@ def replay(
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Publish each order of a trade date as it stands, under its event's own id."""
-    from app.ledger.replay import AT_ONCE
-    from app.ledger.replay import replay as replayed
+    from app.ledger.outbox.replay import AT_ONCE
+    from app.ledger.outbox.replay import replay as replayed
 
     database = ledger_of(data_dir)
     day, after, total = trade_date.date(), 0, 0

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 
 import typer
 
-from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported
-from app.cli.output import Ends, Failure, Output, Screen, print_out, say
-from app.cli.progress import working
-from app.ledger.partitions import USUAL, Policy
+from app.cli.asking.command import DataDir, Form, JsonShort, chosen, examples_text, reported
+from app.cli.asking.output import Ends, Failure, Output, Screen, print_out, say
+from app.cli.asking.progress import working
+from app.ledger.partitions.plan import USUAL, Policy
 
 if TYPE_CHECKING:  # the help answers before any of these is imported
-    from app.ledger.partition_job import PartitionJob, Ran
-    from app.ledger.partitions import Catalog
+    from app.ledger.partitions.job import PartitionJob, Ran
+    from app.ledger.partitions.plan import Catalog
     from app.postgres import PostgresDatabase
     from app.settings import Settings
     from app.sqlite import Database
@@ -54,7 +54,7 @@ def plan(
     json: JsonShort = False,
 ) -> None:
     """Say what would be done, in which order and why; change nothing."""
-    from app.ledger.partition_job import name_of
+    from app.ledger.partitions.job import name_of
 
     with _job(_Wish(data_dir, archive_dir, keep)) as run:
         outlook = run(lambda job: job.outlook())
@@ -87,7 +87,7 @@ def apply(
 
     With an account store in MongoDB, a day is dropped only if the store holds all of it.
     """
-    from app.ledger.partition_job import name_of
+    from app.ledger.partitions.job import name_of
 
     async def work(job: "PartitionJob") -> "Ran":
         # What is planned now; whatever another process has done meanwhile only ends it sooner.
@@ -143,7 +143,7 @@ def status(
 
 
 def _rows(catalog: "Catalog", stays: Any) -> list[dict[str, Any]]:
-    from app.ledger.day_book import state_of
+    from app.ledger.partitions.day_book import state_of
 
     return [
         {
@@ -164,7 +164,7 @@ def _job(wish: _Wish) -> Iterator[Ask[Any]]:
     """Lend a way to ask the job of the ledger that the settings name; tell what goes wrong."""
     import asyncio
 
-    from app.ledger.partitions import DefaultPartition
+    from app.ledger.partitions.plan import DefaultPartition
     from app.ports.away import StoreAway
 
     def run(work: Callable[["PartitionJob"], Coroutine[Any, Any, T]]) -> T:
@@ -229,8 +229,8 @@ def _made(
     settings: "Settings", database: "PostgresDatabase | Database", wish: _Wish
 ) -> "PartitionJob":
     from app.clock import SystemClock
-    from app.ledger import bells
-    from app.ledger.partition_job import PartitionJob
+    from app.ledger.operators import bells
+    from app.ledger.partitions.job import PartitionJob
     from app.reference import BadReference, load_calendar
     from app.stores import drop_gate
 

@@ -9,10 +9,10 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.client import segment
-from app.cli.command import Call, verb
-from app.cli.complete import PROPOSALS, open_proposals
-from app.cli.deed import Deed, Thing, declare
+from app.cli.asking.client import segment
+from app.cli.asking.command import Call, verb
+from app.cli.asking.complete import PROPOSALS, open_proposals
+from app.cli.asking.deed import Deed, Thing, declare
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.change import Hand, changes
-from app.cli.client import segment
-from app.cli.command import Call, Reason, seconds_of, verb
-from app.cli.complete import route_ids
-from app.cli.deed import Deed, Thing, declare, undo_of
+from app.cli.asking.change import Hand, changes
+from app.cli.asking.client import segment
+from app.cli.asking.command import Call, Reason, seconds_of, verb
+from app.cli.asking.complete import route_ids
+from app.cli.asking.deed import Deed, Thing, declare, undo_of
 
 app = typer.Typer(no_args_is_help=True, help="Routes: where they lead, who may move them.")
 

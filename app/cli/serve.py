@@ -121,7 +121,7 @@ def refusals() -> tuple[type[Exception], ...]:
 @contextmanager
 def _with_brokers(settings: Any, address: str) -> Iterator[Any]:
     """Yield settings that name brokers; simulated ones, ended afterwards, if none is configured."""
-    from app.cli.simulated import start
+    from app.cli.stage.simulated import start
     from app.settings import BrokerSettings
 
     if settings.brokers or settings.role != "all":
@@ -145,7 +145,7 @@ def first_keys(settings: Any) -> Path | None:
     such file stands.
     """
     from app.clock import SystemClock
-    from app.web.keyfile import SCOPES, Grant, create_key
+    from app.web.access.keyfile import SCOPES, Grant, create_key
 
     file: Path = settings.data_dir / "first-keys.json"
     hosts = [settings.host] + [settings.admin_host] * (settings.admin_port is not None)

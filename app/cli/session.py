@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.change import Hand, changes
-from app.cli.client import Client, segment
-from app.cli.command import Call, Reason, seconds_of, verb
-from app.cli.complete import session_ids
-from app.cli.deed import Deed, Thing, declare, name_in, undo_of
-from app.cli.output import Ends, Failure
-from app.cli.problems import Problem
+from app.cli.asking.change import Hand, changes
+from app.cli.asking.client import Client, segment
+from app.cli.asking.command import Call, Reason, seconds_of, verb
+from app.cli.asking.complete import session_ids
+from app.cli.asking.deed import Deed, Thing, declare, name_in, undo_of
+from app.cli.asking.output import Ends, Failure
+from app.cli.asking.problems import Problem
 from app.clock import SystemClock
 from app.domain.values import rfc3339
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from app.cli.command import DataDir, Form, JsonShort, chosen, examples_text, reported
-from app.cli.output import Ends, Failure, Output, Screen
+from app.cli.asking.command import DataDir, Form, JsonShort, chosen, examples_text, reported
+from app.cli.asking.output import Ends, Failure, Output, Screen
 
 app = typer.Typer(no_args_is_help=True, help="Slack: send a test message.")
 

@@ -10,12 +10,12 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.change import Hand, changes, row
-from app.cli.client import segment
-from app.cli.command import Call, Reason, verb
-from app.cli.complete import PROPOSALS, offer
-from app.cli.deed import Deed, Thing, declare
-from app.cli.output import Ends, Failure, say
+from app.cli.asking.change import Hand, changes, row
+from app.cli.asking.client import segment
+from app.cli.asking.command import Call, Reason, verb
+from app.cli.asking.complete import PROPOSALS, offer
+from app.cli.asking.deed import Deed, Thing, declare
+from app.cli.asking.output import Ends, Failure, say
 
 app = typer.Typer(
     no_args_is_help=True, help="Stray copies at a broker: two people settle what became of one."

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from app.cli.asking.command import reported
+from app.cli.asking.output import Ends, Failure, say
 from app.cli.bench import Directory, Report, workplace
-from app.cli.command import reported
-from app.cli.output import Ends, Failure, say
 
 BOOK_S: Final = 10
 BOOK_MIN: Final = 100

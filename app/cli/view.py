@@ -6,10 +6,10 @@ asked for again.
 
 import typer
 
-from app.cli.change import Hand, changes
-from app.cli.command import Call, Reason, verb
-from app.cli.output import Ends, Failure
-from app.cli.progress import PATIENCE_S, working
+from app.cli.asking.change import Hand, changes
+from app.cli.asking.command import Call, Reason, verb
+from app.cli.asking.output import Ends, Failure
+from app.cli.asking.progress import PATIENCE_S, working
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine, MetaData, text
 
 from app.ledger.dialect import Statement, of, part
-from app.ledger.partitions import Standing
+from app.ledger.partitions.plan import Standing
 from app.ledger.tables import PARTED, parted
 
 # SQLite joins at most 500 SELECTs in one view; a trading year is about 260. A day that may not

@@ -14,17 +14,18 @@ from sqlalchemy import Connection
 
 from app import codec
 from app.domain.values import new_order_id
-from app.ledger import control, days, rows
-from app.ledger.control_store import ControlLedger
+from app.ledger import days, rows
 from app.ledger.dialect import Statement
-from app.ledger.dispatch_store import DispatchLedger
-from app.ledger.failover_store import FailoverLedger
-from app.ledger.hold_store import HoldLedger
-from app.ledger.order_store import OrderLedger
-from app.ledger.proposals import ProposalLedger
-from app.ledger.replace_store import ReplaceLedger
-from app.ledger.sweep_store import SweepLedger
-from app.ledger.tickets import TicketLedger
+from app.ledger.dispatch.replace_store import ReplaceLedger
+from app.ledger.dispatch.store import DispatchLedger
+from app.ledger.failover.store import FailoverLedger
+from app.ledger.operators import control
+from app.ledger.operators.proposals import ProposalLedger
+from app.ledger.operators.store import ControlLedger
+from app.ledger.orders.hold_store import HoldLedger
+from app.ledger.orders.store import OrderLedger
+from app.ledger.orders.sweep_store import SweepLedger
+from app.ledger.orders.tickets import TicketLedger
 from app.ports.accounts import Span
 from app.sql import Work
 

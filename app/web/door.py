@@ -17,14 +17,14 @@ from starlette.types import Receive, Scope, Send
 
 from app.domain.errors import Busy, Code, Refused
 from app.domain.records import Change
+from app.web.access.denials import Denials
+from app.web.access.keys import NOBODY, authorize
+from app.web.clients.replays import Replays
 from app.web.confirmed import must_be_confirmed
 from app.web.console.session import arrived
-from app.web.denials import Denials
 from app.web.house import House
-from app.web.keys import NOBODY, authorize
 from app.web.problems import Invalid, invalid
-from app.web.quota_toll import CANCELS, ORDERS, READS, Toll, priced, tolled
-from app.web.replays import Replays
+from app.web.quotas.toll import CANCELS, ORDERS, READS, Toll, priced, tolled
 from app.web.spec import Call, Reply, Spec, takes_key
 from app.web.tickets import ticketed
 

@@ -15,7 +15,7 @@ from app.domain.records import AlarmCounts, Backlog, LaneStatus
 from app.domain.signs import DaysKept
 from app.domain.webhooks import WebhookBacklog, WebhookCounts
 from app.web.house import House
-from app.web.webhook_gauges import of_backlog, of_counts
+from app.web.webhooks.gauges import of_backlog, of_counts
 
 CIRCUIT_STATES: Final = ("closed", "open", "half_open")
 

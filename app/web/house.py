@@ -24,9 +24,9 @@ from app.ports.trouble import AlertStore, AnomalyStore, Rulebook, RuleStore
 from app.ports.webhooks import WebhookStore
 from app.reference import Reference
 from app.settings import HookSettings
+from app.web.access.keys import Keyring, Principal
+from app.web.clients.feed import Feed
 from app.web.console.paces import Paces
-from app.web.feed import Feed
-from app.web.keys import Keyring, Principal
 from app.webhooks.guard import Rules
 from app.webhooks.signing import Roots
 
@@ -36,7 +36,7 @@ class TroubleStore(AnomalyStore, RuleStore, AlertStore, Protocol):
 
 
 class Operators(Protocol):
-    """Who vouches for operators that carry a token: see `app/web/issuer.py`."""
+    """Who vouches for operators that carry a token: see `app/web/access/issuer.py`."""
 
     trouble: str | None
 

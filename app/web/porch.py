@@ -18,7 +18,7 @@ from app.clock import Clock
 from app.domain.errors import Code
 from app.web.door import LEAVING, REQUEST_ID
 from app.web.problems import Fault, fault_of
-from app.web.quota_toll import QUOTA
+from app.web.quotas.toll import QUOTA
 from app.web.spec import Reply, encode
 
 PROBLEM: Final = b"application/problem+json"

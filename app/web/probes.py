@@ -13,11 +13,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.bus import asyncapi
 from app.domain.errors import Code
+from app.web.access.keys import not_there
 from app.web.gauges import Gauges
 from app.web.house import House
-from app.web.keys import not_there
+from app.web.openapi.reference_page import docs_page
 from app.web.problems import error_page
-from app.web.reference_page import docs_page
 from app.web.spec import Call, Reply, Spec, ok
 
 HTML: Final = b"text/html; charset=utf-8"

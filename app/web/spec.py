@@ -17,8 +17,8 @@ from starlette.types import Message, Send
 from app.domain.errors import Code
 from app.domain.proposal import Approval
 from app.domain.records import Actor
-from app.web.keyfile import SCOPES
-from app.web.keys import Principal
+from app.web.access.keyfile import SCOPES
+from app.web.access.keys import Principal
 from app.web.origin import ip_of, via_of
 from app.web.problems import invalid
 

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from app.domain.errors import Code, Refused
 from app.domain.values import rfc3339
 from app.ports.orders import Ticket
+from app.web.access.keys import Principal, authorize
+from app.web.clients.schemas import Asked, Name
 from app.web.house import House
-from app.web.keys import Principal, authorize
-from app.web.schemas import Asked, Name
 from app.web.spec import Call, Reply, Spec, json_of, ok
 from app.web.told import Told
 

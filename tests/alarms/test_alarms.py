@@ -17,8 +17,8 @@ from app.alarms.news import read as read_news
 from app.alarms.waiting import TICKETS_MAX
 from app.bus.log import LogBus
 from app.domain.records import AlarmCounts
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
+from app.ledger.trouble.store import AnomalyLedger
 from app.letters import read, topic_of_letters
 from app.mishaps import Mishaps
 from app.ports.away import StoreAway

@@ -17,7 +17,7 @@ from app.brokers.conformance.run import Report, check
 from app.brokers.conformance.subject import Subject, Terms
 from app.brokers.conformance.verdict import Verdict
 from app.brokers.fix.broker import FixBroker
-from app.cli.check_ledger import CheckLedger
+from app.cli.check_broker.ledger import CheckLedger
 from app.clock import Clock, SystemClock
 from app.ending import ended
 from tests.brokers.alpaca.accounts import FakeTime

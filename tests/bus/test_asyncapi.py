@@ -19,8 +19,8 @@ from app.domain.messages import ExecutionType
 from app.domain.records import Change
 from app.domain.session import Calendar
 from app.domain.values import rfc3339
-from app.ledger import telling
-from app.ledger.anomaly_store import AnomalyLedger
+from app.ledger.trouble import telling
+from app.ledger.trouble.store import AnomalyLedger
 from app.letters import parked
 from app.ports.bus import Event, Record
 from tests.builders import SESSION, a_finding

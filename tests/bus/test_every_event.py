@@ -22,10 +22,10 @@ from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverS
 from app.domain.messages import ExecutionType
 from app.domain.records import Change
 from app.domain.values import Status
-from app.ledger import telling
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.dialect import part
-from app.ledger.replay import replay
+from app.ledger.outbox.replay import replay
+from app.ledger.trouble import telling
+from app.ledger.trouble.store import AnomalyLedger
 from app.letters import parked
 from app.ports.bus import Event, Record
 from tests.builders import a_finding, a_report

@@ -9,12 +9,12 @@ from typing import Any, Final
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from app.cli.change import Grade, Hand, Sure
-from app.cli.client import Client
-from app.cli.command import Call
-from app.cli.output import Output, Screen
-from app.cli.target import Given, Target, Wish
-from app.web.keyfile import SCOPES
+from app.cli.asking.change import Grade, Hand, Sure
+from app.cli.asking.client import Client
+from app.cli.asking.command import Call
+from app.cli.asking.output import Output, Screen
+from app.cli.asking.target import Given, Target, Wish
+from app.web.access.keyfile import SCOPES
 from tests.cli.served import served
 from tests.web.house import Gateway, a_gateway
 

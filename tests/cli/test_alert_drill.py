@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.cli.alert_drill import GIVEN_UP_S, Course
-from app.cli.alert_times import Late
+from app.cli.drill.alert_times import Late
+from app.cli.drill.alerts import GIVEN_UP_S, Course
 
 
 def event(

@@ -2,7 +2,7 @@
 
 import json
 
-from app.cli.output import Ends
+from app.cli.asking.output import Ends
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import hang_up, problem
 

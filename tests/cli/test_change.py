@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import pytest
 
-from app.cli.change import Grade, Sure, look
-from app.cli.client import Client, Reply
-from app.cli.difference import now_said
-from app.cli.output import Ends, Failure
-from app.cli.problems import Problem
+from app.cli.asking.change import Grade, Sure, look
+from app.cli.asking.client import Client, Reply
+from app.cli.asking.difference import now_said
+from app.cli.asking.output import Ends, Failure
+from app.cli.asking.problems import Problem
 from app.settings import inherited
 from tests.cli.desk import WHY, Asked, Desk, a_desk
 from tests.cli.pty_screen import a_terminal

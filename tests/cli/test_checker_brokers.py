@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.brokers.sim.messages import AuditLine, encode
-from app.cli.checker_brokers import Seen, Terms, read_audit
+from app.cli.stage.checker_brokers import Seen, Terms, read_audit
 from app.domain.values import order_id_of, replace_key
 from tests.brokers.builders import a_key, an_order
 from tests.brokers.sim_client import Client, play

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cli.client import REST_S_MAX, Client
-from app.cli.problems import Unreachable
+from app.cli.asking.client import REST_S_MAX, Client
+from app.cli.asking.problems import Unreachable
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from app.clock import SystemClock
-from app.ledger.audit import GENESIS, AuditRow, seal
+from app.ledger.operators.audit import GENESIS, AuditRow, seal
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import APPROVER, KEY, OPERATOR, hang_up, problem
 

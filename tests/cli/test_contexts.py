@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.output import Ends
+from app.cli.asking.output import Ends
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import APPROVER, KEY, OPERATOR, Gateway, running
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.output import Ends
+from app.cli.asking.output import Ends
 from tests.builders import a_finding
 from tests.cli.desk import WHY, Desk, a_desk
 from tests.web.house import run

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from app.bus.log import LogBus
 from app.cli import deadletter
-from app.cli.change import Sure
-from app.cli.output import Failure
+from app.cli.asking.change import Sure
+from app.cli.asking.output import Failure
 from app.clock import SystemClock
 from app.ledger.schema import upgrade
 from app.ledger.store import Ledger

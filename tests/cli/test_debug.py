@@ -13,10 +13,10 @@ import pytest
 from aiohttp import web
 from pydantic import BaseModel
 
-from app.cli import contexts
-from app.cli.bundle_settings import ANY, TOLD, WITHHELD
-from app.cli.patience import MIB, Patience
-from app.cli.redaction import OPTIONS, SECRET, Redaction
+from app.cli.asking import contexts
+from app.cli.asking.patience import MIB, Patience
+from app.cli.asking.redaction import OPTIONS, SECRET, Redaction
+from app.cli.debug.bundle_settings import ANY, TOLD, WITHHELD
 from app.domain.records import Actor, Change
 from app.settings import Settings
 from tests.builders import a_report

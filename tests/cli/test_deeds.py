@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.cli import order_bulk
-from app.cli.client import Client
-from app.cli.output import Ends, Failure
-from app.cli.problems import Problem
+from app.cli.asking.client import Client
+from app.cli.asking.output import Ends, Failure
+from app.cli.asking.problems import Problem
+from app.cli.order import bulk
 from app.cli.session import next_session
-from app.web.keyfile import ROLES
+from app.web.access.keyfile import ROLES
 from tests.cli.desk import WHY, Desk, a_desk
 from tests.web.house import SESSION
 from tests.web.operators import reserve
@@ -63,10 +63,10 @@ def test_who_is_asked_says_yes_to_a_few_and_types_the_number_of_many(
     path = "/admin/v1/orders/hold"
     body = {"everything": True, "request_id": "h-1", "reason": "the desk asked"}
     with desk.hand("y") as asked:
-        few = order_bulk.of_many(asked.hand, path, body, None)
-    monkeypatch.setattr(order_bulk, "GLANCE", 1)
+        few = bulk.of_many(asked.hand, path, body, None)
+    monkeypatch.setattr(bulk, "GLANCE", 1)
     with desk.hand("2") as typed:
-        many = order_bulk.of_many(typed.hand, "/admin/v1/orders/release", body, None)
+        many = bulk.of_many(typed.hand, "/admin/v1/orders/release", body, None)
 
     assert few is not None
     assert many is not None

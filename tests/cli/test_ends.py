@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.cli.output import ENDS_SAID, Ends
+from app.cli.asking.output import ENDS_SAID, Ends
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import hang_up, problem
 

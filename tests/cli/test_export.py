@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from app.cli.walk import last_where
+from app.cli.asking.walk import last_where
 from app.domain.records import Actor, Change
 from tests.builders import a_report
 from tests.cli.conftest import Terminal

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from app.accounts.history.report import read_report
 from app.accounts.history.signing import read_key
 from app.cli import app
-from app.cli.history_bar import Speed
+from app.cli.history.bar import Speed
 from app.settings import inherited
 from tests.accounts.history.archive import MONDAY, SEOUL, TUESDAY, a_row, corrupt, rows, write
 from tests.children import outlived

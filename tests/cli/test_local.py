@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.cli import app, checkup
+from app.cli import app
+from app.cli.doctor import checkup
 from app.ledger.schema import HEAD
-from app.web.keyfile import ROLES, read_keys
+from app.web.access.keyfile import ROLES, read_keys
 from tests.cli.gateway import Gateway
 
 GRANT = ("--scope", "orders:read", "--account", "A-1")

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from app.cli.output import Ends
+from app.cli.asking.output import Ends
 from app.settings import Settings, read_settings
 from tests.cli.served import served
 from tests.web.house import SESSION, Gateway, a_gateway, an_order

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.cli.order_file import BadRow, FileForm, Line, encoded, form_of, read
-from app.cli.output import Ends, Failure
+from app.cli.asking.output import Ends, Failure
+from app.cli.order.file import BadRow, FileForm, Line, encoded, form_of, read
 
 HEADING = b"client_order_id,symbol,quantity\n"
 

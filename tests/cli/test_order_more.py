@@ -10,7 +10,7 @@ from aiohttp import web
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from app.cli.output import Ends
+from app.cli.asking.output import Ends
 from app.domain.records import Actor, Change
 from tests.cli.conftest import Terminal
 from tests.cli.served import served

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.cli.output import fitting, table, width_of
+from app.cli.asking.output import fitting, table, width_of
 
 ROWS = [
     {"id": "01KAPK5R00W7D3Q8ZC1VYBX4N9", "account": "A-1", "text": "a note " * 12, "at": "14:30"},

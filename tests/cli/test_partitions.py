@@ -17,7 +17,7 @@ from app.accounts.mongo import close_client, make_client
 from app.accounts.mongo_book import MongoAccountBook
 from app.cli import app
 from app.clock import SystemClock
-from app.ledger.partitions import ahead
+from app.ledger.partitions.plan import ahead
 from app.ledger.schema import upgrade
 from app.postgres import PostgresDatabase
 from app.reference import load_calendar

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from app.cli.metrics_page import Metrics
+from app.cli.asking.metrics_page import Metrics
 from app.clock import SystemClock
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import problem

@@ -12,7 +12,7 @@ from tests.cli.gateway import OPERATOR
 
 PROGRAM = """
 import sys
-from app.cli.progress import working
+from app.cli.asking.progress import working
 with working("rows", 3) as advance:
     for row in range(3):
         print(row)

@@ -13,7 +13,7 @@ from app.cli.serve import first_keys
 from app.clock import SystemClock
 from app.settings import Settings
 from app.sqlite import Database
-from app.web.keyfile import SCOPES, Grant, create_key
+from app.web.access.keyfile import SCOPES, Grant, create_key
 
 UNKNOWN: Final = '{"acme": {"adapter": "acme"}}'
 ONE_BROKER: Final = json.dumps({"n": {"options": {"url": "http://127.0.0.1:9", "secret": "s"}}})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from app.cli.output import Ends
+from app.cli.asking.output import Ends
 from tests.cli.served import served
 from tests.deployment import ROOT
 from tests.web.house import a_gateway
@@ -66,8 +66,8 @@ def test_nobody_imports_what_reads_tokens_before_an_issuer_is_named() -> None:
     for file in (ROOT / "app").rglob("*.py"):
         for node in ast.parse(file.read_text()).body:  # those inside functions are asked for later
             if isinstance(node, ast.ImportFrom) and node.module in {
-                "app.web.tokens",
-                "app.web.issuer",
+                "app.web.access.tokens",
+                "app.web.access.issuer",
             }:
                 importers.add(file.name)
 

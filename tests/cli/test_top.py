@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from app.cli.output import Ends, width_of
-from app.cli.top_picture import Documents, Grade, Picture, bell_of, lane_state, pictured
-from app.cli.top_screen import Seen, frame, plain
+from app.cli.asking.output import Ends, width_of
+from app.cli.top.picture import Documents, Grade, Picture, bell_of, lane_state, pictured
+from app.cli.top.screen import Seen, frame, plain
 from app.domain.records import Health
 from app.settings import inherited
 from app.web.console import judge

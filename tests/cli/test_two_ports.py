@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from app.cli.output import Ends
+from app.cli.asking.output import Ends
 from tests.web.house import Gateway, a_gateway
 from tests.web.operators import reserve
 from tests.web.test_listeners import Two, opened

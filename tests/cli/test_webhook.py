@@ -5,7 +5,7 @@ import json
 import pytest
 from aiohttp import web
 
-from app.cli.output import Ends
+from app.cli.asking.output import Ends
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import KEY
 

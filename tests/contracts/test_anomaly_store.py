@@ -12,9 +12,9 @@ from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, AnomalyState, Finding, Severity, Subject, told
 from app.domain.errors import Code, Refused
 from app.domain.session import Calendar
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create, upgrade
 from app.ledger.store import Ledger
+from app.ledger.trouble.store import AnomalyLedger
 from app.postgres import PostgresDatabase
 from app.sql import Database
 from app.sqlite import Database as SqliteDatabase

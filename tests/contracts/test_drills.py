@@ -10,7 +10,7 @@ from app.domain.errors import Code, Refused
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep
 from app.domain.messages import Accepted, Answer, Unknown
 from app.domain.records import Claimed, Fence, Settlement
-from app.ledger.anomaly_store import AnomalyLedger
+from app.ledger.trouble.store import AnomalyLedger
 from tests.builders import NOW, SESSION, a_finding
 from tests.contracts.record import KIM, LEE, Shop, sendable, shop
 

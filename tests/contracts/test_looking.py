@@ -13,8 +13,8 @@ __all__ = ["shop"]
 def test_orders_of_a_symbol_are_found_by_pages_and_each_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.ledger.looking.ROWS_A_PAGE", 4)
-    monkeypatch.setattr("app.ledger.looking.FOUND_MAX", 2)
+    monkeypatch.setattr("app.ledger.orders.looking.ROWS_A_PAGE", 4)
+    monkeypatch.setattr("app.ledger.orders.looking.FOUND_MAX", 2)
     wanted = [shop.take(f"w-{i}", symbol="MSFT") for i in range(3)]
     for i in range(9):  # two pages in which there is nothing to find
         shop.take(f"c-{i}")
@@ -58,6 +58,6 @@ def test_what_was_done_to_one_resource_is_read_back(
         ("lee", "order/1"),
         ("lee", "order/3"),
     ]
-    monkeypatch.setattr("app.ledger.audit.LOOKED_MAX", 3)
+    monkeypatch.setattr("app.ledger.operators.audit.LOOKED_MAX", 3)
     rows = shop.run(shop.store.audit_about(["order/1"], 10))
     assert [row["actor"] for row in rows] == ["lee"]  # the first lies further back than it looks

@@ -15,8 +15,8 @@ import redis.asyncio
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from app.ports.control import Charge, Quotas
-from app.web.quota import CONNECTIONS_MAX, SlidingQuotas
-from app.web.quota_windows import TIMEOUT_S, SharedWindows
+from app.web.quotas.quota import CONNECTIONS_MAX, SlidingQuotas
+from app.web.quotas.windows import TIMEOUT_S, SharedWindows
 from tests.servers.server import Server, fresh_name
 
 T = TypeVar("T")

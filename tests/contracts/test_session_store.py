@@ -9,7 +9,7 @@ import pytest
 from app.domain.errors import Code, Refused
 from app.domain.messages import Accepted, Unknown
 from app.domain.records import FenceLost, Settlement
-from app.ledger.session_store import SessionLedger
+from app.ledger.sessions.store import SessionLedger
 from app.ports.sessions import Numbers, Outgoing, Placed, SessionOwner, SessionStore, Unread
 from tests.builders import NOW
 from tests.contracts.record import KIM, Shop, sendable, shop

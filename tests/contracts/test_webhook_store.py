@@ -21,8 +21,8 @@ from app.domain.webhooks import (
     judged,
     rank_at,
 )
-from app.ledger.webhook_store import WebhookLedger
-from app.ledger.webhooks import ENDPOINTS_OF_ACCOUNT_MAX
+from app.ledger.webhooks.endpoints import ENDPOINTS_OF_ACCOUNT_MAX
+from app.ledger.webhooks.store import WebhookLedger
 from app.ports.webhooks import Claim
 from tests.builders import NOW
 from tests.contracts.record import KIM, Shop, shop

@@ -16,9 +16,9 @@ from app.diagnostics.pings import Pings
 from app.diagnostics.watch import Watch
 from app.domain.anomaly import Anomaly
 from app.domain.records import Actor, Backlog, BrokerControl, LaneStatus, Route, Vitals
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.store import Ledger
+from app.ledger.trouble.store import AnomalyLedger
 from app.ports.away import StoreAway
 from app.ports.brokers import Broker
 from app.reference import load_reference

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from app.domain.anomaly import Anomaly, AnomalyState, Finding
-from app.ledger.anomaly_store import AnomalyLedger
+from app.ledger.trouble.store import AnomalyLedger
 from tests.diagnostics.rig import KIM, Pinged, Watched
 from tests.virtual import Virtual
 

@@ -8,9 +8,9 @@ from app.diagnostics.signals import Past
 from app.diagnostics.teller import Teller
 from app.diagnostics.tripwires import Tripwires
 from app.domain.anomaly import Anomaly, Finding
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
 from app.ledger.store import Ledger
+from app.ledger.trouble.store import AnomalyLedger
 from app.ports.away import StoreAway
 from app.sqlite import Database
 from tests.diagnostics.stream import NORTH, Stream

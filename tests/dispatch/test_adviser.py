@@ -13,8 +13,8 @@ from app.dispatch.shown import ShownFloor
 from app.domain.records import Actor, LaneStatus
 from app.domain.tuning import with_facts
 from app.domain.values import rfc3339
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.store import Ledger
+from app.ledger.trouble.store import AnomalyLedger
 from app.letters import SUFFIX
 from app.mishaps import Mishaps
 from app.ports.bus import Event

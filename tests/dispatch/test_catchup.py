@@ -23,8 +23,8 @@ from app.domain.capabilities import Capabilities
 from app.domain.messages import Absent, Accepted, ExecutionReport, Found, Lookup, Unknown
 from app.domain.records import Fence, Settlement
 from app.domain.values import Status
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.store import Ledger
+from app.ledger.trouble.store import AnomalyLedger
 from app.ports.brokers import Standing
 from tests.builders import SESSION, TODAY, a_report, a_taking
 from tests.contracts.record import sendable

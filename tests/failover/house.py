@@ -9,9 +9,9 @@ from app.domain.anomaly import Anomaly, Severity
 from app.domain.failover import Failover
 from app.domain.records import Actor, LaneStatus
 from app.failover.switch import Grounds, Switch
-from app.ledger.anomaly_store import AnomalyLedger
-from app.ledger.outbox import EmbeddedOutbox
+from app.ledger.outbox.queue import EmbeddedOutbox
 from app.ledger.store import Ledger
+from app.ledger.trouble.store import AnomalyLedger
 from app.mishaps import Mishaps
 from tests.builders import a_lane
 from tests.failover.course import health

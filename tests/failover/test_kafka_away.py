@@ -16,8 +16,8 @@ from app.clock import SystemClock
 from app.domain.failover import Failover, FailoverKind, FailoverState, FailoverStep
 from app.domain.records import Actor
 from app.ending import ended
-from app.ledger.outbox import EmbeddedOutbox
-from app.ledger.relay import Relay
+from app.ledger.outbox.queue import EmbeddedOutbox
+from app.ledger.outbox.relay import Relay
 from app.ledger.schema import create
 from app.ledger.store import Ledger
 from app.ports.away import StoreAway

@@ -27,7 +27,7 @@ from app.bus.log import LogBus
 from app.clock import SystemClock
 from app.domain.instruments import Instrument
 from app.domain.records import Fence
-from app.ledger.outbox import SharedOutbox
+from app.ledger.outbox.queue import SharedOutbox
 from app.ledger.store import Ledger
 from app.postgres import PostgresDatabase
 from app.reference import Reference, load_calendar

@@ -14,8 +14,8 @@ from itertools import islice
 from threading import Event, Thread
 from typing import Any, Final
 
-from app.cli.client import Client
-from app.cli.problems import Problem, Unreachable
+from app.cli.asking.client import Client
+from app.cli.asking.problems import Problem, Unreachable
 from app.domain.errors import Code
 from tests.faults.storm_stage import Order, StormStage, kept
 

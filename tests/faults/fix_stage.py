@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from app.cli.simulated import Simulated
+from app.cli.stage.simulated import Simulated
 from tests.brokers.fix.counterpart import SENDER, TARGET
 from tests.children import first_words
 from tests.faults.storm_stage import StormStage

@@ -16,9 +16,9 @@ from itertools import islice
 from threading import Event, Lock, Thread
 from typing import Any, Final
 
-from app.cli.book import reserved_book
-from app.cli.client import Client
-from app.cli.problems import Problem, Unreachable
+from app.cli.asking.client import Client
+from app.cli.asking.problems import Problem, Unreachable
+from app.cli.stage.book import reserved_book
 from app.domain.errors import Code
 from tests.faults.crowd import AS_FILLED, TRY_AGAIN, _posted
 from tests.faults.stack_stage import StackStage

@@ -22,9 +22,9 @@ from threading import Event, Lock, Thread, Timer
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
+from app.cli.asking.client import Client
 from app.cli.bench.machine import memory_mb
-from app.cli.client import Client
-from app.cli.stage_roles import ROLES, RoleStage
+from app.cli.stage.roles import ROLES, RoleStage
 from tests.faults.storm_night import LIVED, Arm
 from tests.faults.storm_stage import MARKETS, QUICK
 

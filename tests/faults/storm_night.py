@@ -17,9 +17,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
-from app.cli.book import reserved_book
-from app.cli.checker import Report
-from app.cli.problems import Unreachable
+from app.cli.asking.problems import Unreachable
+from app.cli.stage.book import reserved_book
+from app.cli.stage.checker import Report
 from tests.faults.crowd import AS_FILLED, Crowd
 from tests.faults.storm_stage import StormStage
 

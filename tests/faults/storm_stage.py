@@ -1,7 +1,7 @@
 """The stage of a storm: a gateway that can be armed to die, and waits that cannot last for ever.
 
-It is the demonstration's stage (`app/cli/stage.py`) with quicker brokers' terms, so that a
-doubt ends within seconds. The trap is a storm that hangs: whatever waits here gives up, says
+It is the demonstration's stage (`app/cli/stage/processes.py`) with quicker brokers' terms, so that
+a doubt ends within seconds. The trap is a storm that hangs: whatever waits here gives up, says
 what it waited for, and shows the end of the gateway's log.
 """
 
@@ -18,9 +18,9 @@ from threading import Timer
 from time import perf_counter, sleep
 from typing import Any, Final, TypeVar
 
-from app.cli.checker import Report, check
-from app.cli.problems import Problem, Unreachable
-from app.cli.stage import Stage
+from app.cli.asking.problems import Problem, Unreachable
+from app.cli.stage.checker import Report, check
+from app.cli.stage.processes import Stage
 from app.clock import Clock, SystemClock
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from app.cli.book import reserved_book
-from app.cli.problems import Problem
+from app.cli.asking.problems import Problem
+from app.cli.stage.book import reserved_book
 from tests.faults.crowd import Crowd
 from tests.faults.storm_stage import StormStage, say, until
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from app.cli.alert_drill import GIVEN_UP_S, AlertDrill
 from app.cli.drill import SECONDS_MAX
-from app.cli.rehearsal import Rehearsal, Rehearsed
+from app.cli.drill.alerts import GIVEN_UP_S, AlertDrill
+from app.cli.drill.rehearsal import Rehearsal, Rehearsed
 from tests.faults.storm_stage import say
 
 pytestmark = pytest.mark.storm

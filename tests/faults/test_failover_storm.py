@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import pytest
 
-from app.cli.book import reserved_book
-from app.cli.rehearsal import LIVE_TWICE
+from app.cli.drill.rehearsal import LIVE_TWICE
+from app.cli.stage.book import reserved_book
 from tests.faults.storm_night import BROKERS, FAULTS, OPTIONS
 from tests.faults.storm_stage import AWAY, MARKETS, StormStage, say, until
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from app.cli.book import reserved_book
+from app.cli.stage.book import reserved_book
 from app.domain.values import ORDER_ID_LENGTH
 from tests.faults.fix_stage import FixStage
 from tests.faults.storm_stage import say, until

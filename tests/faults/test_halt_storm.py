@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from app.cli.book import reserved_book
-from app.cli.change import seen_in
-from app.cli.problems import Problem
+from app.cli.asking.change import seen_in
+from app.cli.asking.problems import Problem
+from app.cli.stage.book import reserved_book
 from tests.faults.storm_stage import StormStage, say, until
 
 pytestmark = pytest.mark.storm

@@ -123,7 +123,7 @@ def until_at_work(clients: Sequence[Client]) -> None:
 def test_what_was_answered_is_there_once_whenever_the_server_dies(
     postgres: PostgresServer, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.ledger.order_store.CLIENT_PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr("app.ledger.orders.store.CLIENT_PATIENCE_S", PATIENCE_S)
     enough = threading.Event()
     clients = [Client(site.process(f"w-{n}", writers=1)) for n in range(WRITERS)]
     began = perf_counter()

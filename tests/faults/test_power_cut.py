@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from app.cli.book import reserved_book
+from app.cli.stage.book import reserved_book
 from tests.children import first_words, outlived
 from tests.faults.crowd import Crowd
 from tests.faults.disk import Disk, why_no_disk

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.cli.stage import Stage
+from app.cli.stage.processes import Stage
 from tests.deployment import K8S
 from tests.faults.storm_stage import until
 from tests.servers.process import Process, Program, ask, free_port

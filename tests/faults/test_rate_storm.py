@@ -14,8 +14,8 @@ from typing import Final
 
 import pytest
 
-from app.cli.book import reserved_book
-from app.cli.checker_brokers import worst_second
+from app.cli.stage.book import reserved_book
+from app.cli.stage.checker_brokers import worst_second
 from tests.faults.storm_stage import StormStage, say, until
 
 pytestmark = pytest.mark.storm

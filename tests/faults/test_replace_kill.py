@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import pytest
 
-from app.cli.book import reserved_book
-from app.cli.problems import Problem, Unreachable
+from app.cli.asking.problems import Problem, Unreachable
+from app.cli.stage.book import reserved_book
 from app.domain.values import ORDER_ID_LENGTH
 from tests.faults.storm_stage import StormStage, say, until
 

@@ -25,8 +25,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from app.cli.checker import check
-from app.cli.stage_roles import SHARED
+from app.cli.stage.checker import check
+from app.cli.stage.roles import SHARED
 from tests.faults.stack_books import Books, compared
 from tests.faults.stack_crowd import Crowd
 from tests.faults.stack_stage import Kept, StackStage

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from app.cli.checker_trail import GENESIS, _seal, check_trail
+from app.cli.stage.checker_trail import GENESIS, _seal, check_trail
 
 GOOD = ("reserved", "queued", "sending", "in_doubt", "new", "partially_filled", "filled")
 

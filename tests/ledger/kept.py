@@ -19,9 +19,9 @@ from app.domain.records import Fence, Settlement, Taken
 from app.domain.session import Calendar, TradingSession
 from app.domain.values import CancelOrigin
 from app.ledger import days
-from app.ledger.partition_catalog import Compare, Gate, MayDrop, agreed, nobody_minds
-from app.ledger.partition_job import PartitionJob, Ran, name_of
-from app.ledger.partitions import Policy
+from app.ledger.partitions.catalog import Compare, Gate, MayDrop, agreed, nobody_minds
+from app.ledger.partitions.job import PartitionJob, Ran, name_of
+from app.ledger.partitions.plan import Policy
 from app.postgres import PostgresDatabase
 from app.sqlite import Database
 from tests.builders import OPENS_AT, SESSION, TODAY, StillClock, a_report, a_taking

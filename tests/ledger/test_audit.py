@@ -9,8 +9,9 @@ from sqlalchemy import TextClause
 
 from app.domain.records import Actor, Anchor, Change
 from app.domain.values import legible
-from app.ledger import audit, sweeps
-from app.ledger.audit import GENESIS, AuditRow
+from app.ledger.operators import audit
+from app.ledger.operators.audit import GENESIS, AuditRow
+from app.ledger.orders import sweeps
 from tests.ledger.books import ME, Books
 
 ROWS: Final = 6

@@ -30,7 +30,7 @@ from app.domain.query import OrderQuery
 from app.domain.records import Actor, Change, Fence, SessionOverride, Settlement, Taken
 from app.domain.session import TradingSession
 from app.domain.values import CancelOrigin, Status
-from app.ledger.verdicts import VERDICTS
+from app.ledger.dispatch.verdicts import VERDICTS
 from tests.builders import SESSION, TODAY, a_report, a_taking
 from tests.ledger.both import Both
 from tests.servers.postgres import PostgresServer

@@ -15,7 +15,7 @@ from app.domain.messages import (
 )
 from app.domain.records import OpenAttempt
 from app.domain.values import CancelOrigin, Outcome, Status
-from app.ledger.attempts import Closing, close
+from app.ledger.dispatch.attempts import Closing, close
 from tests.ledger.books import Books, on
 
 S: Final = Status

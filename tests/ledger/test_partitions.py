@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.session import Calendar
 from app.domain.values import DAY_MS, EPOCH
-from app.ledger.partitions import (
+from app.ledger.partitions.plan import (
     Action,
     Archive,
     Attach,

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.values import CancelOrigin
-from app.ledger.partition_catalog import Orders
+from app.ledger.partitions.catalog import Orders
 from app.ledger.schema import upgrade
 from app.ledger.tables import PARTED
 from app.postgres import PostgresDatabase

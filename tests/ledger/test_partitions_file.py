@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.ledger import days, partition_file
+from app.ledger import days
 from app.ledger.beside import beside
+from app.ledger.partitions import file as partition_file
 from app.ledger.schema import upgrade
 from app.sql import Work
 from app.sqlite import Database

@@ -17,8 +17,9 @@ from sqlalchemy.dialects import postgresql
 
 from app import codec
 from app.domain.records import Conflict, Taken, Taking
-from app.ledger import days, partition_server, rows
-from app.ledger.partitions import DefaultPartition, Standing
+from app.ledger import days, rows
+from app.ledger.partitions import server as partition_server
+from app.ledger.partitions.plan import DefaultPartition, Standing
 from app.ledger.schema import migrating
 from app.ledger.store import Ledger
 from app.ledger.tables import PARTED

@@ -128,7 +128,7 @@ def test_while_the_server_stays_away_no_order_is_said_to_be_taken_or_not(
     far: tuple[Process, Proxy], monkeypatch: pytest.MonkeyPatch, *, standing: bool
 ) -> None:
     process, proxy = far
-    monkeypatch.setattr("app.ledger.order_store.CLIENT_PATIENCE_S", 0.0)
+    monkeypatch.setattr("app.ledger.orders.store.CLIENT_PATIENCE_S", 0.0)
     process.queued("warm")
     if standing:
         proxy.hold(after=COMMIT)

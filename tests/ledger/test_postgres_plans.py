@@ -20,7 +20,7 @@ from app.domain.messages import Accepted, NotSent, Unknown
 from app.domain.query import OrderQuery
 from app.domain.records import Fence, Settlement
 from app.domain.values import CancelOrigin
-from app.ledger.control import OUTBOX_COUNTED_MAX
+from app.ledger.operators.control import OUTBOX_COUNTED_MAX
 from tests.builders import SESSION, TODAY, a_report, a_taking
 from tests.ledger.books import sendable
 from tests.ledger.pg import Process, Site

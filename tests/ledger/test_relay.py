@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app.domain.messages import Accepted
-from app.ledger import relay as relay_module
-from app.ledger.outbox import EmbeddedOutbox
-from app.ledger.relay import BATCH_MAX, Relay
+from app.ledger.outbox import relay as relay_module
+from app.ledger.outbox.queue import EmbeddedOutbox
+from app.ledger.outbox.relay import BATCH_MAX, Relay
 from app.ports.bus import Event, Record
 from tests.builders import a_taking
 from tests.ledger.books import Books

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from app.accounts.fold import fold
-from app.ledger import replay as replay_module
-from app.ledger.replay import replay
+from app.ledger.outbox import replay as replay_module
+from app.ledger.outbox.replay import replay
 from tests.builders import TODAY, a_taking
 from tests.ledger.books import Books
 

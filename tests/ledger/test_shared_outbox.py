@@ -17,9 +17,9 @@ import psycopg
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from app.ledger import outbox as subject
-from app.ledger.outbox import Outbox, SharedOutbox
-from app.ledger.relay import Relay
+from app.ledger.outbox import queue as subject
+from app.ledger.outbox.queue import Outbox, SharedOutbox
+from app.ledger.outbox.relay import Relay
 from app.ledger.tables import SHARDS
 from app.ports.away import StoreAway
 from app.ports.bus import Event, Record

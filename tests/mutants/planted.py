@@ -29,7 +29,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "ack_before_commit",
-        "app/ledger/order_store.py",
+        "app/ledger/orders/store.py",
         "        try:\n"
         "            results = await self._write(work, patience_s=CLIENT_PATIENCE_S)\n",
         "        try:\n"
@@ -40,7 +40,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "body_hash_ignored",
-        "app/ledger/booking.py",
+        "app/ledger/orders/booking.py",
         "if digest == entry.request_hash:",
         "if digest:",
         "tests/scenarios/test_taking.py"
@@ -70,7 +70,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "attempt_row_after_send",
-        "app/ledger/dispatch_store.py",
+        "app/ledger/dispatch/store.py",
         '            return await self._write_once(work, "claim.before_commit")\n',
         "            claimed = await self._database.read(work)\n"
         "            import asyncio\n"
@@ -81,7 +81,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "epoch_not_checked",
-        "app/ledger/queues.py",
+        "app/ledger/dispatch/queues.py",
         "l.holder = :holder AND l.epoch = :epoch",
         ":holder = :holder AND :epoch = :epoch",
         "tests/contracts/test_ledger.py"
@@ -119,7 +119,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "audit_outside_the_transaction",
-        "app/ledger/control.py",
+        "app/ledger/operators/control.py",
         '    change = Change("halt", f"halt/{scope}:{target}", None, standing._asdict())\n',
         '    change = Change("halt", f"halt/{scope}:{target}", None, standing._asdict())\n'
         '    connection.exec_driver_sql("COMMIT")\n'
@@ -128,7 +128,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "cancel_not_compare_and_set",
-        "app/ledger/booking.py",
+        "app/ledger/orders/booking.py",
         "    after = cancel_requested(order, origin, now)\n",
         "    after = cancel_requested(order, origin, now)._replace(\n"
         "        status=Status.CANCELED, pending_request=PendingRequest.NONE)\n",
@@ -146,7 +146,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "fill_not_deduplicated",
-        "app/ledger/reporting.py",
+        "app/ledger/dispatch/reporting.py",
         "if report.execution_type in TRADES and self._seen(order, report):",
         "if report.execution_type not in TRADES and self._seen(order, report):",
         "tests/scenarios/test_fills.py::test_duplicate_and_disordered_fills_count_once",
@@ -211,7 +211,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "replace_sent_again_after_silence",
-        "app/ledger/replacing.py",
+        "app/ledger/dispatch/replacing.py",
         "        case Accepted() | Unknown():  # heard, perhaps: its end is reported, or sought\n"
         "            return None\n",
         "        case Accepted():\n            return None\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from app.clock import SystemClock
-from app.web.keyfile import SCOPES, Grant, create_key
+from app.web.access.keyfile import SCOPES, Grant, create_key
 from tests.servers.process import Process, Program, free_port
 
 JSON: Final = "application/json"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from app.domain.order import TERMINAL
 from app.domain.request import request_hash
 from app.domain.values import Status, order_id_of
-from app.ledger import audit
+from app.ledger.operators import audit
 from tests.scenarios.fates import Placed
 from tests.scenarios.seconds import over_limit
 from tests.sim.sickness import CAPABILITIES

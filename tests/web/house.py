@@ -28,20 +28,20 @@ from app.domain.session import Calendar
 from app.failover.drills import SimulatedDrills
 from app.failover.helm import FailoverHelm
 from app.failover.switch import Grounds
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
-from app.ledger.session_store import SessionLedger
+from app.ledger.sessions.store import SessionLedger
 from app.ledger.store import Ledger
-from app.ledger.webhook_store import WebhookLedger
+from app.ledger.trouble.store import AnomalyLedger
+from app.ledger.webhooks.store import WebhookLedger
 from app.reference import Reference
 from app.settings import HookSettings
 from app.sqlite import Database
+from app.web.access.keyfile import SCOPES, Grant, create_key
+from app.web.access.keys import Keyring
 from app.web.app import create_app
-from app.web.feed import Feed
+from app.web.clients.feed import Feed
+from app.web.clients.stream import framed
 from app.web.house import Endpoints, Health, House
-from app.web.keyfile import SCOPES, Grant, create_key
-from app.web.keys import Keyring
-from app.web.stream import framed
 from app.webhooks.guard import Rules
 from app.webhooks.signing import Roots
 from tests.web.stand_ins import (

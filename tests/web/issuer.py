@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
+from app.web.access.issuer import Issuer
+from app.web.access.keyfile import ROLES
+from app.web.access.tokens import Terms
 from app.web.app import create_app
-from app.web.issuer import Issuer
-from app.web.keyfile import ROLES
-from app.web.tokens import Terms
 from tests.web.house import OPENS_AT, Gateway
 
 ISSUER: Final = "https://id.example"

@@ -20,8 +20,8 @@ from prometheus_client import CollectorRegistry
 from app.domain.alerts import OutsideAlert
 from app.domain.anomaly import Anomaly, Severity, Subject
 from app.ports.away import StoreAway
-from app.web.alert_payloads import Nonsense, alerts_of
 from app.web.app import create_app
+from app.web.hooks.payloads import Nonsense, alerts_of
 from tests.web.house import HMAC_SECRET, TOKEN, Gateway, run
 
 NOW = 1_772_461_740_000

@@ -6,10 +6,10 @@ from typing import Any, Final
 import pytest
 from starlette.testclient import TestClient
 
-from app.ledger.audit import GENESIS, AuditRow, seal
+from app.ledger.operators.audit import GENESIS, AuditRow, seal
 from app.ledger.store import Ledger
+from app.web.access.keyfile import ROLES
 from app.web.console.session import COOKIE
-from app.web.keyfile import ROLES
 from tests.web.house import Gateway, run
 from tests.web.operators import ADMIN, seen, sure
 

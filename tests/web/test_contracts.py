@@ -6,8 +6,8 @@ import pytest
 
 from app.domain.capabilities import Capabilities
 from app.domain.windows import read_window
-from app.web.contract_told import AbilitiesTold, ContractLimitsTold
-from app.web.contracts import APART
+from app.web.brokers.contract_told import AbilitiesTold, ContractLimitsTold
+from app.web.brokers.contracts import APART
 from tests.web.house import READER, SESSION, Gateway
 from tests.web.operators import ADMIN
 from tests.web.stand_ins import SignedBroker

@@ -2,7 +2,7 @@
 
 from app.domain.records import BrokerControl
 from app.domain.tuning import Edge, Mode, tuning_of
-from app.web.control import changed, undone
+from app.web.brokers.control import changed, undone
 
 NOW = 1_000_000
 PLAIN = BrokerControl("nova", 1, 500, "running", "auto", "settings", 0, "start", None, None)

@@ -12,10 +12,10 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
 from app.domain.daybook import DayBook
-from app.ledger import day_book as told
 from app.ledger import days
-from app.ledger.partition_job import Outlook, PartitionJob
-from app.ledger.partitions import DefaultPartition, Policy
+from app.ledger.partitions import day_book as told
+from app.ledger.partitions.job import Outlook, PartitionJob
+from app.ledger.partitions.plan import DefaultPartition, Policy
 from app.ports.away import StoreAway
 from app.web.app import create_app
 from tests.web.house import CALENDAR, READER, Gateway

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.values import Status
-from app.web.keyfile import ROLES
+from app.web.access.keyfile import ROLES
 from tests.web.house import OPENS_AT, READER, SESSION, Gateway, put_in_doubt, run
 from tests.web.operators import ADMIN, audit, reserve
 

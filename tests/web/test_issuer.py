@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from app.domain.errors import Refused
 from app.settings import OperatorSettings
-from app.web.issuer import AGAIN_NS, Issuer, open_issuer
-from app.web.issuer_keys import BYTES_MAX, FileSource, KeysAway, UrlSource
+from app.web.access.issuer import AGAIN_NS, Issuer, open_issuer
+from app.web.access.issuer_keys import BYTES_MAX, FileSource, KeysAway, UrlSource
 from tests.virtual import BEFORE_THE_BELL, VirtualClock, run_virtual
 from tests.web.issuer import AUDIENCE, ISSUER, TERMS, StillSource, claims, jwk, key_set, token
 

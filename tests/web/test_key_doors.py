@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.web.keyfile import ROLES
+from app.web.access.keyfile import ROLES
 from tests.web.house import READER, Gateway
 from tests.web.operators import ADMIN, audit
 

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.domain.values import rfc3339
-from app.web.key_usage import EVERY_S, add_used, keep_used, read_used, used_path
-from app.web.keyfile import SCOPES, Grant, create_key, read_keys
-from app.web.keys import HOUR_MS, Keyring
+from app.web.access.key_usage import EVERY_S, add_used, keep_used, read_used, used_path
+from app.web.access.keyfile import SCOPES, Grant, create_key, read_keys
+from app.web.access.keys import HOUR_MS, Keyring
 from tests.virtual import VirtualClock, run_virtual
 from tests.web.house import OPENS_AT, Gateway
 from tests.web.operators import ADMIN

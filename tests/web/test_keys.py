@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import Refused
-from app.web.door import Door
-from app.web.keyfile import (
+from app.web.access.keyfile import (
     BadKeyFile,
     Grant,
     create_key,
@@ -18,7 +17,8 @@ from app.web.keyfile import (
     revoke_key,
     rotate_key,
 )
-from app.web.keys import Keyring
+from app.web.access.keys import Keyring
+from app.web.door import Door
 from tests.web.house import (
     CLIENT_SCOPES,
     OPENS_AT,

@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from app.cli import app as command_line
-from app.cli.output import Ends
-from app.web.keyfile import SCOPES, BadKeyFile, Grant, create_key, read_keys, rotate_key
-from app.web.networks import lies_in, network_of
+from app.cli.asking.output import Ends
+from app.web.access.keyfile import SCOPES, BadKeyFile, Grant, create_key, read_keys, rotate_key
+from app.web.access.networks import lies_in, network_of
 from tests.web import things
 from tests.web.house import Gateway
 from tests.web.operators import ADMIN, seen

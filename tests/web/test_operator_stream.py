@@ -9,8 +9,8 @@ import pytest
 
 from app.domain.records import Actor, Change
 from app.ports.away import StoreAway
-from app.web import operator_stream
-from app.web.keyfile import revoke_key
+from app.web.access.keyfile import revoke_key
+from app.web.operators import stream as operator_stream
 from tests.virtual import VirtualLoop
 from tests.web.house import READER, Gateway, run
 from tests.web.listener import Listener

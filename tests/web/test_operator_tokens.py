@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from app.domain.records import Actor
-from app.web.keyfile import ROLES, Grant, create_key
+from app.web.access.keyfile import ROLES, Grant, create_key
 from tests.web import things
 from tests.web.house import Gateway, run
 from tests.web.issuer import StillSource, bearer, claims, jwk, key_set, token, trusting

@@ -8,7 +8,7 @@ import pytest
 from app.domain.errors import Busy, Code
 from app.domain.messages import Accepted
 from app.domain.records import Settlement
-from app.web.schemas import OrderTold, ResultsTold
+from app.web.clients.schemas import OrderTold, ResultsTold
 from tests.web.house import (
     NEXT_SESSION,
     SESSION,

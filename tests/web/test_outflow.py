@@ -1,7 +1,7 @@
 """What waits to leave is told, also while the bus is away."""
 
 from app.bus.topics import RETENTION_DAYS
-from app.ledger.outbox_waiting import happened_at
+from app.ledger.outbox.waiting import happened_at
 from tests.web.house import READER, Gateway
 from tests.web.operators import ADMIN, reserve
 

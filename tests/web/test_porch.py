@@ -11,7 +11,7 @@ from app.domain.errors import Code, Refused
 from app.ports.accounts import AccountDocument
 from app.web.app import create_app
 from app.web.door import Door
-from app.web.quota_toll import Toll
+from app.web.quotas.toll import Toll
 from app.web.spec import Call, Reply, Retirement, Spec
 from tests.web.house import Gateway, a_gateway, an_order, run
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.web.keyfile import ROLES, revoke_key
+from app.web.access.keyfile import ROLES, revoke_key
 from tests.web.house import Gateway, put_in_doubt, run
 from tests.web.operators import ADMIN, audit, reserve, sure
 

@@ -14,7 +14,7 @@ from app.clock import SystemClock
 from app.ports.control import Allowance, Charge, Quotas
 from app.settings import QuotaSettings, Settings, read_settings
 from app.web.app import create_app
-from app.web.quota import SlidingQuotas, open_quotas
+from app.web.quotas.quota import SlidingQuotas, open_quotas
 from tests.web.house import CLIENT_SCOPES, Gateway, a_gateway, an_order
 
 POST = "/v1/orders"

@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.errors import Code, Refused
-from app.web.replays import ENTRY_BYTES, KEPT_MS, Replays
+from app.web.clients.replays import ENTRY_BYTES, KEPT_MS, Replays
 from app.web.spec import Reply
 from tests.web.house import Gateway, an_order
 from tests.web.operators import audit, seen

@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from app.web.denials import NOTED_MAX
+from app.web.access.denials import NOTED_MAX
+from app.web.access.keyfile import ROLES, SCOPES, role_of
 from app.web.door import NAMED_MAX
-from app.web.keyfile import ROLES, SCOPES, role_of
 from tests.web.house import CLIENT_SCOPES, Gateway, run
 from tests.web.operators import ADMIN, audit
 from tests.web.test_authorization import doors

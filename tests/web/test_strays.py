@@ -9,7 +9,7 @@ from app.domain.errors import Code
 from app.domain.messages import ExecutionType
 from app.domain.order import Order
 from app.domain.values import Status
-from app.web.keyfile import ROLES
+from app.web.access.keyfile import ROLES
 from tests.builders import a_report
 from tests.web.house import Gateway, run
 from tests.web.operators import ADMIN, audit, seen

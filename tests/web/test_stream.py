@@ -11,9 +11,9 @@ import pytest
 from app.domain.steps import Place
 from app.domain.values import CancelOrigin
 from app.ports.away import StoreAway
-from app.web.feed import LATE_MS, LOOK_FAR_EVERY_MS
-from app.web.keyfile import revoke_key
-from app.web.schemas import NewOrder, request_of
+from app.web.access.keyfile import revoke_key
+from app.web.clients.feed import LATE_MS, LOOK_FAR_EVERY_MS
+from app.web.clients.schemas import NewOrder, request_of
 from tests.virtual import VirtualLoop
 from tests.web.house import READER, Gateway, a_gateway, an_order, run
 from tests.web.listener import Listener

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from app.web.keyfile import revoke_key
+from app.web.access.keyfile import revoke_key
 from tests.web.house import READER, Gateway
 from tests.web.test_stream import Street, played
 

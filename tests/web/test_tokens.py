@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from app.domain.errors import Code, Refused
-from app.web.keyfile import ROLES
-from app.web.keys import Principal
-from app.web.tokens import BadKeySet, SigningKey, keys_of, kid_of, principal_of
+from app.web.access.keyfile import ROLES
+from app.web.access.keys import Principal
+from app.web.access.tokens import BadKeySet, SigningKey, keys_of, kid_of, principal_of
 from tests.web.house import OPENS_AT
 from tests.web.issuer import TERMS, claims, jwk, key_set, made_by_hand, private, token
 

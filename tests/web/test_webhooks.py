@@ -17,7 +17,7 @@ from app.domain.webhooks import (
     Settled,
     Verdict,
 )
-from app.ledger.webhook_store import WebhookLedger
+from app.ledger.webhooks.store import WebhookLedger
 from app.webhooks.signing import headers, secrets_of
 from tests.web.house import CLIENT_SCOPES, OPENS_AT, READER, Gateway, run
 from tests.web.operators import audit, seen

@@ -12,9 +12,9 @@ from app.domain.records import Actor
 from app.domain.values import rfc3339
 from app.domain.webhooks import Answer, Delivery, Endpoint
 from app.ending import ended
-from app.ledger.anomaly_store import AnomalyLedger
 from app.ledger.schema import create
-from app.ledger.webhook_store import WebhookLedger
+from app.ledger.trouble.store import AnomalyLedger
+from app.ledger.webhooks.store import WebhookLedger
 from app.mishaps import Mishaps
 from app.ports.bus import Event
 from app.sqlite import Database

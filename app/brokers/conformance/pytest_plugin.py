@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 # By name, as pytest loads every plug-in: the items open a ledger, so they live with the doors.
-ITEMS: Final = "app.cli.pytest_items"
+ITEMS: Final = "app.cli.check_broker.pytest_items"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

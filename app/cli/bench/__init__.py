@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.command import examples_text, reported
+from app.cli.asking.command import examples_text, reported
 
 app = typer.Typer(
     no_args_is_help=True, help="Measure the gateway as ratios of what this machine can do."

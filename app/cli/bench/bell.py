@@ -17,10 +17,10 @@ from time import monotonic, sleep
 from typing import Final, NamedTuple
 
 from app.brokers.sim.process import SimProcess
+from app.cli.asking.client import Client
 from app.cli.bench.machine import memory_mb
-from app.cli.client import Client
-from app.cli.simulated import Simulated
-from app.cli.stage import Stage
+from app.cli.stage.processes import Stage
+from app.cli.stage.simulated import Simulated
 
 BROKER: Final = "north"
 SECRET: Final = "openbell-bench"  # noqa: S105 - of a simulated broker on loopback

@@ -22,12 +22,12 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 
+from app.cli.asking.output import say
 from app.cli.bench.bell import Book
 from app.cli.bench.dispatch import PATIENCE_S, RATE, SLOWEST, Full
 from app.cli.bench.machine import cpu_s
 from app.cli.bench.report import Figure, figure, ratio
 from app.cli.bench.store import fill
-from app.cli.output import say
 
 TARGET: Final = ">= 0.95"
 OPEN_S_MAX: Final = 20.0

@@ -15,10 +15,10 @@ from time import perf_counter
 from typing import Final, NamedTuple
 
 from app.brokers.http import HttpBroker
+from app.cli.asking.output import say
 from app.cli.bench.bell import BROKER, SECRET, Bell, Book
 from app.cli.bench.report import Figure, figure
 from app.cli.bench.store import fill
-from app.cli.output import say
 from app.clock import SystemClock
 from app.domain.messages import Accepted, Submission
 from app.domain.values import OrderType, Side, TimeInForce

@@ -28,14 +28,14 @@ from typing import Any, Final, NamedTuple
 
 from app.brokers.fix.broker import FixBroker
 from app.bus.log import LogBus
+from app.cli.asking.output import Ends, Failure, say
 from app.cli.bench.report import Figure, figure, ratio
-from app.cli.output import Ends, Failure, say
 from app.clock import SystemClock
 from app.dispatch.reports import event_of
 from app.domain.messages import Accepted, ExecutionReport, Submission
 from app.domain.values import OrderType, Side, TimeInForce
 from app.ledger.schema import upgrade
-from app.ledger.session_store import SessionLedger
+from app.ledger.sessions.store import SessionLedger
 from app.ledger.store import Ledger
 from app.ports.brokers import Standing
 from app.ports.sessions import Numbers, Outgoing, SessionOwner, Unread

@@ -22,6 +22,7 @@ from pathlib import Path
 from random import getrandbits
 from typing import Any, Final, NamedTuple
 
+from app.cli.asking.output import say
 from app.cli.bench.load import Job
 from app.cli.bench.machine import cpu_s, memory_mb, until_quiet
 from app.cli.bench.raw import GROUP as RAW_GROUP
@@ -30,7 +31,6 @@ from app.cli.bench.report import Figure, figure, ratio
 from app.cli.bench.server import EMPTY
 from app.cli.bench.servers import own_ledger
 from app.cli.bench.store import Store, far_sessions, takings
-from app.cli.output import say
 from app.clock import SystemClock
 from app.domain.records import Taking
 from app.reference import load_calendar

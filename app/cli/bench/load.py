@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from time import perf_counter, process_time
 from typing import Any, Final, NamedTuple, cast
 
-from app.cli.book import reserved_book
+from app.cli.stage.book import reserved_book
 
 HEAD: Final = "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
 TYPE: Final = "content-type: application/json\r\ncontent-length: {length}\r\n\r\n"

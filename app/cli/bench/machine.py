@@ -14,7 +14,7 @@ from statistics import median
 from time import monotonic, perf_counter, sleep
 from typing import Any, Final
 
-from app.cli.checkup import IN_MEMORY, filesystem_of
+from app.cli.doctor.checkup import IN_MEMORY, filesystem_of
 
 FSYNCS: Final = 32
 PAGE_BYTES: Final = 4_096

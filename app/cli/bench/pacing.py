@@ -8,11 +8,11 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
+from app.cli.asking.output import say
 from app.cli.bench.bell import SECOND_NS, Book, Wire, within, worst_second
 from app.cli.bench.machine import cpu_s
 from app.cli.bench.report import Figure, figure
 from app.cli.bench.store import fill
-from app.cli.output import say
 
 # The window of a fresh gateway is shut for a second; the bell rings later than that.
 START_S_MAX: Final = 15.0

@@ -76,7 +76,7 @@ async def written(count: int) -> AsyncIterator[list[Event]]:
     """Yield the events of as many new orders, as a ledger writes them."""
     from app.cli.bench.store import far_sessions, takings
     from app.clock import SystemClock
-    from app.ledger.outbox import EmbeddedOutbox
+    from app.ledger.outbox.queue import EmbeddedOutbox
     from app.ledger.schema import upgrade
     from app.ledger.store import Ledger
     from app.reference import load_calendar
@@ -115,8 +115,8 @@ async def relay(settings: Settings, job: Job) -> Ran:
     """Carry them to the bus, as `openbell serve --role relay` does."""
     from app.bus.kafka import KafkaBus
     from app.clock import SystemClock
-    from app.ledger.outbox import SharedOutbox
-    from app.ledger.relay import Relay
+    from app.ledger.outbox.queue import SharedOutbox
+    from app.ledger.outbox.relay import Relay
     from app.ledger.tables import SHARDS
     from app.postgres import PostgresDatabase
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from app.cli.output import facts, print_out, table
+from app.cli.asking.output import facts, print_out, table
 
 
 class Figure(NamedTuple):

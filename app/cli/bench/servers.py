@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from app.cli.output import Ends, Failure
+from app.cli.asking.output import Ends, Failure
 from app.ledger.schema import upgrade
 from app.postgres import PostgresDatabase
 from app.settings import Settings, read_settings

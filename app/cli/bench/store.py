@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from app.cli.book import US, reserved_book
+from app.cli.stage.book import US, reserved_book
 from app.clock import SystemClock
 from app.domain.records import Taking
 from app.domain.request import OrderRequest, request_hash

@@ -16,11 +16,11 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from app.bus.site import Site
+from app.cli.asking.output import say
 from app.cli.bench.part import Job, Ran, run
 from app.cli.bench.raw import remove_database, remove_topics
 from app.cli.bench.report import Figure, figure, ratio
 from app.cli.bench.servers import own_ledger, own_name
-from app.cli.output import say
 from app.settings import Settings
 
 RELAY_TARGET: Final = ">= 40,000"

@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 import typer
 
-from app.cli.client import segment
-from app.cli.command import Call, asking
-from app.cli.complete import markets
-from app.cli.metrics_page import read_metrics
-from app.cli.output import Ends, Failure, Output, print_out, printable, say
+from app.cli.asking.client import segment
+from app.cli.asking.command import Call, asking
+from app.cli.asking.complete import markets
+from app.cli.asking.metrics_page import read_metrics
+from app.cli.asking.output import Ends, Failure, Output, print_out, printable, say
+from app.cli.asking.problems import Problem, Unreachable
 from app.cli.preflight.brokers import NIGHT, brokers_of, sessions_of
 from app.cli.preflight.checks import Check, Heard, State, instant, looked, worst
 from app.cli.preflight.house import HOUSE
 from app.cli.preflight.numbers import NUMBERS
-from app.cli.problems import Problem, Unreachable
 
 # A gateway that needs longer for any of these is itself what there is to look at.
 WITHIN_S: Final = 10.0
@@ -151,7 +151,7 @@ def _of_this_machine(call: Call) -> Iterator[Check]:
     """Look at the disk and the clock where the gateway's data lies beside us."""
     from datetime import UTC, datetime
 
-    from app.cli import checkup
+    from app.cli.doctor import checkup
 
     host = urlsplit(call.target.url).hostname or ""
     ledger = call.data_dir / "ledger.db"
@@ -168,7 +168,7 @@ def _of_this_machine(call: Call) -> Iterator[Check]:
 
 
 def _of_data(data_dir: Path) -> Iterator[Check]:
-    from app.cli import checkup
+    from app.cli.doctor import checkup
 
     yield from (_checked(f) for f in checkup.data_directory(data_dir) if f.check == "disk")
     found = _checked(checkup.database_revision(data_dir))

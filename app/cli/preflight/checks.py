@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-from app.cli.output import Ends, Failure
+from app.cli.asking.output import Ends, Failure
 
 Document = Mapping[str, Any]
 State = Literal["ok", "warn", "fail", "unseen"]

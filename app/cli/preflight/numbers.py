@@ -7,7 +7,7 @@ skew of nothing.
 from collections.abc import Iterator
 from typing import Final
 
-from app.cli.metrics_page import Metrics
+from app.cli.asking.metrics_page import Metrics
 from app.cli.preflight.checks import Check, Heard, Looks, State, setting
 
 # Sessions open by the wall clock: a bell that rings a quarter of a second late is nobody's loss.

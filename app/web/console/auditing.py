@@ -10,6 +10,7 @@ bits.
 from typing import Any, Final
 
 from app import codec
+from app.web.access.keys import EVERY_ACCOUNT
 from app.web.console.finding import around
 from app.web.console.markup import Piece, Safe, join, tag
 from app.web.console.shapes import stamped
@@ -18,8 +19,7 @@ from app.web.console.small import plain_page
 from app.web.console.timeline import changed
 from app.web.console.words import deed
 from app.web.house import House
-from app.web.keys import EVERY_ACCOUNT
-from app.web.trail import Trail
+from app.web.operators.trail import Trail
 
 AUDIT: Final = "audit:read"
 SHOWN: Final = 100

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs
 from pydantic import BaseModel, Field
 
 from app.domain.errors import Code, Refused
+from app.web.access.keys import Principal, authorize, not_there
+from app.web.clients.queries import DATE
 from app.web.console.auditing import AuditPages
 from app.web.console.finding import Finder, Search
 from app.web.console.lookout import Lookout
@@ -23,10 +25,8 @@ from app.web.console.sight import Viewer
 from app.web.console.small import again_page, login_page
 from app.web.console.stream import Panels
 from app.web.house import House
-from app.web.keys import Principal, authorize, not_there
 from app.web.origin import ip_of
 from app.web.porch import DRESS
-from app.web.queries import DATE
 from app.web.spec import Call, Reader, Reply, Spec
 
 SEE: Final = "admin:read"

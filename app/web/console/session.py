@@ -15,8 +15,8 @@ from typing import Final
 from starlette.requests import Request
 
 from app.domain.errors import Code, Refused
+from app.web.access.keys import Principal
 from app.web.house import House
-from app.web.keys import Principal
 from app.web.origin import ip_of
 
 COOKIE: Final = "openbell_console"

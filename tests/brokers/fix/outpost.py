@@ -24,7 +24,7 @@ from app.domain.messages import Answer, ExecutionReport, Submission
 from app.domain.order import Order
 from app.domain.records import Actor, Fence, Settlement
 from app.ledger.schema import upgrade
-from app.ledger.session_store import SessionLedger
+from app.ledger.sessions.store import SessionLedger
 from app.ledger.store import Ledger
 from app.ports.brokers import Standing
 from app.ports.sessions import Unread

@@ -13,7 +13,7 @@ from app.brokers.fix.outbox import Post
 from app.clock import SystemClock
 from app.domain.messages import ExecutionReport
 from app.ledger.schema import upgrade
-from app.ledger.session_store import SessionLedger
+from app.ledger.sessions.store import SessionLedger
 from app.ledger.store import Ledger
 from app.ports.brokers import Standing
 from app.ports.sessions import Unread

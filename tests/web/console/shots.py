@@ -24,11 +24,11 @@ from typing import Any, Final, NamedTuple
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.cli.client import Client
-from app.cli.night import Night
-from app.cli.stage import Stage
+from app.cli.asking.client import Client
+from app.cli.stage.night import Night
+from app.cli.stage.processes import Stage
 from app.clock import SystemClock
-from app.web.keyfile import SCOPES, Grant, create_key
+from app.web.access.keyfile import SCOPES, Grant, create_key
 from tests.web.console.chromium import CHROMIUM, FLAGS
 from tests.web.console.palette import repacked
 

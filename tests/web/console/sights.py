@@ -18,9 +18,9 @@ from app.domain.proposal import Proposal, ProposalState
 from app.domain.records import Backlog, BrokerControl, Doubt, Halt, LaneStatus, Route
 from app.domain.session import SessionPause, TradingSession
 from app.domain.signs import CommitPace, DaysKept, Heard, LaneOwner, Owners, Probe
+from app.web.access.keyfile import SCOPES
 from app.web.console.paces import Second
 from app.web.console.sight import Book, Counts, Sight, Viewer
-from app.web.keyfile import SCOPES
 from tests.builders import CLOSES_AT, OPENS_AT, a_lane
 
 NOW: Final = OPENS_AT + 60_000

@@ -11,11 +11,11 @@ from starlette.requests import Request
 
 from app.domain.errors import Code, Refused
 from app.ports.away import StoreAway
+from app.web.access.keyfile import read_keys, revoke_key
 from app.web.console.lookout import Lookout
 from app.web.console.session import COOKIE, LASTS_S
 from app.web.console.sight import Viewer
 from app.web.console.stream import Panels
-from app.web.keyfile import read_keys, revoke_key
 from tests.virtual import VirtualClock, run_virtual
 from tests.web import things
 from tests.web.console.sights import OPERATOR

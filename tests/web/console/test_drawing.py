@@ -15,6 +15,7 @@ from app.domain.proposal import ProposalState
 from app.domain.records import Backlog, Health, Route
 from app.domain.session import SessionPause
 from app.domain.signs import Heard, Probe
+from app.web.access.keyfile import SCOPES
 from app.web.console.auditing import log_page
 from app.web.console.chart import charted
 from app.web.console.drain import drained
@@ -28,7 +29,6 @@ from app.web.console.shapes import lasting
 from app.web.console.sight import Sight, Viewer
 from app.web.console.small import login_page, plain_page
 from app.web.console.words import measured
-from app.web.keyfile import SCOPES
 from app.web.shapes import lane_shape
 from tests.builders import OPENS_AT, a_lane
 from tests.virtual import VirtualClock, run_virtual

@@ -156,7 +156,7 @@ def test_a_symbols_orders_are_found_page_by_page(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = reserve(gateway, 5)
-    monkeypatch.setattr("app.ledger.looking.FOUND_MAX", 2)
+    monkeypatch.setattr("app.ledger.orders.looking.FOUND_MAX", 2)
     sign_in(gateway)
     page = found(gateway, q="aa")
     assert "Orders of AA, trade date 2026-03-02" in page
@@ -196,7 +196,7 @@ def test_a_page_of_found_orders_is_carried_away_as_a_table(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reserve(gateway, 5)
-    monkeypatch.setattr("app.ledger.looking.FOUND_MAX", 2)
+    monkeypatch.setattr("app.ledger.orders.looking.FOUND_MAX", 2)
     sign_in(gateway)
     page = found(gateway, q="AA")
     (back,) = re.findall(r'href="(/console/orders\?[^"]+)" rel="next"', page)
