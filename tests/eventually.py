@@ -14,7 +14,7 @@ T = TypeVar("T")
 ASK_EVERY_S = 0.01
 
 
-async def eventually(condition: Callable[[], T], timeout_s: float = 10.0) -> T:
+async def eventually(condition: Callable[[], T], timeout_s: float = 30.0) -> T:
     """Return the condition's first true answer; fail when there is none within `timeout_s`."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + timeout_s

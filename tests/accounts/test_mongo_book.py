@@ -263,7 +263,7 @@ def test_nobody_at_the_address_is_a_clear_error_in_time(place: Place) -> None:
     async def life() -> None:
         client = make_client(f"mongodb://127.0.0.1:9/?{QUICK}", place.driver)
         try:
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(15):
                 await MongoAccountBook.open(client, place.database)
         finally:
             await close_client(client)
@@ -279,7 +279,7 @@ def test_a_server_that_hangs_is_away_in_time_and_back_when_it_thaws(place: Place
 
     async def life(book: MongoAccountBook) -> None:
         with place.server.freeze():
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 with pytest.raises(StoreAway):
                     await book.upsert(told)
                 with pytest.raises(StoreAway):

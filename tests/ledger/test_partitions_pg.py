@@ -140,7 +140,7 @@ def test_a_job_that_is_told_to_end_ends_at_once_and_the_next_one_goes_on(site: S
         reader.execute("SELECT count(*) FROM attempts")
 
         async def begun_and_ended() -> None:
-            async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
                 applying = tasks.create_task(site.job().apply())
                 await eventually(site.waits)
                 applying.cancel()

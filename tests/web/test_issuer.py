@@ -138,7 +138,7 @@ def answered(answer: bytes, *, then_waits: bool = False, timeout_s: float = 3.0)
 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 try:
                     return await UrlSource(f"http://127.0.0.1:{port}/jwks", timeout_s).fetch()
                 finally:

@@ -517,7 +517,7 @@ def test_goodbye_ends_in_its_time_though_the_bus_is_away_behind_a_new_numbering(
             await asyncio.Event().wait()
 
         line._hear = lambda _message: [a_report()]
-        async with asyncio.timeout(10), running(line, stage.standing._replace(publish=publish)):
+        async with asyncio.timeout(30), running(line, stage.standing._replace(publish=publish)):
             stage.counterpart.peer.send("8", [(11, "k-1")])
             await away.wait()
             # Its answer may not leave before what was heard under the old numbers is on disk.
