@@ -20,7 +20,6 @@ from app.web.clients.orders import order_specs
 from app.web.clients.reads import read_specs
 from app.web.clients.replays import Replays
 from app.web.clients.stream import stream_specs
-from app.web.clients.sweeps import sweep_specs
 from app.web.console.doors import console_specs
 from app.web.door import Door, hung
 from app.web.halts.holds import hold_specs
@@ -29,6 +28,7 @@ from app.web.halts.proposals import proposal_specs
 from app.web.halts.releases import release_specs
 from app.web.halts.safety import safety_specs
 from app.web.halts.strays import stray_specs
+from app.web.halts.sweeps import sweep_specs
 from app.web.hooks.alerts import alert_hook_specs
 from app.web.hooks.brokers import hook_specs
 from app.web.house import House

@@ -1,7 +1,7 @@
 """The audit row that an answer names is the one that this request wrote."""
 
 from app.domain.records import Actor, Change
-from app.web.operators.trail import Trail
+from app.web.trail import Trail
 from tests.web.house import Gateway, run
 
 

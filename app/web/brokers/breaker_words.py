@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.domain.breaking import BOUNDS, USUAL, as_facts
 from app.web.clients.schemas import Asked
-from app.web.operators.schemas import Reason, Ttl
+from app.web.operator_schemas import Reason, Ttl
 
 
 def _bounded(name: str, words: str) -> Any:

@@ -18,7 +18,7 @@ from app.web.brokers.breaker_words import BreakerNumbers, BreakerReset
 from app.web.brokers.dials import Dials
 from app.web.brokers.doors import BROKER, SEE, turning
 from app.web.house import House
-from app.web.operators.schemas import Preview
+from app.web.operator_schemas import Preview
 from app.web.problems import invalid_at
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok

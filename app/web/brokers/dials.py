@@ -20,16 +20,16 @@ from app.web.brokers.large_steps import FORCED_CLOSED, must_be_meant
 from app.web.brokers.told import BreakerTold, BrokersTold, BrokerTold, DialTold
 from app.web.brokers.waiting import waiting_by_broker
 from app.web.house import House
-from app.web.operators.schemas import (
+from app.web.operator_schemas import (
     BreakerChange,
     DispatchChange,
     Preview,
     Reasoned,
     Undo,
 )
-from app.web.operators.undoing import UNDOES, Undoing, undo_spec, would
 from app.web.shapes import control_shape, instant, lane_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+from app.web.undoing import UNDOES, Undoing, undo_spec, would
 
 APPLIED_WITHIN_S: Final = 1.0
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from app.domain.errors import Code
 from app.web.brokers.told import DialTold
-from app.web.operators.schemas import Preview
+from app.web.operator_schemas import Preview
 from app.web.spec import Call, Reader, Reply, Spec
 from app.web.told import Told, WouldTold
 

@@ -8,7 +8,7 @@ from app.domain.profile import BadEdge, offset_of
 from app.domain.records import BrokerControl
 from app.domain.tuning import TARGET_MS, Mode, tuning_of
 from app.web.brokers.large_steps import BIG_STEP
-from app.web.operators.schemas import EdgeAsked, RateChange
+from app.web.operator_schemas import EdgeAsked, RateChange
 from app.web.problems import Invalid, invalid_at
 from app.web.spec import json_of
 

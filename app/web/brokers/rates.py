@@ -25,7 +25,7 @@ from app.web.brokers.rate import (
 from app.web.brokers.told import RatePreviewTold, ScheduleTold
 from app.web.brokers.waiting import duration
 from app.web.house import House
-from app.web.operators.schemas import Preview, RateChange, Reasoned, ScheduleChange
+from app.web.operator_schemas import Preview, RateChange, Reasoned, ScheduleChange
 from app.web.spec import Call, Reader, Reply, Spec, etag, json_of, ok
 
 

@@ -15,10 +15,10 @@ from app.domain.records import Change
 from app.web.access.keys import not_there
 from app.web.brokers.told import BrokerSessionEndedTold, BrokerSessionResetTold, BrokerSessionTold
 from app.web.house import House
-from app.web.operators.schemas import Reasoned
-from app.web.operators.trail import Trail
+from app.web.operator_schemas import Reasoned
 from app.web.shapes import broker_session_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
+from app.web.trail import Trail
 
 SEE: Final = "admin:read"
 TUNE: Final = "admin:tune"

@@ -19,7 +19,7 @@ from app.web.console.small import plain_page
 from app.web.console.timeline import changed
 from app.web.console.words import deed
 from app.web.house import House
-from app.web.operators.trail import Trail
+from app.web.trail import Trail
 
 AUDIT: Final = "audit:read"
 SHOWN: Final = 100

@@ -29,7 +29,7 @@ from app.web.console.paces import Paces
 from app.web.console.shapes import ZONES
 from app.web.console.sight import AuditRow, Book, Counts, Sight
 from app.web.house import House, trouble_with_keys
-from app.web.operators.trail import Trail
+from app.web.trail import Trail
 
 TICK_MS: Final = 1_000
 # A reading takes a twentieth of the ledger's time at most, however long the book is.

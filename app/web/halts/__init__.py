@@ -1,4 +1,4 @@
-"""Where people stop the house, settle what it doubts, and hold orders back or let them go.
+"""Where people stop the house, settle what it doubts, and hold, let go or cancel many orders.
 
 The trap: a stop that waits for agreement, and a start that does not. Whoever halts asks nobody;
 whoever halted does not resume, and a doubt is settled by two.

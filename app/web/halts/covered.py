@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from app.domain.sweep import Deed, SweepScope
 from app.web.brokers.waiting import waiting_by_broker
-from app.web.clients.selections import accounts_of
+from app.web.halts.selections import accounts_of
 from app.web.house import House
-from app.web.operators.schemas import HaltChange, KillAsked
+from app.web.operator_schemas import HaltChange, KillAsked
 from app.web.problems import invalid_at
 from app.web.spec import Call
 

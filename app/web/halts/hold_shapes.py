@@ -8,8 +8,8 @@ from app.domain.holding import HeldOrder
 from app.domain.values import rfc3339
 from app.web.clients.queries import BOOK_PAGE_MAX, Cursor
 from app.web.clients.schemas import Name
-from app.web.clients.sweep_shapes import RequestId, ScopeAsked
-from app.web.operators.schemas import Reason
+from app.web.halts.sweep_shapes import RequestId, ScopeAsked
+from app.web.operator_schemas import Reason
 
 
 class ManyAsked(ScopeAsked):

@@ -16,14 +16,6 @@ from app.domain.records import Actor, Change
 from app.domain.session import TradingSession
 from app.domain.sweep import Begun, Dealt, Deed, SweepScope
 from app.web.clients.schemas import OrderTold
-from app.web.clients.selections import (
-    CHUNK,
-    WORK_S_MAX,
-    accounts_of,
-    must_not_have_grown,
-    previewed,
-    seen_upto,
-)
 from app.web.cursors import cursor_at, place_of
 from app.web.halts.deed_told import (
     CancelPreviewTold,
@@ -34,9 +26,17 @@ from app.web.halts.deed_told import (
 )
 from app.web.halts.hold_shapes import HeldAsked, ManyAsked, held_shape
 from app.web.halts.seen_order import order_of, seen_order
+from app.web.halts.selections import (
+    CHUNK,
+    WORK_S_MAX,
+    accounts_of,
+    must_not_have_grown,
+    previewed,
+    seen_upto,
+)
 from app.web.house import House
+from app.web.operator_schemas import Preview, Reasoned
 from app.web.operators.house_told import SweepPreviewTold
-from app.web.operators.schemas import Preview, Reasoned
 from app.web.problems import invalid_at
 from app.web.shapes import order_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok

@@ -12,13 +12,13 @@ from app.domain.errors import Code
 from app.domain.records import Change
 from app.domain.sweep import Deed, SweepScope
 from app.domain.values import CancelOrigin
-from app.web.clients.selections import accounts_of, previewed
-from app.web.clients.sweeps import Sweeps
 from app.web.halts.covered import named_by, target_of
 from app.web.halts.deed_told import KilledTold
+from app.web.halts.selections import accounts_of, previewed
+from app.web.halts.sweeps import Sweeps
 from app.web.house import House
+from app.web.operator_schemas import KillAsked, Preview
 from app.web.operators.house_told import SweepPreviewTold
-from app.web.operators.schemas import KillAsked, Preview
 from app.web.shapes import halt_shape
 from app.web.spec import Call, Reply, Spec, json_of, ok
 

@@ -25,7 +25,7 @@ from app.web.door import query_of, version_of
 from app.web.halts.deed_told import ProposalsTold, ProposalTold
 from app.web.halts.persons import must_be_two, proposer_of
 from app.web.house import House
-from app.web.operators.schemas import Reason, Reasoned
+from app.web.operator_schemas import Reason, Reasoned
 from app.web.problems import invalid_at
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok

@@ -12,8 +12,8 @@ from app.domain.session import SessionPause
 from app.domain.values import rfc3339
 from app.web.access.keys import not_there
 from app.web.house import House
+from app.web.operator_schemas import PauseAsked, Preview, Reasoned
 from app.web.operators.house_told import PauseChangedTold, PausePreviewTold, ReleaseTold
-from app.web.operators.schemas import PauseAsked, Preview, Reasoned
 from app.web.shapes import instant, session_shape
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 

@@ -21,8 +21,8 @@ from app.web.console.session import operator
 from app.web.halts.covered import covered, named_by, target_of
 from app.web.halts.persons import must_be_two
 from app.web.house import House
+from app.web.operator_schemas import HaltChange, Preview, Reasoned, Resolution
 from app.web.operators.house_told import DoubtsTold, ProbeTold
-from app.web.operators.schemas import HaltChange, Preview, Reasoned, Resolution
 from app.web.problems import invalid_at
 from app.web.routes.course_told import CoveredTold, HaltsTold, HaltTold, ResumedTold
 from app.web.shapes import halt_shape, order_shape

@@ -15,10 +15,10 @@ from app.domain.holding import StrayVerdict, StrayWord
 from app.domain.order import Order
 from app.domain.values import GONE, rfc3339
 from app.web.clients.schemas import Asked, Name, Number, OrderTold, Words
-from app.web.clients.selections import accounts_of
 from app.web.halts.seen_order import seen_order
+from app.web.halts.selections import accounts_of
 from app.web.house import House
-from app.web.operators.schemas import Reason
+from app.web.operator_schemas import Reason
 from app.web.problems import invalid_at
 from app.web.shapes import order_shape, plain
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok

@@ -25,8 +25,8 @@ from app.domain.errors import Code, Refused
 from app.web.access.keys import not_there
 from app.web.cursors import cursor_at, place_of
 from app.web.house import House
+from app.web.operator_schemas import AnomaliesAsked, AnomalyRaised, Reasoned, Silenced
 from app.web.operators.anomaly_told import AnomaliesTold, AnomalyTold
-from app.web.operators.schemas import AnomaliesAsked, AnomalyRaised, Reasoned, Silenced
 from app.web.problems import invalid_at
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 

@@ -14,12 +14,12 @@ from app.domain.values import rfc3339
 from app.ports.trouble import Rulebook, RuleKept
 from app.web.access.keys import not_there
 from app.web.house import House
+from app.web.operator_schemas import Preview, Reasoned, RuleChange, RuleTried, Undo
 from app.web.operators.anomaly_told import RuleChangedTold, RulesTold, RuleTold, RuleTriedTold
-from app.web.operators.schemas import Preview, Reasoned, RuleChange, RuleTried, Undo
-from app.web.operators.undoing import Undoing, undo_spec, would
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 from app.web.told import WouldTold
+from app.web.undoing import Undoing, undo_spec, would
 
 SEE: Final = "admin:read"
 TUNE: Final = "admin:tune"

@@ -19,8 +19,8 @@ from app.domain.values import rfc3339
 from app.web.access.keys import must_see_all
 from app.web.house import House
 from app.web.operators.house_told import AuditTold, AuditVerifiedTold
-from app.web.operators.trail import Trail
 from app.web.spec import JSON, Call, Reply, Spec, encode, ok
+from app.web.trail import Trail
 
 READ: Final = "audit:read"
 LINES: Final = b"application/x-ndjson"

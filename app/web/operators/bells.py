@@ -13,13 +13,13 @@ from app.domain.records import SessionOverride
 from app.domain.reverting import Spell, bells_ended, spelled
 from app.web.clients.schemas import Asked
 from app.web.house import House
+from app.web.operator_schemas import BellsMoved, Preview, Reasoned, Undo
 from app.web.operators.house_told import OverrideChangedTold, OverridesTold, OverrideTold
-from app.web.operators.schemas import BellsMoved, Preview, Reasoned, Undo
-from app.web.operators.undoing import Undoing, undo_spec, would
 from app.web.problems import invalid_at
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 from app.web.told import WouldTold
+from app.web.undoing import Undoing, undo_spec, would
 
 SEE: Final = "admin:read"
 TUNE: Final = "admin:tune"

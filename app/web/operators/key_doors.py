@@ -18,11 +18,11 @@ from app.ports.away import StoreAway
 from app.web.access.keyfile import BadKeyFile, KeyRecord, role_of
 from app.web.access.keys import EVERY_ACCOUNT, Principal, not_there
 from app.web.house import House
-from app.web.operators.schemas import Preview, Reasoned
-from app.web.operators.undoing import would
+from app.web.operator_schemas import Preview, Reasoned
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 from app.web.told import At, Told, Version, WouldTold
+from app.web.undoing import would
 
 KEYS: Final = "admin:keys"
 PATH: Final = "/admin/v1/keys"

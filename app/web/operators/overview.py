@@ -10,6 +10,7 @@ from app.domain.records import Change
 from app.domain.values import rfc3339
 from app.web.access.keys import Principal, authorize, must_see_all, not_there
 from app.web.house import House, trouble_with_keys
+from app.web.operator_schemas import Reasoned
 from app.web.operators.house_told import (
     AttemptsTold,
     OverviewTold,
@@ -17,7 +18,6 @@ from app.web.operators.house_told import (
     ViewLagTold,
     ViewVerifiedTold,
 )
-from app.web.operators.schemas import Reasoned
 from app.web.shapes import control_shape, halt_shape, instant, lane_shape, session_shape
 from app.web.spec import Call, Reply, Spec, json_of, ok
 

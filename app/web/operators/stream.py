@@ -30,9 +30,9 @@ from app.web.console.stream import GONE, LATER_S, RETRY, STREAMS_MAX, Stream
 from app.web.house import House
 from app.web.operators.audits import READ, row_shape
 from app.web.operators.overview import SEE, Overview, as_seen
-from app.web.operators.trail import Trail
 from app.web.problems import invalid_at
 from app.web.spec import Call, Reply, Spec, encode
+from app.web.trail import Trail
 
 TICK_S: Final = 1.0
 # A store that takes longer is busy with orders; the next tick asks again.

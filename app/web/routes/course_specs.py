@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from app.domain.errors import Code
 from app.web.house import House
-from app.web.operators.schemas import (
+from app.web.operator_schemas import (
     FailbackWanted,
     FailoversAsked,
     FailoverWanted,
@@ -14,7 +14,6 @@ from app.web.operators.schemas import (
     Reasoned,
     RouteLocked,
 )
-from app.web.operators.undoing import undo_spec
 from app.web.routes.course_told import (
     FailoversTold,
     FailoverTold,
@@ -26,6 +25,7 @@ from app.web.routes.course_told import (
 from app.web.routes.courses import MOVE, SEE, Courses
 from app.web.spec import Call, Spec, json_of
 from app.web.told import WouldTold
+from app.web.undoing import undo_spec
 
 ROUTES: Final = "/admin/v1/routes"
 ROUTE: Final = f"{ROUTES}/{{route_id}}"

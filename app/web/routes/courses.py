@@ -20,7 +20,7 @@ from app.domain.reverting import Spell, spelled
 from app.domain.values import rfc3339
 from app.web.access.keys import not_there
 from app.web.house import House
-from app.web.operators.schemas import (
+from app.web.operator_schemas import (
     FailbackWanted,
     FailoversAsked,
     FailoverWanted,
@@ -30,10 +30,10 @@ from app.web.operators.schemas import (
     RouteLocked,
     Undo,
 )
-from app.web.operators.undoing import Undoing, would
 from app.web.problems import invalid_at
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, etag, ok
+from app.web.undoing import Undoing, would
 
 SEE: Final = "admin:read"
 MOVE: Final = "admin:failover"

@@ -13,7 +13,7 @@ from app.domain.drill import Drill, Drilled, DrillFault, report
 from app.domain.errors import Code, Refused
 from app.ports.failover import Rehearsals
 from app.web.house import House
-from app.web.operators.schemas import DrillsAsked, DrillWanted, Reasoned
+from app.web.operator_schemas import DrillsAsked, DrillWanted, Reasoned
 from app.web.routes.course_told import DrillsTold, DrillTold
 from app.web.routes.courses import HOUR_MS, MOVE, SEE
 from app.web.shapes import instant

@@ -12,7 +12,7 @@ from app.domain.errors import Code, Refused
 from app.domain.webhooks import DisabledBy, Endpoint, EndpointState, enabled, recorded
 from app.web.access.keys import not_there
 from app.web.house import Endpoints, House
-from app.web.operators.schemas import Reasoned
+from app.web.operator_schemas import Reasoned
 from app.web.shapes import instant
 from app.web.spec import Call, Reply, Spec, etag, json_of, ok
 from app.web.webhooks.schemas import EndpointSeen, EndpointsSeen

@@ -11,10 +11,10 @@ from app import codec
 from app.domain.errors import Code, Refused
 from app.web.access.keys import not_there
 from app.web.house import House
-from app.web.operators.schemas import Reasoned, Undo
-from app.web.operators.trail import Trail
+from app.web.operator_schemas import Reasoned, Undo
 from app.web.spec import Call, Reply, Spec, json_of
 from app.web.told import Told
+from app.web.trail import Trail
 
 UNDOES: Final = (
     Code.MALFORMED_REQUEST,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.web.clients.queries import BrokerName
 from app.web.clients.schemas import Asked, Name, Symbol
-from app.web.operators.schemas import Reason
+from app.web.operator_schemas import Reason
 from app.web.told import Told
 
 RequestId = Annotated[

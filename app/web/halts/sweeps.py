@@ -18,7 +18,7 @@ from app.domain.records import Change
 from app.domain.sweep import Begun, Deed, SweepScope
 from app.domain.values import CancelOrigin
 from app.web.access.keys import Principal
-from app.web.clients.selections import (
+from app.web.halts.selections import (
     CHUNK,
     WORK_S_MAX,
     accounts_of,
@@ -26,10 +26,10 @@ from app.web.clients.selections import (
     previewed,
     seen_upto,
 )
-from app.web.clients.sweep_shapes import OperatorSweep, ScopeAsked, SweepAsked, SweptTold
+from app.web.halts.sweep_shapes import OperatorSweep, ScopeAsked, SweepAsked, SweptTold
 from app.web.house import House
+from app.web.operator_schemas import Preview
 from app.web.operators.house_told import OperatorSweptTold, SweepPreviewTold
-from app.web.operators.schemas import Preview
 from app.web.problems import invalid_at
 from app.web.spec import Call, Reply, Spec, json_of, ok
 
