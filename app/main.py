@@ -192,6 +192,7 @@ async def _serve(
             log_level="warning",
             access_log=False,
             server_header=False,
+            timeout_keep_alive=gateway.settings.keep_alive_s,
             timeout_graceful_shutdown=GRACE_S,
         )
     )

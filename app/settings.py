@@ -254,6 +254,11 @@ class Settings(BaseSettings):
     unlimited: bool = Field(default=False, description="no pace at all: for benchmarks only")
     bus_keep_s: int = Field(default=600, ge=0, description="how long consumed events are kept")
     drain_s: int = Field(default=45, ge=0, description="how long a stop waits for answers")
+    # Longer than a load balancer keeps one to us (60 s is usual): if we are the first to close it,
+    # an order that is on its way at that moment is answered by nobody.
+    keep_alive_s: int = Field(
+        default=75, ge=1, le=3_600, description="how long a connection may rest before we close it"
+    )
     crash_at: str | None = Field(default=None, description="`point:passes`: for tests only")
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.client import HTTPConnection
@@ -119,18 +119,15 @@ def test_what_is_elsewhere_is_not_there_whatever_the_request_says(gateway: Gatew
             assert asked(ports.client, path, key)[0] == 404
 
 
-def test_a_stop_is_told_at_both_and_closes_both(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, port=0, admin_port=0, drain_s=5)
+def served(settings: Settings, asks: Callable[[Two], None]) -> Two:
+    """Serve, let somebody ask beside it, stop by a signal; return the ports, closed by then."""
     bound, operators = listen(settings), listen_for_operators(settings)
     assert operators is not None
     ports = Two(bound.getsockname()[1], operators.getsockname()[1])
-    told: list[list[int]] = []
 
     def ask() -> None:
         try:
-            told.extend(
-                [asked(port, path)[0] for port in ports] for path in ("/readyz", "/metrics")
-            )
+            asks(ports)
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -142,11 +139,42 @@ def test_a_stop_is_told_at_both_and_closes_both(tmp_path: Path) -> None:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
     asking.join(10)
+    return ports
+
+
+def test_a_stop_is_told_at_both_and_closes_both(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, port=0, admin_port=0, drain_s=5)
+    told: list[list[int]] = []
+
+    def asks(ports: Two) -> None:
+        told.extend([asked(port, path)[0] for port in ports] for path in ("/readyz", "/metrics"))
+
+    ports = served(settings, asks)
 
     assert told == [[200, 200], [404, 200]]
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             asked(port, "/livez")
+
+
+def test_a_connection_rests_as_long_as_the_setting_says(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, port=0, admin_port=0, drain_s=5, keep_alive_s=1)
+    ends: list[bytes] = []
+
+    def asks(ports: Two) -> None:
+        # Sooner than uvicorn's own five seconds: so it is our number that was obeyed.
+        with socket.create_connection(("127.0.0.1", ports.client), timeout=4) as line:
+            line.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+            while said := line.recv(65_536):
+                ends.append(said)
+            ends.append(said)
+
+    served(settings, asks)
+
+    assert ends[0].startswith(b"HTTP/1.1 200 ")
+    assert ends[-1] == b""
+    # A load balancer that gives its connections a minute never meets one that we have closed.
+    assert Settings(data_dir=tmp_path).keep_alive_s > 60
 
 
 def test_a_port_may_be_at_an_address_of_version_six(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ WAIT_MAX_S: Final = 10.0
 # A gateway that asks for more than this is better asked again later by whoever runs us.
 RETRY_AFTER_MAX_S: Final = 60.0
 PAGE: Final = 1_000
-# A server ends a line that rests for five seconds (uvicorn's own number), and a change that meets
+# Some server or proxy on the way ends a line that rests for five seconds, and a change that meets
 # that end is in doubt for nothing.
 REST_S_MAX: Final = 3.0
 OK: Final = 200

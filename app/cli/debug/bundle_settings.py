@@ -19,7 +19,7 @@ ANY: Final = "*"
 TOLD: Final = frozenset(
     {
         *("data_dir", "host", "port", "role", "environment", "docs", "view", "unlimited"),
-        *("bus_keep_s", "drain_s", "crash_at", "instruments_file", "keys_file"),
+        *("bus_keep_s", "drain_s", "keep_alive_s", "crash_at", "instruments_file", "keys_file"),
         *("ledger_url", "redis_url", "routes.*", "webhooks.hosts", "webhooks.loopback"),
         *("brokers.*.adapter", "brokers.*.orders_per_second", "brokers.*.drill_url"),
         *("kafka.bootstrap", "kafka.partitions", "kafka.replication", "kafka.min_insync"),
