@@ -22,7 +22,7 @@ from app.clock import Clock, SystemClock
 from app.ending import ended
 from tests.brokers.alpaca.accounts import FakeTime
 from tests.brokers.alpaca.fake import KEY_ID, SECRET, FakeAlpaca, alpaca
-from tests.brokers.fix.counterpart import SENDER, TARGET, Counterpart
+from tests.brokers.fix.counterpart import SENDER, TARGET, Book, Counterpart
 from tests.brokers.fix.planted import PLANTED, Sound
 from tests.brokers.installed import installed
 from tests.servers.fix import Acceptor
@@ -60,9 +60,11 @@ async def checked(
         return await check(subject, live(hold=ledger.hold), clock, cases)
 
 
-async def at_counterpart(adapter: str, cases: Sequence[Case], **more: object) -> Report:
+async def at_counterpart(
+    adapter: str, cases: Sequence[Case], *, book: Book | None = None, **more: object
+) -> Report:
     """Check one adapter at a counterpart of its own."""
-    async with Counterpart() as counterpart:
+    async with Counterpart(book) as counterpart:
         where = {"hosts": f"127.0.0.1:{counterpart.port}", "sender": TARGET, "target": SENDER}
         return await checked(Subject("north", adapter, {**SESSION, **where, **more}), cases)
 
@@ -114,6 +116,13 @@ def test_a_sound_session_passes_every_case_of_sessions(
 
     assert of(report, Verdict.PASS) == {one.case_id for one in OF_SESSIONS}, in_words(report)
     assert report.left == []
+
+
+def test_a_heartbeat_beside_a_report_is_not_taken_for_it() -> None:
+    published_first = [one for one in CASES if one.case_id == "B-911"]
+    report = run(at_counterpart("fix", published_first, book=Book(script=["beat", "beat"])))
+
+    assert of(report, Verdict.PASS) == {"B-911"}, in_words(report)
 
 
 def test_our_session_passes_at_quickfix(quickfix: Acceptor) -> None:

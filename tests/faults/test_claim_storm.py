@@ -148,7 +148,8 @@ def test_each_order_is_sent_once_by_four_workers_of_whom_one_is_killed(
     back = "SELECT count(*) FROM order_events WHERE type = 'order.queued' AND sequence > 1"
     assert site.sql(back) == [(ended.total() - ORDERS,)]
     epochs = site.sql("SELECT epoch FROM broker_leases ORDER BY broker_id")
-    assert [epoch for (epoch,) in epochs] == [2, 1, 1, 1]
+    taken_over, *_ = (epoch for (epoch,) in epochs)
+    assert taken_over >= 2  # more, where a machine is so busy that a lease ends under its owner
     # A run in which the killed one had nothing in its hands, or on the wire, proves nothing.
     assert left
     assert 0 < ended["not_received"] < len(doubts)

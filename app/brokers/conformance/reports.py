@@ -19,6 +19,9 @@ from app.brokers.conformance.verdict import Failed, NotJudged
 from app.domain.messages import Found, Submission
 from app.domain.values import OrderType
 
+# What else a broker says in that very moment, a heartbeat or a late answer, takes a number too.
+TRIES: Final = 3
+
 
 def at_market(kit: Kit) -> Submission:
     return kit.order(order_type=OrderType.MARKET, limit_price=None)
@@ -44,6 +47,17 @@ async def at_rest(held: Held) -> int:
     return noted
 
 
+async def _while_it_waits(kit: Kit, held: Held) -> tuple[int, int]:
+    """Return the next number before an order, and while its report waits to be published."""
+    before = await at_rest(held)
+    kit.ears.close()
+    await kit.accepted(held.broker)
+    if not await until(lambda: kit.ears.knocked, kit.terms.patience_s):
+        raise Failed("a report of the order that was accepted", "none")
+    await asyncio.sleep(GRACE_S)
+    return before, await heard_of(held)
+
+
 @case(
     "B-911",
     "A report is published before the broker may think that we have it",
@@ -54,13 +68,12 @@ async def at_rest(held: Held) -> int:
 )
 async def published_first(kit: Kit) -> str:
     held = await numbered(kit)
-    before = await at_rest(held)
-    kit.ears.close()
-    await kit.accepted(held.broker)
-    if not await until(lambda: kit.ears.knocked, kit.terms.patience_s):
-        raise Failed("a report of the order that was accepted", "none")
-    await asyncio.sleep(GRACE_S)
-    if (noted := await heard_of(held)) > before:
+    for _ in range(TRIES):
+        before, noted = await _while_it_waits(kit, held)
+        if noted == before:
+            break
+        kit.ears.open.set()
+    else:
         raise Failed(f"number {before} still open while its report waits", f"{noted} is the next")
     kit.ears.open.set()
     for _ in range(int(kit.terms.patience_s / GRACE_S)):

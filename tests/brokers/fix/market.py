@@ -1,7 +1,7 @@
 """What a plain counterpart remembers, and how it answers orders: one word of a script for each.
 
 `new` `fill` `pending` `silent` `swallow` (the number was taken, the order lost) `drop` (it falls
-over with the order in hand) `new_drop` `fill_drop` `reject` `business` `throttle` `refuse`.
+over in mid order) `new_drop` `fill_drop` `reject` `business` `throttle` `refuse` `beat` (first).
 
 To a request to replace it answers by a script of its own: `replace` `pending` `silent` (it is done
 without a word) `swallow` `drop` (before it has read it) `late` `refuse` (with a report, 150=8)
@@ -16,6 +16,7 @@ Asked for all orders at once it answers by one word of a fourth: `last` (the las
 that this was all) `twice` `refuse` `silent` `drop` (after the first).
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -165,6 +166,9 @@ class Market:
     def _answer(self, word: str, key: str, order: dict[str, str]) -> None:
         if word == "pending":
             self.report(key, order | {"39": "A"}, "A", [])
+        if word == "beat":  # so that both are not read at once
+            self.send("0", [])
+            asyncio.get_running_loop().call_later(0.1, self.report, key, order, "0", [])
         if word in {"new", "new_drop"}:
             self.report(key, order, "0", [])
         if word in {"fill", "fill_drop"} or self.book.fills or not order["44"]:
