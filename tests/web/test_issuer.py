@@ -1,6 +1,7 @@
 """The issuer's keys: fetched beside the requests, once for all, and kept while it is away."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -191,6 +192,11 @@ def test_a_set_in_a_file_is_read_within_bounds(tmp_path: Path) -> None:
     path.write_bytes(b"x" * (BYTES_MAX + 1))
     with pytest.raises(KeysAway, match="at most"):
         asyncio.run(source.fetch())
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(KeysAway, match="expected a file"):
+        asyncio.run(asyncio.wait_for(FileSource(pipe).fetch(), 20))
 
 
 # --- settings -------------------------------------------------------------------------------

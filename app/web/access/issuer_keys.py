@@ -6,6 +6,7 @@ our operators are.
 """
 
 import asyncio
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +67,8 @@ class FileSource:
         return found
 
     def _read(self) -> bytes:
+        if not stat.S_ISREG(self._path.stat().st_mode):  # a pipe would be waited for, for ever
+            raise KeysAway(f"{self._path}: expected a file")
         with self._path.open("rb") as file:
             return file.read(BYTES_MAX + 1)
 
