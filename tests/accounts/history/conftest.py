@@ -23,7 +23,7 @@ def store(mongo: Server) -> Iterator[Store]:
 
 @pytest.fixture
 def plan(store: Store, tmp_path: Path) -> LoadPlan:
-    """Lend a plan of an archive in `tmp_path/in`; a dead worker's chunk is free after 3 s."""
+    """Lend a plan of an archive in `tmp_path/in`; what a busy machine delays is not taken over."""
     (tmp_path / "in").mkdir()
     return LoadPlan(
         root=tmp_path / "in",
@@ -31,5 +31,5 @@ def plan(store: Store, tmp_path: Path) -> LoadPlan:
         mapping=SourceMapping(zone=SEOUL),
         store=store,
         rejects=tmp_path / "rejects.parquet",
-        lease_s=3.0,
+        lease_s=60.0,
     )

@@ -57,6 +57,9 @@ from tests.accounts.history.loads import (
 from tests.accounts.orders import an_order, payload
 from tests.servers.server import Server
 
+# So long nobody has a chunk whose worker was killed.
+SOON_FREE_S = 3.0
+
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])
 def test_every_row_becomes_the_document_of_its_account(plan: LoadPlan, driver: Driver) -> None:
@@ -141,6 +144,7 @@ def test_a_live_event_wins_whichever_came_first(plan: LoadPlan, *, live_first: b
 def test_a_worker_is_killed_and_another_finishes_its_chunk(
     plan: LoadPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    plan = replace(plan, lease_s=SOON_FREE_S)
     write_days(plan.root, {MONDAY: rows(1_000), TUESDAY: rows(1_000, first=1_001)})
 
     async def story(client: Client) -> tuple[Outcome, int]:
@@ -183,6 +187,7 @@ def test_a_worker_is_killed_and_another_finishes_its_chunk(
 
 
 def test_all_workers_are_killed_and_the_same_command_goes_on(plan: LoadPlan) -> None:
+    plan = replace(plan, lease_s=SOON_FREE_S)
     write(plan.root, MONDAY, rows(800))
 
     async def story(client: Client) -> tuple[int, Counts]:
