@@ -89,7 +89,11 @@ def _standing(lane: Lane, replaces: Replaces, store: SessionStore, bus: Bus) -> 
     def stops(key: str) -> str | None:
         return replaces.stops(key) if is_replace_key(key) else lane.stops(key)
 
-    return Standing(store, publish, keep, lambda: ownership.epoch, ownership.is_sure, stops)
+    def per_second() -> int | None:
+        return lane.permits.limit
+
+    epoch, is_sure = (lambda: ownership.epoch), ownership.is_sure
+    return Standing(store, publish, keep, epoch, is_sure, stops, per_second)
 
 
 async def _publish(bus: Bus, reports: Sequence[ExecutionReport]) -> int:

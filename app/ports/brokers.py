@@ -116,3 +116,6 @@ class Standing(NamedTuple):
     is_sure: Callable[[], bool]  # whether what is written now is written by the owner
     # Why this order may not leave after all, asked right before its write; None: it may.
     stops: Callable[[str], str | None] = lambda _key: None
+    # How many orders, replaces and cancels may leave in any second by the operator's word; None:
+    # no limit. A commit of the session's own may bunch what was let out one by one.
+    per_second: Callable[[], int | None] = lambda: None

@@ -59,6 +59,7 @@ class Line:
             Session(identity),
             Outbox(),
             LastSecond(options.per_second_max),
+            LastSecond(options.per_second_max),
         )
         self._connection: Connection | None = None
         self._register: Register | None = None

@@ -115,7 +115,7 @@ class LastSecond:
     """How many messages left in the last second, by the instants of their writes."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._writes: deque[tuple[int, int]] = deque()
         self._count = 0
 
@@ -123,7 +123,7 @@ class LastSecond:
         """Return how many more may leave this instant."""
         while self._writes and self._writes[0][0] <= now_ns - SECOND_NS:
             self._count -= self._writes.popleft()[1]
-        return self._most - self._count
+        return self.most - self._count
 
     def wait_ns(self, now_ns: int, cost: int = 1) -> int:
         """Return how long until there is room for so much; 0 if there is.

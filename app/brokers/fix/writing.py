@@ -3,9 +3,9 @@
 Orders gather while a commit runs, and some milliseconds more while the broker is behind, so one
 disk flush carries as many as the line is fast. After the commit stand the last checks, and between
 them and the write nothing is awaited: the session's own law, halts and routes as the lane sees them
-by now, whether anybody still waits for it, the broker's contract, counted as bytes leave, and last
-the lease. The trap is a commit that stalls: what gathered meanwhile would leave in one burst above
-the contract, so the line waits until its own last second has room.
+by now, whether anybody still waits for it, the broker's contract and the operator's number, counted
+as bytes leave, and last the lease. The trap is a commit that stalls: what gathered meanwhile would
+leave in one burst above both, so the line waits until its own last second has room.
 
 A number that was given and may not leave after all is written as a gap fill in its place.
 """
@@ -45,7 +45,8 @@ class Ground(NamedTuple):
     clock: Clock
     machine: Session
     outbox: Outbox
-    rate: LastSecond
+    rate: LastSecond  # by the broker's contract
+    number: LastSecond  # by the operator's, which speaks of orders alone
 
     def instant(self) -> Instant:
         return Instant(self.clock.now(), self.clock.monotonic_ns() // 1_000_000)
@@ -65,7 +66,7 @@ class Writing:
         self._pending = bytearray()
         self._pending_posts: list[Post] = []
         self._pending_number: int | None = None  # the last new one
-        self._pending_cost = 0
+        self._pending_cost = self._pending_orders = 0
         self.waiting: dict[int, Post] = {}  # written, by number; nobody has answered yet
         self.reset = asyncio.Event()
         self.last_at: int | None = None
@@ -138,16 +139,31 @@ class Writing:
             self._put_nothing(number)
 
     def _is_full(self, cost: int) -> bool:
-        """Whether the broker's contract has no room for so much beside what is pending."""
-        room = self._ground.rate.room(self._ground.clock.monotonic_ns())
-        return room < self._pending_cost + cost
+        """Whether a bound of the last second has no room for so much beside what is pending."""
+        now = self._ground.clock.monotonic_ns()
+        if self._ground.rate.room(now) < self._pending_cost + cost:
+            return True
+        return self._paced().room(now) < self._pending_orders + cost
 
     async def _room(self, cost: int) -> None:
         """Wait until so much may leave; what is pending leaves before that."""
-        rate, clock = self._ground.rate, self._ground.clock
         await self._flush()
-        while wait_ns := rate.wait_ns(clock.monotonic_ns(), cost):  # noqa: ASYNC110 - for the time
+        while wait_ns := self._wait_ns(cost):  # noqa: ASYNC110 - for the time
             await asyncio.sleep(wait_ns / SECOND_NS)
+
+    def _wait_ns(self, cost: int) -> int:
+        now = self._ground.clock.monotonic_ns()
+        return max(self._ground.rate.wait_ns(now, cost), self._paced().wait_ns(now, cost))
+
+    def _paced(self) -> LastSecond:
+        """Return what left by the operator's number, as it stands now.
+
+        A broker that takes nothing has the number 0. What its lane had let out until then is
+        bounded by the contract, and by how soon a claim is too old.
+        """
+        number = self._ground.number
+        number.most = self._register.standing.per_second() or self._ground.options.per_second_max
+        return number
 
     def _write_post(self, post: Post, number: int) -> None:
         stops = self._register.standing.stops
@@ -196,6 +212,8 @@ class Writing:
         self._count(type_, cost)
 
     def _count(self, type_: str, cost: int = 1) -> None:
+        if type_ in ORDERING:
+            self._pending_orders += cost
         if self._ground.options.counts_all or type_ in ORDERING:
             self._pending_cost += cost
 
@@ -207,18 +225,22 @@ class Writing:
             raise Over("the connection was closed")
         if self._pending_posts:
             self._must_be_ours()
-        data, number, cost = bytes(self._pending), self._pending_number, self._pending_cost
+        data, number = bytes(self._pending), self._pending_number
+        cost, orders = self._pending_cost, self._pending_orders
         for post in self._pending_posts:
             post.written = True
             assert post.number is not None
             self.waiting[post.number] = post
         self._numbered = [post for post in self._numbered if not post.written]
         self._pending.clear()
-        self._pending_posts, self._pending_number, self._pending_cost = [], None, 0
+        self._pending_posts, self._pending_number = [], None
+        self._pending_cost = self._pending_orders = 0
         crash.point("fix.before_write")
         self._stream.write(data)
         crash.point("fix.after_write")
-        self._ground.rate.left(cost, self._ground.clock.monotonic_ns())
+        now = self._ground.clock.monotonic_ns()
+        self._ground.rate.left(cost, now)
+        self._ground.number.left(orders, now)
         instant = self._ground.instant()
         self.last_at = instant.wall_ms
         self._ground.machine.wrote(instant, number)

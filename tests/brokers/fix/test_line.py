@@ -282,6 +282,27 @@ def test_a_stall_does_not_bunch_what_leaves_above_the_contract() -> None:
     play(story)
 
 
+def test_a_stall_does_not_bunch_what_leaves_above_the_operators_number() -> None:
+    """A permit was spent for each, one by one; the commit of their numbers let all go at once."""
+
+    async def story(stage: Stage) -> None:
+        number: list[int | None] = [20]
+        line = stage.line(per_second_max=1_000)
+        standing = stage.standing._replace(per_second=lambda: number[0])
+        async with running(line, standing):
+            line.post([stage.order(f"k-{n}") for n in range(45)])
+            await eventually(lambda: len(stage.book.audit) == 45)
+            number[0] = None  # and where there is none, the contract alone holds
+            line.post([stage.order(f"l-{n}") for n in range(45)])
+            await eventually(lambda: len(stage.book.audit) == 90)
+        at = [a.at for a in stage.book.audit]
+        # At a broker on a busy machine a second is a little shorter than at our socket.
+        assert max(sum(t <= u < t + 0.8 for u in at[:45]) for t in at[:45]) <= 20
+        assert at[-1] - at[45] < 0.8
+
+    play(story)
+
+
 def test_the_next_host_is_tried_when_one_is_away() -> None:
     async def story(stage: Stage) -> None:
         with socket.socket() as taken:
