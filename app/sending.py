@@ -17,7 +17,7 @@ from app.dispatch.catchup import CatchUp, signs_of
 from app.dispatch.floor import DispatchFloor
 from app.dispatch.gate import GatedBroker
 from app.dispatch.lane import Lane
-from app.dispatch.live import live
+from app.dispatch.live import let_heed, live
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.replaces import Replaces
 from app.domain.capabilities import Capabilities
@@ -104,6 +104,8 @@ def send_through(on: Ground, brokers: dict[str, Broker], *, shared: bool) -> Sen
         )
         for name, lane in lanes.items()
     }
+    for name, lane in lanes.items():
+        let_heed(brokers[name], lane, replaces[name])
     alive = live(brokers)
     asking: list[Loop] = [r.run for r in reconcilers.values()]
     asking += [*(c.run for c in cancels), *(r.run for r in replaces.values())]

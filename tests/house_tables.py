@@ -188,6 +188,7 @@ CONTRACTS = {
     "FaultLine": "tests/brokers/test_fault_line.py",
     "Floor": "one room's own door, handed to web: its room's tests hold it",
     "Helm": "one room's own door, handed to web: its room's tests hold it",
+    "HeedingBroker": "tests/brokers/test_last_look.py",
     "HoldStore": "tests/contracts/test_holding.py",
     "LiveBroker": "tests/brokers/fix/test_fix_broker.py",
     "MassBroker": "tests/brokers/fix/test_fix_mass.py",

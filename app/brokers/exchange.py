@@ -4,17 +4,23 @@ The line is the first byte. Before a connection is in our hands nothing can have
 order was `NotSent`; after it, only the broker's readable word counts, and all else is
 `Unknown`. What a word means is the dialect's business; here it is only carried, whole or not.
 
+To get a connection takes round trips, half a second of them to another continent, and a halt may
+come meanwhile. So whoever sends an order is asked once more, the connection in hand.
+
 Edges filed off aiohttp: it repeats a GET, a PUT or a DELETE whose connection ends without a reply,
 even a fresh one; it follows redirects, takes any size of body, unpacks any compression and keeps
 connections longer than many servers do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from app.brokers.wire import retry_after_s
 from app.domain.messages import NotSent, Throttled, Unknown
@@ -47,6 +53,36 @@ class Reply:
 
 
 Failure = NotSent | Unknown
+Stops = Callable[[], str | None]  # why it may not leave after all
+
+
+def _nothing() -> str | None:
+    """Stop nothing."""
+    return None
+
+
+_STOPS: ContextVar[Stops] = ContextVar("stops", default=_nothing)
+
+
+class _Stopped(aiohttp.ClientError):
+    """It may not leave after all; no byte of it has."""
+
+
+class _Asking(aiohttp.TCPConnector):
+    """Asks whoever sends once more, when a connection for it is there; nothing waits from here."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own name
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        why = _STOPS.get()()
+        if why is not None:
+            connection.release()  # it is as good as new
+            raise _Stopped(why)
+        return connection
 
 
 class Exchange:
@@ -72,8 +108,11 @@ class Exchange:
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
-    async def send(self, path: str, body: bytes | None, *, method: str = "POST") -> Reply | Failure:
-        """Make one request on a kept connection."""
+    async def send(
+        self, path: str, body: bytes | None, *, method: str = "POST", stops: Stops = _nothing
+    ) -> Reply | Failure:
+        """Make one request on a kept connection, unless something `stops` it before its write."""
+        _STOPS.set(stops)
         return await self._once(self._kept_session(), method, path, body)
 
     async def ask(self, path: str, body: bytes | None = None) -> Reply | Failure:
@@ -105,15 +144,15 @@ class Exchange:
                     reply.close()
                     return Unknown("oversized reply")
                 return Reply(reply.status, reply.headers, read)
+        except _Stopped as e:
+            return NotSent(str(e))
         except (aiohttp.ClientError, OSError) as e:
             cause = f"{type(e).__name__}: {e}"[:200]
             return Unknown(cause) if line.open else NotSent(cause)
 
     def _kept_session(self) -> aiohttp.ClientSession:
         if self._kept is None:
-            connector = aiohttp.TCPConnector(
-                limit=self._max_in_flight, keepalive_timeout=KEEP_ALIVE_S
-            )
+            connector = _Asking(limit=self._max_in_flight, keepalive_timeout=KEEP_ALIVE_S)
             self._kept = self._session(connector)
         return self._kept
 

@@ -8,7 +8,7 @@ one about the order.
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -81,6 +81,10 @@ class HttpBroker:
         self._key = Key(name, secret.encode(), callback_tolerance_s)
         self._clock = clock
         self._busy_means_not_accepted = busy_means_not_accepted
+        self._stops: Callable[[str], str | None] = lambda _key: None  # the lane's, once it heeds
+
+    def heed(self, stops: Callable[[str], str | None]) -> None:
+        self._stops = stops
 
     async def submit(self, batch: Sequence[Submission]) -> list[Answer]:
         """Send one batch in one request."""
@@ -88,7 +92,7 @@ class HttpBroker:
         if not batch:
             return []
         keys = [item.broker_order_key for item in batch]
-        items = await self._judged("/v1/orders", requests.order_body(batch), keys)
+        items = await self._judged("/v1/orders", requests.order_body(batch), keys, heeds=True)
         if not isinstance(items, dict):
             return [items] * len(batch)
         return [wire.submit_answer(items.get(item.broker_order_key)) for item in batch]
@@ -113,7 +117,7 @@ class HttpBroker:
         if not batch:
             return []
         keys = [item.broker_order_key for item in batch]
-        items = await self._judged("/v1/replaces", requests.replace_body(batch), keys)
+        items = await self._judged("/v1/replaces", requests.replace_body(batch), keys, heeds=True)
         if not isinstance(items, dict):
             return [items] * len(batch)
         return [
@@ -156,10 +160,18 @@ class HttpBroker:
         await self._exchange.close()
 
     async def _judged(
-        self, path: str, body: bytes, keys: Sequence[str]
+        self, path: str, body: bytes, keys: Sequence[str], *, heeds: bool = False
     ) -> dict[str, wire.Result | None] | Answer:
-        """Return the reply's items, or the one answer that holds for the whole batch."""
-        reply = await self._exchange.send(path, body)
+        """Return the reply's items, or the one answer that holds for the whole batch.
+
+        What `heeds` whatever stops one of its orders is held back whole; a cancel always passes.
+        """
+
+        def stops() -> str | None:
+            words = map(self._stops, keys if heeds else ())
+            return next((why for why in words if why is not None), None)
+
+        reply = await self._exchange.send(path, body, stops=stops)
         if not isinstance(reply, Reply):
             return reply
         if reply.status not in OK:

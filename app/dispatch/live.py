@@ -18,7 +18,7 @@ from app.domain.messages import ExecutionReport
 from app.domain.values import is_replace_key, order_id_of
 from app.ending import ended
 from app.letters import unsendable
-from app.ports.brokers import Broker, LiveBroker, Standing
+from app.ports.brokers import Broker, HeedingBroker, LiveBroker, Standing
 from app.ports.bus import Bus, Event
 from app.ports.sessions import SessionStore, Unread
 
@@ -86,14 +86,21 @@ def _standing(lane: Lane, replaces: Replaces, store: SessionStore, bus: Bus) -> 
     async def keep(unread: Sequence[Unread]) -> None:
         await persistently(partial(park, bus, unread))
 
-    def stops(key: str) -> str | None:
-        return replaces.stops(key) if is_replace_key(key) else lane.stops(key)
-
     def per_second() -> int | None:
         return lane.permits.limit
 
     epoch, is_sure = (lambda: ownership.epoch), ownership.is_sure
-    return Standing(store, publish, keep, epoch, is_sure, stops, per_second)
+    return Standing(store, publish, keep, epoch, is_sure, _stops(lane, replaces), per_second)
+
+
+def let_heed(broker: Broker, lane: Lane, replaces: Replaces) -> None:
+    """Let an adapter that may have to wait before its write ask its lane once more."""
+    if hasattr(broker, "heed"):
+        cast("HeedingBroker", broker).heed(_stops(lane, replaces))
+
+
+def _stops(lane: Lane, replaces: Replaces) -> Callable[[str], str | None]:
+    return lambda key: replaces.stops(key) if is_replace_key(key) else lane.stops(key)
 
 
 async def _publish(bus: Bus, reports: Sequence[ExecutionReport]) -> int:

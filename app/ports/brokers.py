@@ -86,6 +86,13 @@ class LiveBroker(Broker, Protocol):
         """End the connection politely; the next one is made as after any loss."""
 
 
+class HeedingBroker(Broker, Protocol):
+    """A broker that may have to wait between its call and its write, as for a connection."""
+
+    def heed(self, stops: Callable[[str], str | None]) -> None:
+        """Ask this of each order and replace right before its write: why it may not leave."""
+
+
 class MassBroker(Broker, Protocol):
     """A broker that shows all of our orders on one question, as its `mass_status` says."""
 

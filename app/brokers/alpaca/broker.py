@@ -11,6 +11,7 @@ with every fill, or it shows that the order is there and no more than that.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -203,7 +204,8 @@ class AlpacaBroker:
         if item.currency != "USD":
             # Alpaca's orders name no currency: a price in another one would be taken for dollars.
             return Rejected("unsupported-currency", f"{item.currency}: it trades in USD")
-        reply = await self._exchange.send("/v2/orders", order_body(item))
+        stops = partial(self._stops, item.broker_order_key)
+        reply = await self._exchange.send("/v2/orders", order_body(item), stops=stops)
         if not isinstance(reply, Reply):
             return reply
         answer = words.submit_answer(reply, item.broker_order_key, self._clock.now())
@@ -235,11 +237,9 @@ class AlpacaBroker:
         if amount(order.filled_qty):
             return Rejected("partially-filled", "Alpaca's quantities do not count earlier fills")
         # That look may have taken seconds, in which a halt came, or the lease went.
-        stop = self._stops(item.broker_order_key)
-        if stop is not None:
-            return NotSent(stop)
-        path = f"/v2/orders/{quote(order.id, safe='')}"
-        reply = await self._exchange.send(path, replace_body(item), method="PATCH")
+        stops = partial(self._stops, item.broker_order_key)
+        path, body = f"/v2/orders/{quote(order.id, safe='')}", replace_body(item)
+        reply = await self._exchange.send(path, body, method="PATCH", stops=stops)
         if not isinstance(reply, Reply):
             return reply
         return words.replace_answer(reply, item.broker_order_key, self._clock.now())

@@ -489,8 +489,8 @@ def test_what_a_replace_is_told() -> None:
         assert isinstance(asyncio.run(scenario(act)), kind), act
 
 
-def test_a_halt_that_comes_while_the_order_is_looked_up_stops_the_new_terms() -> None:
-    async def scenario() -> tuple[Answer, Answer, int]:
+def test_a_halt_that_comes_before_the_write_stops_new_terms_and_new_orders() -> None:
+    async def scenario() -> tuple[list[Answer], Answer, int]:
         async with an_account() as account:
             fake, broker, _ = account
             await broker.submit([ONE])
@@ -499,8 +499,9 @@ def test_a_halt_that_comes_while_the_order_is_looked_up_stops_the_new_terms() ->
             async with asyncio.TaskGroup() as loops:
                 running = loops.create_task(broker.run(standing))
                 await eventually(lambda: fake.lines)
-                [stopped] = await broker.replace([a_replacement(KEY)])
-                left = fake.asked("PATCH", "/v2/orders")
+                stopped = await broker.replace([a_replacement(KEY)])
+                stopped += await broker.submit([a_submission()])
+                left = fake.asked("PATCH", "/v2/orders") + fake.asked("POST", "/v2/orders") - 1
                 why[0] = None
                 [sent] = await broker.replace([a_replacement(KEY)])
                 running.cancel()
@@ -508,7 +509,7 @@ def test_a_halt_that_comes_while_the_order_is_looked_up_stops_the_new_terms() ->
 
     stopped, sent, left = asyncio.run(scenario())
 
-    assert stopped == NotSent("halted")
+    assert stopped == [NotSent("halted")] * 2
     assert left == 0
     assert isinstance(sent, Accepted)
 
