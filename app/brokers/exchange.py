@@ -145,7 +145,7 @@ class Exchange:
                     return Unknown("oversized reply")
                 return Reply(reply.status, reply.headers, read)
         except _Stopped as e:
-            return NotSent(str(e))
+            return NotSent(str(e), ours=True)
         except (aiohttp.ClientError, OSError) as e:
             cause = f"{type(e).__name__}: {e}"[:200]
             return Unknown(cause) if line.open else NotSent(cause)

@@ -76,11 +76,13 @@ class GatedBroker:
         admitted = await self._admit(Lane.SUBMIT, permit)
         if isinstance(admitted, Refusal):
             return [NotSent(f"circuit open: {admitted.reason}") for _ in batch]
-        # What the gate itself keeps back says nothing of the broker, so it is not heard.
+        # What we keep back ourselves, here or in the adapter, says nothing of the broker: it is
+        # not heard.
         self._witness.sending(self.name)
         answers: Sequence[Answer] = [Unknown("the adapter raised")]
         try:
-            answers = result = await self._pass(admitted, self._broker.submit(batch))
+            result = await self._pass(admitted, self._broker.submit(batch))
+            answers = [each for each in result if not _is_ours(each)]
         except asyncio.CancelledError:
             answers = []
             raise
@@ -215,3 +217,7 @@ class GatedBroker:
         finally:
             self.record(permit, answers)
         return result
+
+
+def _is_ours(answer: Answer) -> bool:
+    return isinstance(answer, NotSent) and answer.ours

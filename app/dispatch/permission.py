@@ -118,8 +118,8 @@ def rank_of(answer: Answer | Lookup) -> int:
     match answer:
         case Unknown():
             return IN_DOUBT
-        case NotSent():
-            return NOT_SENT
+        case NotSent():  # what we held back ourselves is nobody's failure
+            return NEUTRAL if answer.ours else NOT_SENT
         case Accepted() | Found() | Absent():
             return OK
         case Rejected():  # the wire is alive, but an edge that refuses can hide a dead core

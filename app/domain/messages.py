@@ -92,11 +92,13 @@ class NotSent:
     """Proof that no byte of it reached the broker, or that nobody there looked at it.
 
     `credentials` says that the broker refused us, not the order (401, 403, logon lost): the
-    gate opens at once, so that an expired token does not kill a million orders.
+    gate opens at once, so that an expired token does not kill a million orders. `ours` says that we
+    held it back ourselves (a halt, the lease): of the broker that says nothing.
     """
 
     cause: str
     credentials: bool = False
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,13 +65,13 @@ def test_a_halt_while_a_connection_is_made_holds_the_whole_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = halted_meanwhile(monkeypatch, lambda b: b.submit([ONE, TWO]), OTHER)
-    assert found == ([NotSent("halted")] * 2, 0)
+    assert found == ([NotSent("halted", ours=True)] * 2, 0)
 
 
 def test_it_holds_new_terms_too(monkeypatch: pytest.MonkeyPatch) -> None:
     key = NEW_TERMS.broker_order_key
     found = halted_meanwhile(monkeypatch, lambda b: b.replace([NEW_TERMS]), key)
-    assert found == ([NotSent("halted")], 0)
+    assert found == ([NotSent("halted", ours=True)], 0)
 
 
 def test_a_cancel_passes_whatever_is_halted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ SILENT = Unknown("timeout")
 NO = Rejected("closed")
 FAST = Throttled(1.0)
 EXPIRED = NotSent("401", credentials=True)
+HALTED = NotSent("halted", ours=True)
 LIVELY = GateSettings(failures_max=3, jitter=0.0)
 S = 1_000_000_000
 

@@ -27,6 +27,7 @@ from app.ports.brokers import BadCallback, Broker
 from tests.dispatch.rig import (
     EXPIRED,
     FAST,
+    HALTED,
     LIVELY,
     NO,
     OK,
@@ -174,6 +175,19 @@ def test_cancelling_a_call_is_neutral_and_stays_a_cancellation(virtual: Virtual)
 
     assert rig.state == "closed"
     assert rig.gate.state().in_doubt == rig.gate.state().calls == 0
+
+
+def test_a_halt_that_an_adapter_obeyed_opens_nothing_and_is_no_trial(virtual: Virtual) -> None:
+    rig = Rig(virtual, *repeated(9, HALTED), OK)
+    assert rig.send(9) == [HALTED] * 9
+    assert rig.state == "closed"
+    assert rig.gate.state().failures_in_row == rig.gate.state().calls == 0
+
+    rig.half_open()
+    for _ in range(9):
+        rig.gate.record(rig.permit(), [HALTED])
+    assert rig.state == "half_open"
+    assert isinstance(rig.gate.acquire(Lane.SUBMIT), Permit)
 
 
 def test_a_cancelled_trial_gives_its_place_back(virtual: Virtual) -> None:

@@ -8,7 +8,7 @@ import pytest
 from app.dispatch.gate import GatedBroker, Lane
 from app.dispatch.unwitnessed import NOBODY
 from app.domain.messages import Answer, Cancellation, ExecutionReport, Submission
-from tests.dispatch.rig import LIVELY, OK, ORDER, SILENT, S, ScriptedBroker
+from tests.dispatch.rig import HALTED, LIVELY, OK, ORDER, SILENT, S, ScriptedBroker
 from tests.virtual import Virtual
 
 
@@ -59,6 +59,15 @@ def test_what_the_circuit_keeps_back_is_not_heard(virtual: Virtual) -> None:
 
     assert gate.state(Lane.SUBMIT).state == "open"
     assert notes.answers == [([SILENT], 0.0)] * LIVELY.failures_max
+
+
+def test_what_an_adapter_held_back_is_heard_as_nothing(virtual: Virtual) -> None:
+    notes = Notes()
+    gate = GatedBroker(ScriptedBroker(HALTED), virtual.clock, LIVELY, witness=notes)
+    answers = [virtual.run(gate.submit([ORDER])) for _ in range(9)]
+
+    assert answers == [[HALTED]] * 9
+    assert notes.answers == [([], 0.0)] * 9
 
 
 def test_a_cancelled_request_is_answered_by_nothing(virtual: Virtual) -> None:

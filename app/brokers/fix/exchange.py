@@ -94,7 +94,8 @@ class Exchange:
             self.settle(Unknown(why))
             return
         self.goes_alone = self.post.is_unfit
-        self.settle(NotSent(why, credentials=credentials))
+        stopped = self.post.is_stopped
+        self.settle(NotSent(why, credentials=credentials and not stopped, ours=stopped))
 
 
 class Exchanges:

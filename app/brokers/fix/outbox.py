@@ -27,8 +27,8 @@ class Post:
     """
 
     __slots__ = (
-        *("checked", "cost", "fields", "is_unfit", "key", "legs", "number", "numbering"),
-        *("on_lost", "type", "withdrawn", "written"),
+        *("checked", "cost", "fields", "is_stopped", "is_unfit", "key", "legs", "number"),
+        *("numbering", "on_lost", "type", "withdrawn", "written"),
     )
 
     def __init__(
@@ -46,6 +46,7 @@ class Post:
         self.checked: tuple[str, ...] = ()  # and the whole list's, if this is a part of it
         self.cost = 1  # as the broker's contract counts it
         self.is_unfit = False  # it cannot be said in a message
+        self.is_stopped = False  # a halt or the like came before its write: nobody's fault
         self.number: int | None = None
         self.numbering = 0
         self.written = False  # from here on it may be there

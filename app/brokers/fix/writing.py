@@ -170,8 +170,9 @@ class Writing:
         why = None if post.key is None else stops(post.key)
         for leg in post.checked:
             why = why or stops(leg)
+        post.is_stopped = why is not None
         if post.withdrawn or not self._ground.machine.may_send:
-            why = "it could not leave in time"
+            why, post.is_stopped = "it could not leave in time", False
         if why is not None:
             self._skip(post, number, why)
             return

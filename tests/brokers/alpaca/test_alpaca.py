@@ -509,7 +509,7 @@ def test_a_halt_that_comes_before_the_write_stops_new_terms_and_new_orders() -> 
 
     stopped, sent, left = asyncio.run(scenario())
 
-    assert stopped == [NotSent("halted")] * 2
+    assert stopped == [NotSent("halted", ours=True)] * 2
     assert left == 0
     assert isinstance(sent, Accepted)
 

@@ -144,7 +144,7 @@ def test_a_halt_on_one_order_holds_its_list_and_every_one_may_go_again() -> None
     async def story(broker: FixBroker, stage: Stage) -> None:
         batch = some(3)
         stage.stopped[batch[1].broker_order_key] = "halted"
-        assert await broker.submit(batch) == [NotSent("halted")] * 3
+        assert await broker.submit(batch) == [NotSent("halted", ours=True)] * 3
         assert stage.book.audit == []
 
     play(story, **LISTS)
