@@ -60,6 +60,7 @@ class Cancels:
         self._not_before: dict[str, int] = {}
         self._out: set[str] = set()  # in a request, or being looked up
         self._asked: set[str] = set()  # sent, and not looked up since
+        self._after = ""  # behind which order the next page begins
         self.answers: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -73,8 +74,7 @@ class Cancels:
         """Send every cancel that is due, in batches, ahead of orders."""
         if not self._ownership.is_sure() or self._permits.limit == 0:  # a broker's blackout
             return
-        standing = await self._store.pending_cancels(self._broker.name, LIST_MAX)
-        self._forget_all_but({p.order_id for p in standing})
+        standing = await self._next_page()
         now = self._clock.monotonic_ns()
         due = [
             p
@@ -107,9 +107,24 @@ class Cancels:
             await self._broker.probe(Lane.CANCEL)
         return None
 
-    def _forget_all_but(self, standing: set[str]) -> None:
-        self._not_before = {k: at for k, at in self._not_before.items() if k in standing}
-        self._asked &= standing
+    async def _next_page(self) -> Sequence[PendingCancel]:
+        """Return the next ones that wait, the first again behind the last; forget what is over.
+
+        A broker may leave thousands of cancels unanswered, at a market that is shut: whoever read
+        no further would never come to the others.
+        """
+        before = self._after
+        found, self._after = await self._store.pending_cancels(self._broker.name, LIST_MAX, before)
+        standing = {pending.order_id for pending in found}
+        over = {
+            order_id
+            for order_id in self._not_before.keys() - standing
+            if order_id > before and (not self._after or order_id <= self._after)
+        }
+        for order_id in over:
+            del self._not_before[order_id]
+        self._asked -= over
+        return found
 
     async def _look_again(self, pending: Sequence[PendingCancel]) -> None:
         """Ask what became of cancels that were sent; those that still stand are due again."""

@@ -3,11 +3,12 @@
 The trap is to ask about orders one by one as they come to mind: a page says where the next begins.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from app.domain.messages import Found
+from app.domain.records import PendingCancel
 
 
 class WorkingOrder(NamedTuple):
@@ -38,3 +39,10 @@ class ShownOrders(NamedTuple):
 
 
 NOTHING_SHOWN: Final = ShownOrders({}, ended=False)
+
+
+class CancelPage(NamedTuple):
+    """Some of the cancels that wait at one broker."""
+
+    cancels: Sequence[PendingCancel]
+    after: str  # behind which order the next page begins; empty: this was the last one

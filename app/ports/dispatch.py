@@ -18,11 +18,10 @@ from app.domain.records import (
     Health,
     LaneStatus,
     OpenAttempt,
-    PendingCancel,
     Settlement,
 )
 from app.domain.signs import Heard
-from app.domain.working import WorkingPage
+from app.domain.working import CancelPage, WorkingPage
 
 
 class Floor(Protocol):
@@ -112,7 +111,8 @@ class DispatchStore(Protocol):
         An order may go again; of a replace that took no effect the old terms stand.
         """
 
-    async def pending_cancels(self, broker_id: str, limit: int) -> list[PendingCancel]: ...
+    async def pending_cancels(self, broker_id: str, limit: int, after: str = "") -> CancelPage:
+        """Return what waits to be canceled there, among so many wishes behind an order's id."""
 
     async def standing_days(self) -> list[date]:
         """Return the trade dates of which orders stand in the record, the latest first."""

@@ -205,7 +205,7 @@ def test_a_cancel_that_waited_for_the_broker_has_won_once_there_never_was_a_copy
 
     assert (after.status, after.cancel_origin) == (Status.CANCELED, CancelOrigin.CLIENT)
     assert after.pending_request == "none"
-    assert shop.run(shop.store.pending_cancels("north", 10)) == []
+    assert shop.run(shop.store.pending_cancels("north", 10)).cancels == []
 
 
 def test_a_sweep_holds_what_it_names_and_lets_it_go_again(shop: Shop) -> None:

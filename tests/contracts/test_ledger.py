@@ -238,11 +238,11 @@ def test_a_wish_to_cancel_is_listed_until_it_is_refused(shop: Shop) -> None:
     claimed = shop.sending()
     shop.run(shop.store.settle([Settlement(claimed.broker_order_key, Accepted("N-1"), 1)]))
     shop.run(shop.store.cancel(claimed.order.order_id, None, CancelOrigin.CLIENT))
-    pending = shop.run(shop.store.pending_cancels("north", 10))
+    pending = shop.run(shop.store.pending_cancels("north", 10)).cancels
     shop.run(shop.store.refuse_cancel([claimed.order.order_id]))
 
     assert pending == [(claimed.order.order_id, claimed.broker_order_key, "N-1", None)]
-    assert shop.run(shop.store.pending_cancels("north", 10)) == []
+    assert shop.run(shop.store.pending_cancels("north", 10)).cancels == []
 
 
 def test_what_works_at_a_broker_is_read_page_by_page(shop: Shop) -> None:

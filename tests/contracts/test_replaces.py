@@ -110,7 +110,7 @@ def test_the_next_one_replaces_what_the_last_one_has_made(shop: Shop) -> None:
 
     order_id = of.order.order_id
     shop.run(shop.store.cancel(order_id, None, CancelOrigin.CLIENT))
-    (pending,) = shop.run(shop.store.pending_cancels("north", 10))
+    (pending,) = shop.run(shop.store.pending_cancels("north", 10)).cancels
     assert (pending.broker_order_key, pending.pending_key) == (second.broker_order_key, None)
     for number, key in enumerate((of.broker_order_key, first, second.broker_order_key)):
         told(shop, key, E.TRADE, f"e-{number}", last_quantity=D(5))
@@ -249,7 +249,7 @@ def test_a_cancel_overtakes_what_waits_and_names_what_is_out(shop: Shop) -> None
     (claimed,) = claims(shop)
     asked = shop.run(shop.store.cancel(of.order.order_id, None, CancelOrigin.CLIENT))
     assert asked.pending_request is PendingRequest.CANCEL
-    (pending,) = shop.run(shop.store.pending_cancels("north", 10))
+    (pending,) = shop.run(shop.store.pending_cancels("north", 10)).cancels
     key = claimed.replacement.broker_order_key
     assert (pending.broker_order_key, pending.pending_key) == (of.broker_order_key, key)
     shop.run(shop.store.refuse_cancel([of.order.order_id]))

@@ -47,7 +47,7 @@ def test_what_never_left_ends_and_what_may_have_is_asked_for(shop: Shop) -> None
         assert not after.is_terminal
     assert shop.run(shop.store.select(ANN)).orders == 0
     assert swept(shop, ANN) == [0, 0]
-    asked = shop.run(shop.store.pending_cancels("north", 10))
+    asked = shop.run(shop.store.pending_cancels("north", 10)).cancels
     assert [cancel.order_id for cancel in asked] == [works.order.order_id]  # the doubt comes first
 
 

@@ -102,7 +102,7 @@ class Both:
 
     def _answer(self, ledger: Ledger, name: str, words: Sequence[Any]) -> tuple[str, Any]:
         how, answer = self._runner.run(_heard(getattr(ledger, name)(*words)))
-        return how, sorted(answer) if name in UNORDERED else answer
+        return how, sorted(answer.cancels) if name in UNORDERED else answer
 
     def same_rows(self) -> None:
         """Compare every table, and carry the outbox away as a relay would."""

@@ -139,10 +139,27 @@ def test_a_canceled_order_that_was_accepted_waits_for_the_cancel_lane(books: Boo
     claimed = books.sending()
     books.cancel(claimed.order.order_id)
     books.settle({claimed.broker_order_key: Accepted("N-7")})
-    (pending,) = books.run(books.ledger.pending_cancels("north", 10))
+    (pending,) = books.run(books.ledger.pending_cancels("north", 10)).cancels
 
     assert pending == (claimed.order.order_id, claimed.broker_order_key, "N-7", None)
-    assert books.run(books.ledger.pending_cancels("south", 10)) == []
+    assert books.run(books.ledger.pending_cancels("south", 10)).cancels == []
+
+
+def test_what_waits_is_read_in_pages_and_every_wish_stands_in_one(books: Books) -> None:
+    claimed = [books.working(f"c-{n}") for n in range(5)]
+    for each in claimed:
+        books.cancel(each.order.order_id)
+    found: list[str] = []
+    after, pages = "", 0
+    while pages == 0 or after:
+        cancels, after = books.run(books.ledger.pending_cancels("north", 2, after))
+        found += [pending.order_id for pending in cancels]
+        pages += 1
+
+    assert found == sorted(each.order.order_id for each in claimed)
+    assert pages == 3
+    # The wishes of another broker's orders fill a page and are none of it.
+    assert books.run(books.ledger.pending_cancels("south", 2)) == ([], found[1])
 
 
 def test_a_refused_cancel_is_forgotten(books: Books) -> None:
@@ -155,4 +172,4 @@ def test_a_refused_cancel_is_forgotten(books: Books) -> None:
 
     assert books.order(ids[0]).pending_request is PendingRequest.NONE
     assert books.order(ids[1]).status in TERMINAL
-    assert books.run(books.ledger.pending_cancels("north", 10)) == []
+    assert books.run(books.ledger.pending_cancels("north", 10)).cancels == []

@@ -141,7 +141,7 @@ class Chance:
 
     def refuse_cancel(self) -> None:
         found = self.books.run(self.books.ledger.pending_cancels("north", 2))
-        self.books.run(self.books.ledger.refuse_cancel([p.order_id for p in found]))
+        self.books.run(self.books.ledger.refuse_cancel([p.order_id for p in found.cancels]))
 
     def crash(self) -> None:
         """Lose the memory of a process: the next one starts by recovering."""

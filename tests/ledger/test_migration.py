@@ -344,11 +344,11 @@ def test_a_fill_of_before_is_known_and_the_next_is_applied(moved: Migrated) -> N
 
 
 def test_a_wish_to_cancel_is_still_on_its_list(moved: Migrated) -> None:
-    wished = moved.run(moved.ledger.pending_cancels("north", 10))
+    wished = moved.run(moved.ledger.pending_cancels("north", 10)).cancels
     assert [found[:3] for found in wished] == [(ENDING.order_id, key_of(ENDING), "N-1")]
     moved.run(moved.ledger.refuse_cancel([ENDING.order_id]))
 
-    assert moved.run(moved.ledger.pending_cancels("north", 10)) == []
+    assert moved.run(moved.ledger.pending_cancels("north", 10)).cancels == []
 
 
 def test_what_waits_is_canceled_out_of_its_queue(moved: Migrated) -> None:

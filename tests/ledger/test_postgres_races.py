@@ -340,7 +340,7 @@ class Crowd:
                 [d.broker_order_key for d in doubts[: n % 5]], "lookup"
             )
             pending = await process.ledger.pending_cancels("north", 5)
-            await process.ledger.refuse_cancel([p.order_id for p in pending[:2]])
+            await process.ledger.refuse_cancel([p.order_id for p in pending.cancels[:2]])
 
     def play(self) -> None:
         names = {

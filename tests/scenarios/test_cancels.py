@@ -1,6 +1,10 @@
 """A cancel wins or loses once, and only by evidence."""
 
-from app.domain.messages import ExecutionType, NotSent, Rejected
+from itertools import pairwise
+
+import pytest
+
+from app.domain.messages import Accepted, ExecutionType, NotSent, Rejected
 from tests.scenarios.floor import Floor
 from tests.virtual import NS_PER_S
 
@@ -139,6 +143,30 @@ def test_a_cancel_that_is_answered_slowly_holds_up_no_other(floor: Floor) -> Non
     left = [s.at_ns for s in floor.north.sent if s.verb == "cancel"]
     # Sixteen requests may be out at once: three rounds of a second, not forty.
     assert left[-1] - left[0] < 3 * NS_PER_S
+
+
+def test_cancels_that_a_broker_takes_and_never_carries_out_hold_up_no_other(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its market is shut: they wait there until tomorrow, and are more than one look reads."""
+    monkeypatch.setattr("app.dispatch.cancels.LIST_MAX", 3)
+    names = [f"o-{n}" for n in range(7)]
+    floor.reserve_all(names)
+    floor.bell()
+    floor.comes_to("new", *names)
+    floor.north.does("cancel", verdict=Accepted("heard"))
+    for name in names[:6]:
+        floor.cancel(name)
+    floor.until(lambda: set(cancels(floor)) >= {floor.key(name) for name in names[:6]})
+    floor.cancel(names[6])
+
+    floor.until(lambda: floor.key(names[6]) in cancels(floor), timeout_s=1)
+
+    # Each is looked for before it is repeated, and no sooner than two seconds later.
+    floor.passes(9)
+    left = [s.at_ns for s in floor.north.sent if s.verb == "cancel" and s.key == floor.key("o-0")]
+    assert len(left) >= 3
+    assert all(later - sooner >= 2 * NS_PER_S for sooner, later in pairwise(left))
 
 
 def test_a_cancel_and_the_brokers_own_end_make_one_end(floor: Floor) -> None:

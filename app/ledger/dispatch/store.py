@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from app import crash
+from app import codec, crash
 from app.domain.messages import ExecutionReport
 from app.domain.order import WORKING, Order, cancel_refused
 from app.domain.records import (
@@ -21,9 +21,9 @@ from app.domain.records import (
     Settlement,
 )
 from app.domain.values import ReplaceState, Status, is_replace_key, order_id_of
-from app.domain.working import WorkingPage
+from app.domain.working import CancelPage, WorkingPage
 from app.ledger import days, rows
-from app.ledger.dialect import Statement
+from app.ledger.dialect import Dialect, Statement, by_day
 from app.ledger.dispatch import attempts, outcomes, queues, replaces, replacing, reporting, working
 from app.ledger.edge import Edge
 from app.ledger.sessions import leases
@@ -36,24 +36,32 @@ _KEYS_OF: Final = (
     " JOIN attempts@day AS a ON a.broker_order_key BETWEEN o.order_id || '00'"
     " AND o.order_id || '99' AND a.trade_date = @day"
 )
-_WISHES: Final = (
-    " FROM cancel_requests AS c JOIN orders@day AS o ON o.accept_sequence = c.accept_sequence"
-    f" AND o.trade_date = c.trade_date{_KEYS_OF}"
-    " WHERE c.trade_date = @day AND o.pending_request = 'cancel' AND a.broker_id = :broker"
-)
+
+
+def _wishes(d: Dialect) -> str:
+    return (
+        f" FROM orders@day AS o{_KEYS_OF} WHERE o.order_id {d.among('ids')} AND o.trade_date = @day"
+        " AND o.pending_request = 'cancel' AND a.broker_id = :broker"
+    )
+
+
 _PENDING: Final = Statement(
-    lambda _: (
+    lambda d: (
         "SELECT o.order_id, coalesce((SELECT max(r.broker_order_key) FROM replaces AS r"
         " WHERE r.order_id = o.order_id AND r.state = 'accepted'), a.broker_order_key),"
         " o.broker_order_id, (SELECT q.broker_order_key FROM replace_requests AS q"
-        f" WHERE q.order_id = o.order_id AND q.state <> 'waiting'){_WISHES}"
+        f" WHERE q.order_id = o.order_id AND q.state <> 'waiting'){_wishes(d)}"
         " AND o.broker_id = :broker AND o.status IN ('new', 'partially_filled')"
         " AND a.outcome = 'accepted'"
-        f" UNION ALL SELECT o.order_id, a.broker_order_key, NULL, NULL{_WISHES}"
-        " AND o.broker_id IS NULL AND o.status = 'held' LIMIT :limit"
+        f" UNION ALL SELECT o.order_id, a.broker_order_key, NULL, NULL{_wishes(d)}"
+        " AND o.broker_id IS NULL AND o.status = 'held'"
     )
 )
-_WISHING_DAYS: Final = text("SELECT DISTINCT trade_date FROM cancel_requests ORDER BY 1")
+# In the order of its key, so that a page is a page however many wishes a broker leaves unanswered.
+_WISHING: Final = text(
+    "SELECT order_id, trade_date FROM cancel_requests WHERE order_id > :after"
+    " ORDER BY order_id LIMIT :limit"
+)
 CLAIM_BITS: Final = 62  # of chance: a claim's name, within SQL's signed 64
 
 
@@ -147,14 +155,14 @@ class DispatchLedger(Edge):
 
         return await self._write(work, "verdict.before_commit")
 
-    async def pending_cancels(self, broker_id: str, limit: int) -> list[PendingCancel]:
-        def work(connection: Connection) -> list[PendingCancel]:
+    async def pending_cancels(self, broker_id: str, limit: int, after: str = "") -> CancelPage:
+        def work(connection: Connection) -> CancelPage:
+            wishes = connection.execute(_WISHING, {"after": after, "limit": limit}).all()
             found: list[PendingCancel] = []
-            for day in connection.execute(_WISHING_DAYS).scalars().all():
-                on = date.fromisoformat(str(day))
-                left = {"broker": broker_id, "limit": limit - len(found)}
-                found += [PendingCancel._make(row) for row in _PENDING.run(connection, on, **left)]
-            return found
+            for day, each in by_day(wishes, lambda wish: date.fromisoformat(str(wish.trade_date))):
+                asked = {"broker": broker_id, "ids": codec.text([wish.order_id for wish in each])}
+                found += map(PendingCancel._make, _PENDING.run(connection, day, **asked))
+            return CancelPage(found, wishes[-1].order_id if len(wishes) == limit else "")
 
         return await self._read(work)
 
