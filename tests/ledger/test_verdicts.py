@@ -10,7 +10,7 @@ import pytest
 from app.domain.errors import Code, Refused
 from app.domain.messages import ExecutionType, Unknown
 from app.domain.records import Claimed
-from app.domain.values import Status
+from app.domain.values import Status, replace_key
 from tests.builders import a_report
 from tests.ledger.books import ME, Books, on
 
@@ -51,6 +51,38 @@ def test_a_verdict_ends_the_doubt(
     assert books.outcomes(order.order_id) == [outcome]
     ((settled_by,),) = books.sql("SELECT settled_by FROM attempts")
     assert settled_by == ME.name
+
+
+def test_the_brokers_own_trades_take_the_place_of_a_persons_filled(
+    books: Books, doubt: Claimed
+) -> None:
+    resolve(books, doubt.broker_order_key, "filled", price="190")
+    books.report(on(doubt, ExecutionType.TRADE, "E-1", last_quantity=Decimal(4)))
+
+    order = books.order(doubt.order.order_id)
+    assert (order.status, order.filled_quantity) == (Status.PARTIALLY_FILLED, Decimal(4))
+    assert order.filled_value == 4 * Decimal("187.25")
+
+
+@pytest.mark.parametrize("why", ["no price", "another order's id", "no replace of ours"])
+def test_a_trade_that_is_kept_apart_takes_no_word_back(
+    books: Books, doubt: Claimed, why: str
+) -> None:
+    other = books.working("c-2")
+    books.report(on(other, ExecutionType.TRADE, "E-1"))
+    resolve(books, doubt.broker_order_key, "filled", price="187.25")
+    trade = on(doubt, ExecutionType.TRADE, "E-2", last_quantity=Decimal(4))
+    if why == "no price":
+        trade = replace(trade, last_price=None)
+    elif why == "another order's id":
+        trade = replace(trade, execution_id="E-1")
+    else:
+        trade = replace(trade, broker_order_key=replace_key(doubt.broker_order_key, 1))
+    applied = books.report(trade)
+
+    assert applied.quarantined == 1
+    order = books.order(doubt.order.order_id)
+    assert (order.status, order.filled_quantity) == (Status.FILLED, order.quantity)
 
 
 def test_a_verdict_is_audited_in_its_own_commit(books: Books, doubt: Claimed) -> None:

@@ -198,9 +198,6 @@ class _Fold:
         self.counts: Counter[str] = Counter()
 
     def apply(self, attempt: Attempt, report: ExecutionReport) -> None:
-        word = self._word_on(attempt, report)
-        if word is not None:
-            self.apply(attempt, word)
         order = self.orders[attempt.order_id]
         chain = self.chains.get(attempt.order_id, NO_CHAIN)
         if is_replace_key(report.broker_order_key) and not chain.knows(report.broker_order_key):
@@ -210,6 +207,10 @@ class _Fold:
             if report.execution_type in TRADES and self._seen(order, report):
                 self.counts["known"] += 1
                 return
+            # Only now: what is kept apart takes nobody's word back.
+            if (word := self._word_on(attempt, report)) is not None:
+                self.apply(attempt, word)
+                order = self.orders[attempt.order_id]
             stray = attempt.outcome in GONE
             late = len(chain.late)
             steps = self._steps(order, report, chain, stray=stray)
