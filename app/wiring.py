@@ -172,7 +172,8 @@ def _forever(gateway: Gateway, sending: Sending, shown: ShownFloor) -> list[Loop
     parts, stores = PARTS[gateway.settings.role], gateway.stores
     loops: list[Loop] = []
     if "dispatch" in parts:
-        showing = [Showing(sending.floor, gateway.ledger).run] if stores.ledger.is_shared else []
+        shows = Showing(sending.floor, gateway.ledger, gateway.clock)
+        showing = [shows.run] if stores.ledger.is_shared else []
         loops += [gateway.bell.run, gateway.reports.run, *sending.asking, *showing]
         loops += [inbound.run for inbound in inbound_of(gateway.brokers, stores.bus)]
         loops += sessions_of(

@@ -19,16 +19,18 @@ SHOW_EVERY_S: Final = 0.25
 SILENT_MS: Final = 10_000
 PROBE_TIMEOUT_S: Final = 10.0
 ASK_EVERY_S: Final = 0.1
-# A question that is none on a doubt, but a wish: that the broker's session ends.
+# A question that is none on a doubt, but a wish: that the broker's session ends. Behind the broker
+# stands until when: whoever asked has gone by then, and who holds the session later must not obey.
 LOG_OUT: Final = "log-out/"
 
 
 class Showing:
     """A dispatcher's end: shows the lanes that it owns, answers what is asked about them."""
 
-    def __init__(self, floor: DispatchFloor, control: ControlStore) -> None:
+    def __init__(self, floor: DispatchFloor, control: ControlStore, clock: Clock) -> None:
         self._floor = floor
         self._control = control
+        self._clock = clock
 
     async def run(self) -> None:
         """Show and answer for ever; a broker that answers late keeps no lane from being seen."""
@@ -46,9 +48,10 @@ class Showing:
 
     async def _answer(self) -> None:
         for key in await self._control.questions():
-            broker_id = key.removeprefix(LOG_OUT)
-            if broker_id != key:
-                if self._floor.holds(broker_id):
+            wish = key.removeprefix(LOG_OUT)
+            if wish != key:
+                broker_id, _, until = wish.rpartition("@")
+                if self._floor.holds(broker_id) and self._clock.now() < int(until):
                     words = await self._floor.log_out(broker_id, "an operator ends the session")
                     await self._control.answer(key, words)
             elif self._floor.follows(key):
@@ -105,7 +108,9 @@ class ShownFloor:
         return await self._answer_to(broker_order_key) or nobody
 
     async def log_out(self, broker_id: str, reason: str) -> str:  # noqa: ARG002 - audited by whoever asks
-        return await self._answer_to(LOG_OUT + broker_id) or "no dispatcher has answered"
+        until = self._clock.now() + round(PROBE_TIMEOUT_S * 1_000)
+        wish = f"{LOG_OUT}{broker_id}@{until}"
+        return await self._answer_to(wish) or "no dispatcher has answered"
 
     async def _answer_to(self, broker_order_key: str) -> str | None:
         await self._control.ask(broker_order_key)

@@ -95,7 +95,7 @@ class House:
         self.witness = HealthWitness(virtual.clock, ["north"])
         live = {"north": self.live}
         self.floor = DispatchFloor(self.board, lanes, reconcilers, self.witness, live)
-        self.showing = Showing(self.floor, self.ledger)
+        self.showing = Showing(self.floor, self.ledger, virtual.clock)
         self.doors = ShownFloor(self.ledger, virtual.clock)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -356,3 +356,16 @@ def test_a_session_that_nobody_holds_is_not_ended_by_silence(house: House) -> No
 
     assert (words, seconds) == ("no dispatcher has answered", PROBE_TIMEOUT_S)
     assert house.live.logged_out == []
+
+
+def test_a_wish_that_nobody_heard_is_not_obeyed_by_who_holds_the_session_later(
+    house: House,
+) -> None:
+    house.timed(house.doors.log_out("north", "a drill"))
+    house.run(house.lane.open())
+    house.goes_on(house.showing.run())
+    house.passes(4 * SHOW_EVERY_S)
+    assert house.live.logged_out == []
+
+    house.timed(house.doors.log_out("north", "the numbers were reset"))
+    assert len(house.live.logged_out) == 1
