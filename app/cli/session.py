@@ -2,7 +2,8 @@
 
 Instants are RFC 3339 with an offset, or so long from now; the trap is "22:30", which is right in
 Seoul for half of the year, so a time without an offset is refused. `next:XNYS` is the next
-session of that market: "next" alone would be another market's on half of all days.
+session of that market: "next" alone would be another market's on half of all days. `now:XNYS` is
+the one that is open: after the bell, the next one is tomorrow's, and nothing waits for it.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from app.cli.asking.client import Client, segment
 from app.cli.asking.command import Call, Reason, seconds_of, verb
 from app.cli.asking.complete import session_ids
 from app.cli.asking.deed import Deed, Thing, declare, name_in, undo_of
-from app.cli.asking.output import Ends, Failure
+from app.cli.asking.output import Ends, Failure, Output, print_out
 from app.cli.asking.problems import Problem
 from app.clock import SystemClock
 from app.domain.values import rfc3339
@@ -28,13 +29,23 @@ Market = Annotated[str | None, typer.Option(help="Only of this market, a MIC.")]
 SessionId = Annotated[
     str,
     typer.Argument(
-        help="The session, or a market's next.",
-        metavar="SESSION_ID|next:MIC",
+        help="The session; or a market's next, or the one that is open now (else its next).",
+        metavar="SESSION_ID|next:MIC|now:MIC",
         autocompletion=session_ids,
     ),
 ]
 NEXT: Final = "next:"
+NOW: Final = "now:"
 COLUMNS: Final = ("trading_session_id", "market", "trade_date", "opens_at", "closes_at")
+PLAN_COLUMNS: Final = (
+    "broker_id",
+    "route_id",
+    "backlog",
+    "tps",
+    "source",
+    "expected_end",
+    "will_miss_cut_off",
+)
 
 
 def _instant(text: str) -> str:
@@ -96,12 +107,21 @@ def next_(call: Call, *, market: Market = None) -> None:
     role="operator",
     examples=(
         "session plan next:XNYS",
-        "session plan XNYS-2026-11-23-REG --json",
+        "session plan now:XNYS --json",
     ),
 )
 def plan(call: Call, *, session_id: SessionId) -> None:
     """Show what waits for a session, and when the last of it will have left."""
-    call.show(call.get(f"{_session(call, session_id)}/plan"))
+    told = call.get(f"{_session(call, session_id)}/plan")
+    if call.screen.output is Output.JSON:
+        call.show(told)
+        return
+    brokers = told["brokers"]
+    call.show({**told["session"], "backlog": told["backlog"], **told["conservation"]})
+    print_out("")
+    call.show(brokers, *PLAN_COLUMNS)
+    print_out("")
+    call.show([{"broker_id": b["broker_id"]} | part for b in brokers for part in b["schedule"]])
 
 
 @verb(
@@ -163,24 +183,42 @@ def next_session(client: Client, market: str) -> str:
     )
 
 
+def session_now(client: Client, market: str) -> str:
+    """Return the id of the market's open session, the one that opened last; else of the next."""
+    # The gateway's word: its clock rings the bell, and ours may be a minute off.
+    live = [s for s in _listed(client, market) if s["state"] == "open"]
+    if not live:
+        return next_session(client, market)
+    return str(max(live, key=lambda s: str(s["opens_at"]))["trading_session_id"])
+
+
 def _following(client: Client, market: str | None) -> list[dict[str, Any]]:
     """Return the sessions that open after now, the first first."""
     now = rfc3339(SystemClock().now())
+    sessions = _listed(client, market)
+    return sorted((s for s in sessions if s["opens_at"] > now), key=lambda s: str(s["opens_at"]))
+
+
+def _listed(client: Client, market: str | None) -> list[dict[str, Any]]:
+    """Return the sessions that are open or come next."""
     try:
-        sessions = client.get("/v1/sessions", market=market)["data"]
+        sessions: list[dict[str, Any]] = client.get("/v1/sessions", market=market)["data"]
     except Problem as e:
         if e.code != "scope-missing":
             raise
         # An operator's own key may see no orders, and so not that list.
-        coming = client.get("/admin/v1/overview")["sessions_next"]
-        sessions = [session for session in coming if market in {None, session["market"]}]
-    return sorted((s for s in sessions if s["opens_at"] > now), key=lambda s: str(s["opens_at"]))
+        seen = client.get("/admin/v1/overview")
+        both = [*seen["sessions_open"], *seen["sessions_next"]]
+        sessions = [session for session in both if market in {None, session["market"]}]
+    return sessions
 
 
 def _named(client: Client, session_id: str) -> str:
-    """Return the session's id; `next:XNYS` is asked for."""
+    """Return the session's id; `next:XNYS` and `now:XNYS` are asked for."""
     if session_id.startswith(NEXT):
         return next_session(client, session_id.removeprefix(NEXT))
+    if session_id.startswith(NOW):
+        return session_now(client, session_id.removeprefix(NOW))
     return session_id
 
 

@@ -11,7 +11,7 @@ from app.cli.asking.client import Client
 from app.cli.asking.output import Ends, Failure
 from app.cli.asking.problems import Problem
 from app.cli.order import bulk
-from app.cli.session import next_session
+from app.cli.session import PLAN_COLUMNS, next_session, session_now
 from app.web.access.keyfile import ROLES
 from tests.cli.desk import WHY, Desk, a_desk
 from tests.web.house import SESSION
@@ -181,9 +181,14 @@ class NoOrders(Client):
         if path == "/v1/sessions":
             raise Problem("http://gateway", 403, {"code": "scope-missing"}, {})
         days = ("2998-11-23", "2998-11-24")
-        rows = [{"market": "XKRX", "trading_session_id": "k", "opens_at": f"{days[0]}T00:00:00Z"}]
-        rows += [{"market": "XNYS", "trading_session_id": d, "opens_at": f"{d}Z"} for d in days]
-        return {"sessions_next": rows[::-1]}
+        coming = [session("XKRX", "k", f"{days[0]}T00:00:00Z")]
+        coming += [session("XNYS", day, f"{day}Z") for day in days]
+        rung = [session("XKRX", f"k{hour}", f"2026-03-02T0{hour}Z", "open") for hour in (1, 0)]
+        return {"sessions_open": rung, "sessions_next": coming[::-1]}
+
+
+def session(market: str, name: str, opens_at: str, state: str = "upcoming") -> dict[str, str]:
+    return {"market": market, "trading_session_id": name, "opens_at": opens_at, "state": state}
 
 
 def test_the_next_session_is_found_by_who_may_see_no_orders() -> None:
@@ -191,3 +196,21 @@ def test_the_next_session_is_found_by_who_may_see_no_orders() -> None:
         assert next_session(client, "XNYS") == "2998-11-23"
         with pytest.raises(Failure, match="no session to come at XLON"):
             next_session(client, "XLON")
+
+
+def test_now_is_the_session_that_opened_last_and_before_the_bell_the_next() -> None:
+    with closing(NoOrders("http://127.0.0.1:1", "key")) as client:
+        assert session_now(client, "XKRX") == "k1"
+        assert session_now(client, "XNYS") == "2998-11-23"
+
+
+def test_a_plan_is_shown_as_tables_and_told_to_a_program_as_the_door_says_it(desk: Desk) -> None:
+    reserve(desk.gateway, 1)
+
+    facts, brokers, stretches = desk.says("session", "plan", SESSION).stdout.split("\n\n")
+    told = desk.asks("session", "plan", SESSION)
+
+    assert "balanced            yes" in facts.splitlines()
+    assert brokers.splitlines()[0].split() == [name.upper() for name in PLAN_COLUMNS]
+    assert stretches.splitlines()[0].split()[:3] == ["BROKER_ID", "AT", "TPS"]
+    assert told["session"]["trading_session_id"] == SESSION
