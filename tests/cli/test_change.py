@@ -49,6 +49,27 @@ def test_without_a_yes_nothing_is_changed(
     assert f"automation: {before} → advise" in capsys.readouterr().err
 
 
+def test_what_is_changed_is_shown_also_where_the_dry_run_tells_only_what_comes_of_it(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nova = "/admin/v1/brokers/nova"
+    before = desk.asks("broker", "get", "nova")["tps"]
+    body = {"tps": before + 1, "ttl_s": 60, "reason": "the desk asked"}
+    with desk.hand("n") as asked, pytest.raises(Failure):
+        asked.hand.turn("PATCH", f"{nova}/rate", body, seen=nova, name="nova")
+
+    shown = capsys.readouterr().err
+    assert f"tps: {before} → {before + 1}\n" in shown
+    assert "orders_affected" in shown
+
+
+def test_what_is_not_there_is_not_found_and_wants_no_version(desk: Desk) -> None:
+    told = desk.says("broker", "rate", "set", "nowa", "100", *WHY, status=Ends.NOT_FOUND).stderr
+
+    assert "404 not-found" in told
+    assert "If-Match" not in told
+
+
 def test_a_yes_changes_what_was_shown(desk: Desk) -> None:
     with desk.hand("y") as asked:
         told = advised(asked)
@@ -166,7 +187,7 @@ def test_somebody_at_a_terminal_is_asked(desk: Desk, keys: bytes, ends: Ends) ->
     environment = inherited() | desk.environment() | {"NO_COLOR": "1"}
     words = ("route", "lock", "XNYS", "--for", "30m", *WHY)
     with a_terminal(words, environment, columns=120) as screen:
-        shown = screen.says("lock XNYS? [y/N]")
+        shown = screen.says("route lock XNYS? [y/N]")
         screen.press(keys)
         assert screen.ends() == ends
 

@@ -28,6 +28,7 @@ from app.cli.asking.problems import Problem
 # An operator sees more than this at a glance, and hardly reads it.
 LINES_MAX: Final = 24
 CONFIRM_REQUIRED: Final = "confirm-required"
+IF_MATCH_REQUIRED: Final = "if-match-required"
 NO_SUCH_READ: Final = (404, 405)
 Ask = Callable[[str], str]
 
@@ -45,6 +46,7 @@ class Seen(NamedTuple):
 
     document: Mapping[str, Any] = {}
     etag: str | None = None
+    missing: Problem | None = None  # why there is nothing
 
 
 class Sure(NamedTuple):
@@ -99,6 +101,9 @@ class _Turn(NamedTuple):
         try:
             return client.call(self.method, path, self.body, headers).document
         except Problem as e:
+            if e.code == IF_MATCH_REQUIRED and self.found.missing is not None:
+                # It wants the version of something that is not there: that is what is wrong.
+                raise self.found.missing from e
             e.compare(self.found.document)
             raise
 
@@ -147,7 +152,7 @@ class Hand(NamedTuple):
         if self.asks:
             would = turn.made(self.call.client, name, dry_run="true") if self.tries else None
             self.tell(would_lines(found.document, body, would))
-        question = f"{self.word} {name}"
+        question = f"{self.said} {name}"
         confirmed = self.sure.agreed(question, name, self.grade)
         try:
             return turn.made(self.call.client, confirmed)
@@ -160,6 +165,12 @@ class Hand(NamedTuple):
                 raise
             say(e.why)
         return turn.made(self.call.client, self.sure.typed(question, wanted))
+
+    @property
+    def said(self) -> str:
+        """Return the verb with its nouns, as they were typed: `halt off`, not `off`."""
+        words = self.call.words
+        return " ".join(words[: words.index(self.word) + 1]) if self.word in words else self.word
 
     @property
     def asks(self) -> bool:
@@ -184,7 +195,7 @@ def look(client: Client, path: str) -> Seen:
         reply = client.call("GET", path)
     except Problem as e:
         if e.status in NO_SUCH_READ:
-            return Seen()  # the change itself will say what is not there
+            return Seen(missing=e)  # what is first set by this change has no read either
         raise
     document = reply.document if isinstance(reply.document, dict) else {}
     return Seen(document, reply.headers.get("etag"))

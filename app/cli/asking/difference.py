@@ -2,7 +2,7 @@
 
 The gateway's dry run says what would become of it; where a door knows none, what is sent is laid
 beside what stands there. The trap is a dry run that shows no difference, because what it tells
-has no place for the fact that changes: then what is sent is shown after all.
+has no place for the fact that changes: then what is sent is shown as well.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,12 @@ def would_lines(
     before, after = (would.get(name) if would else None for name in ("before", "after"))
     if isinstance(before, dict) and isinstance(after, dict):
         found = _differences(before, after)
+    elif would is not None:
+        # It tells what comes of the change; what is changed stands in what was read.
+        known = {name: new for name, new in body.items() if _has(document, name)}
+        found = _differences(document, known) + _told(would)
     else:
-        found = [] if would is None else _told(would)
+        found = []
     # What has no facts to compare is shown as it stands.
     return lines + (found or _differences(document, body) or facts(document))
 
@@ -63,7 +67,12 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
 
 def _stands(document: Mapping[str, Any], name: str) -> Any:
     """Return what a document says of a fact, itself or in one of its parts."""
-    if name in document:
-        return document[name]
-    parts = (part for part in document.values() if isinstance(part, dict))
-    return next((part[name] for part in parts if name in part), None)
+    return next((part[name] for part in _parts(document) if name in part), None)
+
+
+def _has(document: Mapping[str, Any], name: str) -> bool:
+    return any(name in part for part in _parts(document))
+
+
+def _parts(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [document, *(part for part in document.values() if isinstance(part, dict))]

@@ -139,7 +139,7 @@ def of_many(
     if hand.asks:
         hand.tell(would_lines({}, {}, seen))
     grade = Grade.NAME if count > GLANCE else Grade.YES
-    hand.sure.agreed(f"{hand.word}, {count} orders", str(count), grade)
+    hand.sure.agreed(f"{hand.said}, {count} orders", str(count), grade)
     chosen = {"expected_count": count if expect is None else expect}
     chosen |= {"selection_id": seen["selection_id"]}
     done = through(client, path, body | chosen)
