@@ -57,6 +57,17 @@ def test_an_order_is_changed_on_the_version_that_was_seen(desk: Desk) -> None:
     desk.says("order", "amend", desk.order_id, "--quantity", "four", status=Ends.REFUSED)
 
 
+def test_an_order_is_canceled_by_the_id_that_its_owner_gave_it(desk: Desk) -> None:
+    yours = ("order", "cancel", "--account", "A-1", "--client-order-id", "c-3")
+
+    canceled = desk.asks(*yours)
+
+    assert (canceled["client_order_id"], canceled["status"]) == ("c-3", "canceled")
+    desk.says(*yours, status=Ends.CONFLICT)
+    desk.says("order", "cancel", "--account", "A-1", status=Ends.USAGE)
+    desk.says(*yours[:-1], "c-9", status=Ends.NOT_FOUND)
+
+
 def test_a_list_says_how_far_it_is(desk: Desk) -> None:
     desk.says("order", "cancel", desk.order_id)
 

@@ -21,6 +21,9 @@ from app.cli.session import next_session
 app = typer.Typer(no_args_is_help=True, help="Orders: send, look up, cancel.")
 
 OrderId = Annotated[str, typer.Argument(help="The gateway's id (37).", metavar="ORDER_ID")]
+MaybeId = Annotated[str | None, typer.Argument(help="The gateway's id (37).", metavar="[ORDER_ID]")]
+ItsAccount = Annotated[str | None, typer.Option("--account", help="Or: its account (1),")]
+YourId = Annotated[str | None, typer.Option("--client-order-id", help="and your id (11).")]
 COLUMNS: Final = (
     "order_id",
     "client_order_id",
@@ -145,22 +148,22 @@ def create(  # noqa: PLR0913 - each option is a field of the order
 def get(
     call: Call,
     *,
-    order_id: Annotated[
-        str | None, typer.Argument(help="The gateway's id (37).", metavar="[ORDER_ID]")
-    ] = None,
-    account: Annotated[str | None, typer.Option(help="Or: its account (1),")] = None,
-    client_order_id: Annotated[str | None, typer.Option(help="and your id (11).")] = None,
+    order_id: MaybeId = None,
+    account: ItsAccount = None,
+    client_order_id: YourId = None,
 ) -> None:
     """Show one order, by the gateway's id or by yours."""
+    call.show(call.get(_path(order_id, account, client_order_id)))
+
+
+def _path(order_id: str | None, account: str | None, client_order_id: str | None) -> str:
     if order_id is not None and account is None and client_order_id is None:
-        path = f"/v1/orders/{segment(order_id)}"
-    elif order_id is None and account is not None and client_order_id is not None:
-        path = (
+        return f"/v1/orders/{segment(order_id)}"
+    if order_id is None and account is not None and client_order_id is not None:
+        return (
             f"/v1/accounts/{segment(account)}/orders/by-client-order-id/{segment(client_order_id)}"
         )
-    else:
-        raise Failure(Ends.USAGE, "expected an ORDER_ID, or --account and --client-order-id")
-    call.show(call.get(path))
+    raise Failure(Ends.USAGE, "expected an ORDER_ID, or --account and --client-order-id")
 
 
 @verb(
@@ -223,11 +226,19 @@ def list_(  # noqa: PLR0913 - each option is a filter of the listing
     role="client",
     examples=(
         "order cancel 01KAPK5R00W7D3Q8ZC1VYBX4N9",
-        "order cancel 01KAPK5R00W7D3Q8ZC1VYBX4N9 --json",
+        "order cancel --account A-1 --client-order-id a-1 --json",
     ),
 )
-def cancel(call: Call, *, order_id: OrderId) -> None:
-    """Cancel one order, or ask its broker to."""
+def cancel(
+    call: Call,
+    *,
+    order_id: MaybeId = None,
+    account: ItsAccount = None,
+    client_order_id: YourId = None,
+) -> None:
+    """Cancel one order, by the gateway's id or by yours, or ask its broker to."""
+    path = _path(order_id, account, client_order_id)
+    order_id = order_id or str(call.get(path)["order_id"])
     reply = call.client.call("DELETE", f"/v1/orders/{segment(order_id)}")
     if reply.status == 202:  # noqa: PLR2004 - accepted: the broker decides
         say("the broker is asked: the order may have left, and may still be filled")
