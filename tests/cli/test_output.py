@@ -45,5 +45,15 @@ def test_a_korean_note_takes_two_columns_a_syllable() -> None:
     assert len({width_of(line[:-1]) for line in lines[1:]}) == 1, "the last column is in line"
 
 
+def test_an_instant_is_cut_to_its_minute_and_a_heading_is_the_last_part_of_its_place() -> None:
+    at = "2026-03-02T14:30:00.123Z"
+    rows = [{"id": "1", "at": at, "lane": {"since_at": at, "why": "a reason " * 9}}]
+
+    heading, line = table(rows, ("id", "at", "lane.since_at", "lane.why"), 50)
+
+    assert heading.split() == ["ID", "AT", "SINCE_AT", "WHY"]
+    assert line.split()[:3] == ["1", "2026-03-02T14:30…", "2026-03-02T14:30…"]
+
+
 def test_no_rows_are_said() -> None:
     assert table([], COLUMNS, 80) == ["(none)"]

@@ -19,6 +19,8 @@ TYPED: Final = "openbell.typed"  # where a command finds its own line, as it was
 CUT: Final = "…"
 # Below this a cell says nothing; a column is rather left out.
 CELL_MIN: Final = 8
+# An instant to the minute: less of it is the same on every row.
+INSTANT_MIN: Final = len("2026-11-23T14:30…")
 
 
 class Output(StrEnum):
@@ -114,7 +116,9 @@ class Screen(NamedTuple):
         print_out("\n".join(table(rows, columns[:shown], room)))
         hidden = columns[shown:]
         if hidden:
-            say(f"{len(hidden)} columns do not fit: {', '.join(hidden)}; -o wide has all")
+            names = ", ".join(_leaf(name) for name in hidden)
+            fits = "column does not fit" if len(hidden) == 1 else "columns do not fit"
+            say(f"{len(hidden)} {fits}: {names}; -o wide has all")
 
 
 def facts(document: Mapping[str, Any]) -> list[str]:
@@ -133,10 +137,11 @@ def table(
     """
     if not rows:
         return ["(none)"]
-    cells = _cells(rows, list(columns or rows[0]))
+    named = list(columns or rows[0])
+    cells = _cells(rows, named)
     widths = [max(width_of(line[i]) for line in cells) for i in range(len(cells[0]))]
     if room is not None:
-        widths = _narrowed(widths, room)
+        widths = _narrowed(widths, _least(widths, named), room)
     return [
         GAP.join(fitted(text, width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
@@ -147,7 +152,7 @@ def fitting(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], room: int
     """Return how many of the columns fit into the room, when the others are as narrow as may be."""
     cells = _cells(rows, columns)
     widths = [max(width_of(line[i]) for line in cells) for i in range(len(columns))]
-    least = [*widths[:1], *(min(width, CELL_MIN) for width in widths[1:])]
+    least = _least(widths, columns)
     count = len(columns)
     while count > 1 and _whole(least[:count]) > room:
         count -= 1
@@ -155,7 +160,7 @@ def fitting(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], room: int
 
 
 def _cells(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[list[str]]:
-    heading = [name.upper() for name in columns]
+    heading = [_leaf(name).upper() for name in columns]
     return [heading, *([cell(_at(row, name)) for name in columns] for row in rows)]
 
 
@@ -163,14 +168,22 @@ def _whole(widths: Sequence[int]) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _narrowed(widths: Sequence[int], room: int) -> list[int]:
+def _least(widths: Sequence[int], columns: Sequence[str]) -> list[int]:
+    """Return how narrow each column may become."""
+    floors = (
+        INSTANT_MIN if (name == "at" or name.endswith("_at")) else CELL_MIN for name in columns[1:]
+    )
+    return [*widths[:1], *map(min, widths[1:], floors)]
+
+
+def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
     """Return widths that fit, taken from the widest first."""
     narrow = list(widths)
     while _whole(narrow) > room:
-        widest = max(range(len(narrow)), key=lambda i: narrow[i] if i else 0)
-        if not widest or narrow[widest] <= CELL_MIN:
+        wide = [i for i, width in enumerate(narrow) if width > least[i]]
+        if not wide:
             break
-        narrow[widest] -= 1
+        narrow[max(wide, key=lambda i: narrow[i])] -= 1
     return narrow
 
 
@@ -196,6 +209,11 @@ def width_of(text: str) -> int:
 def terminal_width() -> int | None:
     """Return how wide the terminal is; None where the data goes elsewhere."""
     return get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _leaf(name: str) -> str:
+    """Return the last part of a place: a heading has no room for where the fact was found."""
+    return name.rpartition(".")[2]
 
 
 def _at(row: Mapping[str, Any], name: str) -> Any:

@@ -24,17 +24,17 @@ app.add_typer(circuit_app, name="circuit")
 
 COLUMNS: Final = (
     "broker_id",
-    "version",
     "tps",
     "lane.tps_effective",
     "lane.tps_source",
-    "contract",
-    "dispatch",
-    "breaker",
     "lane.circuit",
+    "dispatch",
     "backlog",
     "in_doubt",
     "expires_at",
+    "contract",
+    "breaker",
+    "version",
 )
 
 
