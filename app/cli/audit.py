@@ -24,19 +24,47 @@ AUDIT: Final = "/admin/v1/audit"
 STREAM: Final = "/admin/v1/stream"
 PAGE: Final = 500
 ANCHOR: Final = re.compile(r"[1-9][0-9]{0,17}:[0-9a-f]{64}")
-COLUMNS: Final = ("sequence", "at", "actor", "action", "resource", "via", "ip", "reason")
+COLUMNS: Final = ("sequence", "at", "actor", "action", "resource", "reason", "via", "ip")
 After = Annotated[int, typer.Option(min=0, help="Begin after this sequence.")]
 
 
-@verb(app, "list", role="operator", examples=("audit list", "audit list --after 1200 --limit 50"))
+@verb(
+    app,
+    "list",
+    role="operator",
+    examples=("audit list --last 20", "audit list --after 1200 --limit 50"),
+)
 def list_(
     call: Call,
     *,
     after: After = 0,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")] = 100,
+    last: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="The newest so many, whatever --limit.")
+    ] = None,
 ) -> None:
-    """List who did what, when and why."""
-    call.show(call.get(AUDIT, after=after, limit=limit)["data"], *COLUMNS)
+    """List who did what, when and why, the oldest first."""
+    if last is not None:
+        after, limit = max(after, _head(call) - last), last
+    rows = call.get(AUDIT, after=after, limit=limit)["data"]
+    call.show(rows, *COLUMNS)
+    if len(rows) == limit and last is None:
+        say(f"there may be newer ones: --after {rows[-1]['sequence']}, or --last 20")
+
+
+def _head(call: Call) -> int:
+    """Return the sequence of the newest row: they have no gaps, so some questions find it."""
+
+    def is_there(sequence: int) -> bool:
+        return bool(call.get(AUDIT, after=sequence - 1, limit=1)["data"])
+
+    low, high = 0, 1
+    while is_there(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_there(middle) else (low, middle)
+    return low
 
 
 @verb(

@@ -162,7 +162,25 @@ def test_the_audit_log_is_followed_from_a_row_on(tmp_path: Path) -> None:
         words = ["audit", "watch", "--after", "1", "--rows", "2"]
         told = CliRunner(env=environment).invoke(app, words, catch_exceptions=False)
 
-    assert [line.split("  ")[-1] for line in told.stdout.splitlines()] == ["number 1", "number 2"]
+    assert [line.split("  ")[5] for line in told.stdout.splitlines()] == ["number 1", "number 2"]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 5])
+def test_the_newest_rows_of_the_audit_log_are_listed(tmp_path: Path, rows: int) -> None:
+    gateway = a_gateway(tmp_path)
+    key = gateway.key()["Authorization"].removeprefix("Bearer ")
+    for number in range(rows):
+        change = Change("halt", "halt/all", None, {"scope": "all"})
+        run(gateway.ledger.note(change, Actor("mina", f"number {number}")))
+
+    with served(gateway) as url:
+        runner = CliRunner(env={"OPENBELL_URL": url, "OPENBELL_KEY": key})
+        newest = runner.invoke(app, ["audit", "list", "--last", "2", "--json"])
+        oldest = runner.invoke(app, ["audit", "list", "--limit", "2"])
+
+    told = [row["reason"] for row in json.loads(newest.stdout)]
+    assert told == [f"number {number}" for number in range(rows)][-2:]
+    assert ("there may be newer ones: --after 2" in oldest.stderr) is (rows >= 2)
 
 
 def test_a_follower_whose_key_dies_does_not_ask_for_ever(terminal: Terminal) -> None:
