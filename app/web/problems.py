@@ -113,11 +113,16 @@ def fault_of(e: Exception, clock: Clock) -> Fault:
         case RequestValidationError():
             return _of_errors(e.errors())
         case HTTPException():
-            code = _BY_STATUS.get(e.status_code, Code.MALFORMED_REQUEST)
-            known = e.status_code < SERVER_FAULT
-            return Fault(code if known else Code.INTERNAL, (code if known else Code.INTERNAL).title)
+            return _of_status(e)
         case _:
             return Fault(Code.INTERNAL, Code.INTERNAL.title)
+
+
+def _of_status(e: HTTPException) -> Fault:
+    code = _BY_STATUS.get(e.status_code, Code.MALFORMED_REQUEST)
+    code = code if e.status_code < SERVER_FAULT else Code.INTERNAL
+    allowed = (e.headers or {}).get("Allow") if code is Code.METHOD_NOT_ALLOWED else None
+    return Fault(code, f"this path takes {allowed}" if allowed else code.title)
 
 
 def invalid(e: ValidationError) -> Invalid:

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.cli.asking.output import ENDS_SAID, Ends
+from app.cli.asking.problems import Problem
 from tests.cli.conftest import Terminal
 from tests.cli.gateway import hang_up, problem
 
@@ -51,6 +52,14 @@ def test_each_kind_of_refusal_has_its_code(
     assert "do:" in result.stderr
     assert "req_7" in result.stderr
     assert result.stdout == ""
+
+
+def test_every_field_that_is_wrong_is_named_as_the_first_one_is() -> None:
+    errors = [{"pointer": f"#/{name}", "detail": "is wrong"} for name in ("side", "quantity")]
+    told = Problem("http://gw", 422, {"detail": "side: is wrong", "errors": errors}, {}).lines()
+
+    assert "why:     side: is wrong; quantity: is wrong" in told
+    assert "do:      correct what is named above, and send it again" in told
 
 
 def test_a_change_that_got_no_answer_is_in_doubt(terminal: Terminal) -> None:

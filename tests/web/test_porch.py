@@ -99,6 +99,7 @@ def test_what_is_not_there_and_what_is_not_done_are_problems(gateway: Gateway) -
     assert (missing.status_code, missing.json()["code"]) == (404, "not-found")
     assert slash.status_code == 404
     assert (verb.status_code, verb.json()["code"]) == (405, "method-not-allowed")
+    assert verb.json()["detail"] == f"this path takes {verb.headers['Allow']}"
     assert verb.headers["allow"] == "GET"
     assert verb.headers["content-type"] == "application/problem+json"
 

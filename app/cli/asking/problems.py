@@ -75,7 +75,7 @@ class Problem(Failure):
             f"{document.get('title') or 'refused'} ({status} {code})".replace(" )", ")"),
             why=_why(document),
             advice=_ADVICE.get(code)
-            or _ADVICE_BY_STATUS.get(status, "correct the request; the code's page says more"),
+            or _ADVICE_BY_STATUS.get(status, "correct what is named above, and send it again"),
             request_id=str(document.get("request_id") or headers.get("x-request-id", "")),
             url=urljoin(url, str(document["doc_url"])) if document.get("doc_url") else "",
         )
@@ -124,7 +124,10 @@ def _why(document: Mapping[str, Any]) -> str:
     told = [
         str(document.get("detail") or ""),
         # The first of them is the detail itself.
-        *(f"{error.get('pointer')} {error.get('detail')}" for error in errors[1:]),
+        *(
+            f"{str(error.get('pointer')).removeprefix('#/')}: {error.get('detail')}"
+            for error in errors[1:]
+        ),
         # What has parts of its own is for programs: -o json of the command that shows it.
         *(f"{name}: {fact}" for name, fact in context.items() if not isinstance(fact, dict | list)),
     ]

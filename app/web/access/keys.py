@@ -32,6 +32,7 @@ EVERY_ACCOUNT: Final = "*"
 SUBJECT: Final = "jwt:"  # how the `key_id` of whoever carries a token begins; a key's has no colon
 HOUR_MS: Final = 3_600_000
 CHECK_EVERY_NS: Final = 1_000_000_000
+EXPECTED: Final = "expected Authorization: Bearer and a whole key, ob_live_… or ob_test_…"
 _BEARER: Final = re.compile(r"[Bb]earer ob_(live|test)_([0-9a-f]{20})_([0-9a-f]{64})")
 _SEALED: Final = re.compile(r"([0-9a-f]{20})\.([0-9]{1,18})\.([0-9a-f]{64})")
 # Compared with when no key has this id, so that both cases take the same time.
@@ -114,7 +115,7 @@ class Keyring:
         self._look_again()
         found = _BEARER.fullmatch(authorization)
         if found is None:
-            raise Refused(Code.UNAUTHENTICATED, "expected Authorization: Bearer ob_live_…")
+            raise Refused(Code.UNAUTHENTICATED, EXPECTED)
         kind, key_id, secret = found.groups()
         record, principal = self._keys.get(key_id, (_NOBODY, NOBODY))
         if not hmac.compare_digest(digest_of(self._pepper, secret), record.digest):
