@@ -144,7 +144,13 @@ def test_the_first_order_is_filled(house: House) -> None:
 def test_every_order_that_was_pasted_was_taken(house: House) -> None:
     told = house.seen("client", "/v1/orders?account_id=A-1001&limit=10")["data"]
 
-    assert {order["client_order_id"] for order in told} == {"app-0001", "app-0002", "app-0003"}
+    assert {order["client_order_id"] for order in told} == {f"app-000{n}" for n in (1, 2, 3, 4)}
+
+
+def test_what_was_canceled_before_its_bell_left_for_nobody(house: House) -> None:
+    order = house.seen("client", "/v1/accounts/A-1001/orders/by-client-order-id/app-0003")
+
+    assert (order["status"], order["broker_id"]) == ("canceled", None)
 
 
 def test_the_change_of_the_rate_is_in_the_audit_log(house: House) -> None:
