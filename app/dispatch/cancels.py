@@ -74,6 +74,7 @@ class Cancels:
         """Send every cancel that is due, in batches, ahead of orders."""
         if not self._ownership.is_sure() or self._permits.limit == 0:  # a broker's blackout
             return
+        begin = self._after
         standing = await self._next_page()
         now = self._clock.monotonic_ns()
         due = [
@@ -90,6 +91,7 @@ class Cancels:
         while start < len(first):
             permit = await self._admitted()
             if permit is None:
+                self._after = begin  # the rest of this page is still to be sent
                 return
             await self._permits.slot()
             granted = await self._permits.take(len(first[start : start + size]), cancels=True)
@@ -111,10 +113,14 @@ class Cancels:
         """Return the next ones that wait, the first again behind the last; forget what is over.
 
         A broker may leave thousands of cancels unanswered, at a market that is shut: whoever read
-        no further would never come to the others.
+        no further would never come to the others. A page without any of ours is turned at once.
         """
-        before = self._after
-        found, self._after = await self._store.pending_cancels(self._broker.name, LIST_MAX, before)
+        before, found = self._after, list[PendingCancel]()
+        while not found:
+            page = await self._store.pending_cancels(self._broker.name, LIST_MAX, self._after)
+            found, self._after = list(page.cancels), page.after
+            if not self._after:
+                break
         standing = {pending.order_id for pending in found}
         over = {
             order_id

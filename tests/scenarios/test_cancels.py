@@ -145,6 +145,27 @@ def test_a_cancel_that_is_answered_slowly_holds_up_no_other(floor: Floor) -> Non
     assert left[-1] - left[0] < 3 * NS_PER_S
 
 
+def test_the_wishes_of_another_broker_hold_up_no_cancel(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They fill the pages before ours; a page without any of ours is turned at once."""
+    monkeypatch.setattr("app.dispatch.cancels.LIST_MAX", 1)
+    names = [f"s-{n}" for n in range(40)]
+    floor.leads("south")
+    floor.reserve_all(names)
+    floor.bell()
+    floor.comes_to("new", *names)
+    floor.south.does("cancel", verdict=Accepted("heard"))
+    for name in names:
+        floor.cancel(name)
+    floor.leads("north")
+    floor.reserve("o-1")
+    floor.comes_to("new", "o-1")
+    floor.cancel("o-1")
+
+    floor.until(lambda: floor.key("o-1") in cancels(floor), timeout_s=0.2)
+
+
 def test_cancels_that_a_broker_takes_and_never_carries_out_hold_up_no_other(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
