@@ -4,6 +4,7 @@ The trap is a document that was true once: a table that is generated, and compar
 cannot age.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,12 @@ def settings_table() -> str:
 
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "-" if field.default is None else f"`{field.default}`"
+        default = field.default
+        if hasattr(default, "model_dump_json"):
+            default = default.model_dump_json()  # as one writes it
+        if isinstance(default, bool):
+            default = json.dumps(default)
+        default = "-" if default is None or default == "" else f"`{default}`"
         rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
 
