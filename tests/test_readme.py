@@ -49,3 +49,11 @@ def test_the_command_line_knows_the_command(line: str) -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`(tests/[a-z_/]+(?:\.py)?)`", TEXT))))
 def test_a_promise_names_a_proof_that_exists(path: str) -> None:
     assert (ROOT / Path(path)).exists()
+
+
+@pytest.mark.parametrize("anchor", sorted(set(re.findall(r"\]\(#([^)]+)\)", TEXT))))
+def test_a_link_within_leads_to_a_heading(anchor: str) -> None:
+    headings = re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
+    named = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    assert anchor in named
