@@ -100,7 +100,11 @@ def let_heed(broker: Broker, lane: Lane, replaces: Replaces) -> None:
 
 
 def _stops(lane: Lane, replaces: Replaces) -> Callable[[str], str | None]:
-    return lambda key: replaces.stops(key) if is_replace_key(key) else lane.stops(key)
+    def stops(key: str) -> str | None:
+        known = replaces if is_replace_key(key) else lane
+        return known.stops(key) or lane.permits.too_late()
+
+    return stops
 
 
 async def _publish(bus: Bus, reports: Sequence[ExecutionReport]) -> int:

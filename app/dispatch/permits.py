@@ -2,14 +2,16 @@
 
 Three locks on one door: the pacer spaces, the window caps any second, the slots cap what is
 unanswered. A permit taken before a slow commit would leave with the next ones in one burst, so
-callers come here with the bytes in hand. Cancels go first: an order waits while one does.
+callers come here with the bytes in hand, and an adapter that still has to wait, for a connection,
+comes back when it writes. Cancels go first: an order waits while one does.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from contextvars import ContextVar
+from typing import Final, NamedTuple
 
 from app.clock import Clock
 from app.dispatch.pacer import Pacer
@@ -19,6 +21,17 @@ from app.dispatch.window import Window
 SECOND_NS: Final = 1_000_000_000
 # The longest nap: a retune, a halt or a cancel is noticed within it.
 NAP_S_MAX: Final = 0.02
+# A request whose connection is there leaves well within it, with a hundred orders to ask about too.
+LATE_NS: Final = 1_000_000
+
+
+class _Left(NamedTuple):
+    at_ns: int
+    permits: int
+
+
+# Of the request that this task makes: its adapter asks in the same task, and knows no permits.
+_LEFT: ContextVar[_Left | None] = ContextVar("left", default=None)
 
 
 class Permits:
@@ -33,7 +46,7 @@ class Permits:
         self._window = Window(limits, clock.monotonic_ns)
         self._window.retune(per_second)
         self._slots = asyncio.Semaphore(max_in_flight)
-        self._cancels_waiting = 0
+        self._cancels_waiting = self._granted = 0
         self._recent: deque[tuple[int, int]] = deque()
         self.max_in_flight = max_in_flight
         self.in_flight = 0
@@ -116,6 +129,7 @@ class Permits:
             taken = self._window.take(granted, cancels=cancels)
             assert taken == granted, f"the window gave {taken} of {granted}"
             self._note(granted, now)
+            self._granted = granted
         return granted, wait
 
     def leaving(self) -> int:
@@ -126,7 +140,24 @@ class Permits:
         """
         now = self._clock.monotonic_ns()
         self._window.delay(now)
+        _LEFT.set(_Left(now, self._granted))
         return now
+
+    def too_late(self) -> str | None:
+        """Count this task's request from now on, right before its write; or why it must not leave.
+
+        Whatever waits for connections goes when they come, all at once, and beside it those whose
+        permits are of this moment. Within a second its permit counts still; after that it needs
+        room like any other.
+        """
+        left = _LEFT.get()
+        if left is None or self._clock.monotonic_ns() - left.at_ns < LATE_NS:
+            return None
+        at_ns = self._window.move(*left)
+        if at_ns is None:
+            return "its permit is too old"
+        _LEFT.set(left._replace(at_ns=at_ns))
+        return None
 
     async def take(self, want: int, *, cancels: bool = False) -> int:
         """Wait for at least one permit; return how many were spent."""

@@ -94,8 +94,8 @@ class SendLog(Storage, MovingWindowSupport):
         rows = self._rows.get(key)
         return (rows[0][0] if rows else now) / SECOND_NS, total
 
-    def note(self, key: str, expiry: int, at: int, amount: int) -> None:
-        """Log sends; an instant older than the last one noted counts as that one."""
+    def note(self, key: str, expiry: int, at: int, amount: int) -> int:
+        """Log sends, and return as of when; an instant older than the last one counts as that."""
         rows = self._rows.setdefault(key, deque())
         grain = expiry * SECOND_NS // GRAINS if expiry > 1 else 1
         at = max(at, rows[-1][0]) if rows else at
@@ -105,12 +105,22 @@ class SendLog(Storage, MovingWindowSupport):
         else:
             rows.append([at, amount])
         self._sums[key] = self._sums.get(key, 0) + amount
+        return at
 
     def delay(self, key: str, at: int) -> None:
         """Count the sends that were logged last from this instant on."""
         rows = self._rows.get(key)
         if rows:
             rows[-1][0] = max(rows[-1][0], at)
+
+    def take_back(self, key: str, at: int, amount: int) -> None:
+        """Forget so many of the sends that were logged at this instant, if any are known still."""
+        for row in reversed(self._rows.get(key, ())):
+            if row[0] <= at:
+                gone = min(amount, row[1]) if row[0] == at else 0
+                row[1] -= gone
+                self._sums[key] -= gone
+                return
 
     def total(self, key: str, expiry: int, now: int) -> int:
         """Return the sends in the half-open window that ends now; forget older ones."""
@@ -205,6 +215,21 @@ class Window:
         """Count what was taken last from the instant at which it really left."""
         for item in self._items(cancels=True):
             self._log.delay(item.key_for(), at)
+
+    def move(self, was: int, number: int) -> int | None:
+        """Count now what was counted then and has not left; return as of when it counts.
+
+        None: the second is full by now, and it is not counted at all. In windows longer than a
+        second it stays where it is: an instant is a grain there.
+        """
+        now, item = self._clock(), self._second
+        if item is None:
+            return now
+        key, expiry = item.key_for(), item.get_expiry()
+        self._log.take_back(key, was, number)
+        if self._log.total(key, expiry, now) + number > item.amount:
+            return None
+        return self._log.note(key, expiry, now, number)
 
     def wait_ns(self, *, cancels: bool = False) -> int:
         """Return the nanoseconds until there is room for one; 0 if there is."""
