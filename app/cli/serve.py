@@ -87,6 +87,9 @@ def _serve(settings: Any, bound: socket, operators: socket | None) -> int:
             ready["keys"] = str(keys)
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
+        if keys is not None and sys.stderr.isatty():
+            console = f"{ready.get('admin_url', address)}/console"
+            typer.echo(f"the console is {console}; the operator's key is in {keys}", err=True)
 
     try:
         with _with_brokers(settings, address) as furnished:

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.cli.serve import first_keys
 from app.clock import SystemClock
-from app.settings import Settings
+from app.settings import Settings, inherited
 from app.sqlite import Database
 from app.web.access.keyfile import SCOPES, Grant, create_key
+from tests.cli.pty_screen import a_terminal
 
 UNKNOWN: Final = '{"acme": {"adapter": "acme"}}'
 ONE_BROKER: Final = json.dumps({"n": {"options": {"url": "http://127.0.0.1:9", "secret": "s"}}})
@@ -99,3 +100,15 @@ def test_a_ledger_that_another_process_has_open_stops_the_start(tmp_path: Path) 
 
     assert code == 1
     assert "is open in another process" in words
+
+
+def test_whoever_starts_it_at_a_terminal_is_told_where_the_console_is(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    words = ("serve", "--port", "0", "--data-dir", str(data))
+    with a_terminal(words, inherited() | {"OPENBELL_BROKERS": ONE_BROKER}, columns=240) as screen:
+        shown = screen.says("the operator's key is in")
+        screen.process.terminate()
+        ended = screen.ends()
+
+    assert ended == 0
+    assert f"/console; the operator's key is in {data / 'first-keys.json'}" in shown
