@@ -62,6 +62,12 @@ def test_every_field_that_is_wrong_is_named_as_the_first_one_is() -> None:
     assert "do:      correct what is named above, and send it again" in told
 
 
+def test_a_refusal_that_says_nothing_twice_says_where() -> None:
+    said = {"title": "No such thing.", "detail": "no such thing", "instance": "/v1/x/nort#req_1"}
+
+    assert "why:     /v1/x/nort" in Problem("http://gw", 404, said, {}).lines()
+
+
 def test_a_change_that_got_no_answer_is_in_doubt(terminal: Terminal) -> None:
     terminal.gateway.hang_up_on = "/admin/v1/halt"
 

@@ -121,8 +121,12 @@ def _why(document: Mapping[str, Any]) -> str:
     """Return the detail, each place in the body, and the facts that a refusal carries."""
     context = document.get("context") or {}
     errors = [error for error in document.get("errors") or () if isinstance(error, dict)]
+    detail, title = (str(document.get(name) or "") for name in ("detail", "title"))
+    if detail.casefold().rstrip(".") == title.casefold().rstrip("."):
+        # It would be the line above once more: where it was asked says more.
+        detail = str(document.get("instance") or detail).partition("#")[0]
     told = [
-        str(document.get("detail") or ""),
+        detail,
         # The first of them is the detail itself.
         *(
             f"{str(error.get('pointer')).removeprefix('#/')}: {error.get('detail')}"
