@@ -222,7 +222,8 @@ MUTANTS: Final = (
     Mutant(
         "cancel_plus_new",
         "app/brokers/http.py",
-        '        items = await self._judged("/v1/replaces", requests.replace_body(batch), keys)\n',
+        '        items = await self._judged("/v1/replaces", requests.replace_body(batch), keys,'
+        " heeds=True)\n",
         "        await self.cancel([Cancellation(i.original, None) for i in batch])\n"
         "        return await self.submit([Submission(i[0], *i[3:]) for i in batch])\n",
         "tests/contracts/test_broker_replaces.py::test_sim_a_chain_of_three_is_one_order",

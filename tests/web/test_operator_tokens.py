@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.records import Actor
 from app.web.access.keyfile import ROLES, Grant, create_key
+from app.web.access.keys import EXPECTED
 from tests.web import things
 from tests.web.house import Gateway, run
 from tests.web.issuer import StillSource, bearer, claims, jwk, key_set, token, trusting
@@ -74,7 +75,7 @@ def test_without_an_issuer_a_token_is_no_key(gateway: Gateway) -> None:
     reply = gateway.client.get(f"{ADMIN}/overview", headers=bearer(gateway))
 
     assert code(reply) == (401, "unauthenticated")
-    assert reply.json()["detail"] == "expected Authorization: Bearer ob_live_…"
+    assert reply.json()["detail"] == EXPECTED
 
 
 def test_a_token_ends_between_two_requests(house: Gateway) -> None:
