@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli import app
 from app.cli.doctor import checkup
+from app.cli.stage.processes import free_port
 from app.ledger.schema import HEAD
 from app.web.access.keyfile import ROLES, read_keys
 from tests.cli.gateway import Gateway
@@ -164,3 +165,11 @@ def test_the_doctor_compares_the_packages_with_the_lock(tmp_path: Path) -> None:
     assert found.state == "fail"
     assert "instead of 0.0.1" in found.found
     assert checkup.locked_packages(tmp_path / "nowhere").state == "ok"
+
+
+def test_a_stage_takes_no_port_that_an_outgoing_connection_may_be_given() -> None:
+    """A killed gateway comes back to its port, which somebody else had once in a while."""
+    lent = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(lent.read_text().split()[0]) if lent.exists() else 32_768
+
+    assert all(free_port() < first for _ in range(20))

@@ -57,7 +57,7 @@ class Disk:
         try:
             yield
         finally:
-            until(lambda: _run("umount", str(self.at)).returncode == 0, "it lets go", 10)
+            until(lambda: _run("umount", str(self.at)).returncode == 0, "it lets go", 60)
 
     def settle(self) -> None:
         """Write down all that is dirty now."""
@@ -66,7 +66,7 @@ class Disk:
     def cut(self, writer: int, to: Path) -> None:
         """Stop the writing process, all of it, and keep what the disk holds at this instant."""
         os.kill(writer, signal.SIGSTOP)
-        until(lambda: set(_states(writer)) <= {"T", "t"}, "every thread is stopped", 10)
+        until(lambda: set(_states(writer)) <= {"T", "t"}, "every thread is stopped", 60)
         shutil.copyfile(self.image, to)
 
 

@@ -71,7 +71,7 @@ def stopped_again_and_again(stage: StormStage, crowd: Crowd) -> list[Stop]:
     try:
         stage.ring()
         for number in range(1, STOPS + 1):
-            until(partial(_has_left, stage, 150 * number), "the burst is on", 30)
+            until(partial(_has_left, stage, 150 * number), "the burst is on", 120)
             asked = stage.clock.monotonic_ns()
             status = stage.stop()
             seconds = (stage.clock.monotonic_ns() - asked) / 1e9
@@ -112,10 +112,10 @@ def test_a_second_sigterm_ends_it_at_once_and_is_as_safe_as_a_kill(tmp_path: Pat
         stage.take(list(reserved_book(400, stage.find_sessions())), history)
         stage.faults({"timeout_before_accept": {"d": 20.0}})
         stage.ring(in_s=0.3)
-        until(lambda: stage.counts().get("sending"), "some are on the wire", 10)
+        until(lambda: stage.counts().get("sending"), "some are on the wire", 60)
         assert stage.gateway is not None
         stage.gateway.send_signal(signal.SIGTERM)
-        until(lambda: _refuses(stage), "it drains", 5)
+        until(lambda: _refuses(stage), "it drains", 60)
         asked = stage.clock.monotonic_ns()
         status = stage.stop()
         seconds = (stage.clock.monotonic_ns() - asked) / 1e9

@@ -99,7 +99,7 @@ def played(directory: Path, deaths: Sequence[tuple[str, int]], able: Mapping[str
         stage.open()
         stage.until_quiet()
         # A report may come after the end that a look-up showed.
-        until(lambda: _executions(stage) >= len(stage.acceptor.told("fill")), "every fill", 20)
+        until(lambda: _executions(stage) >= len(stage.acceptor.told("fill")), "every fill", 90)
         status = stage.stop()
         wrong = [] if status == 0 else [f"it stopped with {status}: {stage.last_words()}"]
         if "Traceback" in stage.log.read_text():

@@ -111,12 +111,12 @@ def play(stage: StormStage, history: Path) -> Halted:
     stage.open()
     orders = stage.take(list(reserved_book(ORDERS, stage.find_sessions())), history)
     stage.ring()
-    until(lambda: stage.left() > ORDERS // 8, "the burst is on", 30)
+    until(lambda: stage.left() > ORDERS // 8, "the burst is on", 120)
     north_at = pressed(stage, "operator", "halt", {"scope": "broker", "id": "north"})
     watched(stage, 0.8)
     all_at = pressed(stage, "operator", "halt", {"scope": "all"})
     asked = canceled(stage, standing(stage, orders))
-    until(lambda: not _pending(stage, asked), "every cancel has its end", 10)
+    until(lambda: not _pending(stage, asked), "every cancel has its end", 60)
     cancels_done = stage.clock.monotonic_ns()
     left = stage.left()
     stage.kill()
@@ -128,7 +128,7 @@ def play(stage: StormStage, history: Path) -> Halted:
     assert refused.value.code == "second-principal-required"
     pressed(stage, "approver", "resume", {"scope": "all"})
     pressed(stage, "approver", "resume", {"scope": "broker", "id": "north"})
-    until(lambda: stage.left() >= ORDERS, "the last has left", 30)
+    until(lambda: stage.left() >= ORDERS, "the last has left", 120)
     stage.until_quiet()
     return Halted(north_at, all_at, cancels_done, before_resume, left, asked, halts)
 

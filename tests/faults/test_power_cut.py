@@ -63,7 +63,7 @@ def _worked(stage: StormStage, disk: Disk, left: Path, number: int) -> Crowd:
     crowd = Crowd(stage, reserved_book(20_000, stage.find_sessions()), f"power/{number}")
     crowd.start()
     try:
-        until(lambda: len(crowd.acked) > ACKED_MIN + 150 * number, "enough is answered", 30)
+        until(lambda: len(crowd.acked) > ACKED_MIN + 150 * number, "enough is answered", 120)
         assert stage.gateway is not None
         disk.cut(stage.gateway.pid, left)
     finally:
@@ -96,7 +96,7 @@ def test_only_full_keeps_what_it_acknowledged(level: str, tmp_path: Path) -> Non
     disk.format()
     with disk.mounted(), _scribbling(disk.at / "ledger.db", acked, level) as scribe:
         disk.settle()  # what was made at the start is not in question
-        until(lambda: len(_lines(acked)) > SCRIBBLED_MIN, "enough is written", 30)
+        until(lambda: len(_lines(acked)) > SCRIBBLED_MIN, "enough is written", 120)
         disk.cut(scribe, left.image)
     with left.mounted(), closing(sqlite3.connect(left.at / "ledger.db")) as ledger:
         known = {row[0] for row in ledger.execute("SELECT order_id FROM orders")}

@@ -125,7 +125,7 @@ class ReplaceNight:
         for order in stage.take(book, self._acked):
             self._asked[order["order_id"]] = {Decimal(order["quantity"])}
         stage.ring(in_s=0.2)
-        until(self._all_stand, "every order at its broker", 30)
+        until(self._all_stand, "every order at its broker", 120)
         stage.faults(FAULTS)
         stage.kill()
         told.killed_at["random"] += 1
@@ -136,10 +136,10 @@ class ReplaceNight:
         stage.faults({"*": None})
         stage.open()
         self._ask()
-        until(lambda: not self._count("replace_requests"), "every replace at its end", 40)
-        until(lambda: not self._count("dispatch_inflight"), "every doubt at its end", 20)
+        until(lambda: not self._count("replace_requests"), "every replace at its end", 120)
+        until(lambda: not self._count("dispatch_inflight"), "every doubt at its end", 90)
         stage.ask_broker(BROKER, "/sim/flush", {"timeout_s": 30})
-        until(lambda: not self._differs(), "ledger and broker in the same terms", 20)
+        until(lambda: not self._differs(), "ledger and broker in the same terms", 90)
         told.seen.update(dict(self._rows(_SOMETIMES)))
         status = stage.stop()
         if status:
