@@ -17,10 +17,10 @@ from app.cli.asking.command import Call, verb
 from app.cli.asking.following import RESYNC, SILENCE_S_MAX, followed
 from app.cli.asking.output import Ends, Failure, Output, cell, print_out, say
 from app.cli.asking.progress import PATIENCE_S, working
+from app.cli.asking.walk import AUDIT, last_where
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: read it, verify its chain, export it.")
 
-AUDIT: Final = "/admin/v1/audit"
 STREAM: Final = "/admin/v1/stream"
 PAGE: Final = 500
 ANCHOR: Final = re.compile(r"[1-9][0-9]{0,17}:[0-9a-f]{64}")
@@ -45,26 +45,11 @@ def list_(
 ) -> None:
     """List who did what, when and why, the oldest first."""
     if last is not None:
-        after, limit = max(after, _head(call) - last), last
+        after, limit = max(after, last_where(call.get, lambda _: True) - last), last
     rows = call.get(AUDIT, after=after, limit=limit)["data"]
     call.show(rows, *COLUMNS)
     if len(rows) == limit and last is None:
         say(f"there may be newer ones: --after {rows[-1]['sequence']}, or --last 20")
-
-
-def _head(call: Call) -> int:
-    """Return the sequence of the newest row: they have no gaps, so some questions find it."""
-
-    def is_there(sequence: int) -> bool:
-        return bool(call.get(AUDIT, after=sequence - 1, limit=1)["data"])
-
-    low, high = 0, 1
-    while is_there(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if is_there(middle) else (low, middle)
-    return low
 
 
 @verb(
