@@ -19,12 +19,12 @@ from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from app import postgres as subject
+from app.cli.stage.ports import free_port
 from app.ports.away import StoreAway
 from app.postgres import PostgresDatabase
 from app.sql import NotDurable
 from tests.eventually import eventually
 from tests.servers.postgres import PostgresServer
-from tests.servers.process import free_port
 
 ROW = "SELECT n FROM t WHERE id = 1"
 

@@ -20,7 +20,7 @@ import pytest
 
 from app.cli.asking.client import Client, key_of
 from app.cli.docs import README
-from app.cli.stage.processes import free_port
+from app.cli.stage.ports import free_port
 from app.settings import inherited
 from tests.children import first_words
 from tests.eventually import eventually

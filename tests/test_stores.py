@@ -20,6 +20,7 @@ from app.accounts.mongo_shape import COLLECTION
 from app.accounts.sqlite import SqliteAccountBook
 from app.bus.kafka import KafkaBus
 from app.bus.log import LogBus
+from app.cli.stage.ports import free_port
 from app.clock import SystemClock
 from app.ledger.outbox.queue import EmbeddedOutbox, SharedOutbox
 from app.ledger.schema import HEAD, Behind, revision, upgrade
@@ -29,7 +30,6 @@ from app.settings import KafkaSettings, MongoSettings, Settings
 from app.sqlite import Database, InUse
 from app.stores import Stores, migrate, open_stores
 from tests.eventually import eventually
-from tests.servers.process import free_port
 from tests.servers.server import Server, fresh_name
 
 SESSIONS: Final = (

@@ -13,9 +13,9 @@ from app.alarms.alarm import Later, Never, Told
 from app.alarms.message import Message
 from app.alarms.news import Level
 from app.alarms.slack import SlackAlarm
+from app.cli.stage.ports import free_port
 from app.settings import Settings, SlackSettings, read_settings
 from tests.alarms.fake_slack import HOOK, SECRETS, TOKEN, FakeSlack, fake_slack
-from tests.servers.process import free_port
 
 MESSAGE = Message("in-1", Level.CRITICAL, False, "CRITICAL: b1", ("worse",), "it moved", "look")
 

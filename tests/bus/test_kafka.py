@@ -28,6 +28,7 @@ from app.bus.kafka import KafkaBus
 from app.bus.publisher import partition_of
 from app.bus.site import Patience
 from app.bus.topics import DAY_MS, RECORD_BYTES_MAX, TOPICS
+from app.cli.stage.ports import free_port
 from app.clock import SystemClock
 from app.ports.bus import Event, Record
 from app.settings import KafkaSettings
@@ -42,7 +43,6 @@ from tests.bus.kafka_house import (
     read,
 )
 from tests.eventually import eventually
-from tests.servers.process import free_port
 from tests.servers.server import Server
 
 DLQ = f"{ORDERS}.dlq"

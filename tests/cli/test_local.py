@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli import app
 from app.cli.doctor import checkup
-from app.cli.stage.processes import free_port
+from app.cli.stage.ports import free_port
 from app.ledger.schema import HEAD
 from app.web.access.keyfile import ROLES, read_keys
 from tests.cli.gateway import Gateway

@@ -24,9 +24,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import app
+from app.cli.stage.ports import free_port
 from app.ledger.schema import HEAD
 from app.settings import inherited
-from tests.servers.process import free_port
 from tests.servers.server import Server, fresh_name
 
 ONE_BROKER: Final = json.dumps({"n": {"options": {"url": "http://127.0.0.1:9", "secret": "s"}}})

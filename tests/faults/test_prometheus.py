@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import pytest
 
+from app.cli.stage.ports import free_port
 from app.cli.stage.processes import Stage
 from tests.deployment import K8S
 from tests.faults.storm_stage import until
-from tests.servers.process import Process, Program, ask, free_port
+from tests.servers.process import Process, Program, ask
 
 pytestmark = pytest.mark.storm
 

@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from app.cli.stage.ports import free_port
 from app.clock import SystemClock
 from app.web.access.keyfile import SCOPES, Grant, create_key
-from tests.servers.process import Process, Program, free_port
+from tests.servers.process import Process, Program
 
 JSON: Final = "application/json"
 CLIENT: Final = frozenset({"orders:read", "orders:write"})

@@ -10,8 +10,8 @@ from time import perf_counter, sleep
 from types import MappingProxyType
 from typing import Final
 
+from app.cli.stage.ports import free_port
 from tests.servers import remains
-from tests.servers.process import free_port
 from tests.servers.remains import Unavailable
 
 START_S_MAX: Final = 90.0

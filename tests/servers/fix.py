@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from tests.servers.process import Process, Program, ask, free_port
+from app.cli.stage.ports import free_port
+from tests.servers.process import Process, Program, ask
 from tests.servers.remains import scratch
 from tests.servers.server import Server, lifecycle
 

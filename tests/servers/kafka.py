@@ -18,10 +18,11 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 
+from app.cli.stage.ports import free_port
 from tests.servers.container import run_container
 from tests.servers.images import IMAGES
 from tests.servers.prepared import classpath
-from tests.servers.process import Process, Program, ask, free_port
+from tests.servers.process import Process, Program, ask
 from tests.servers.remains import MADE_S_MAX, Unavailable, scratch
 from tests.servers.server import Server, lifecycle
 

@@ -14,9 +14,10 @@ from typing import Any, Final
 import pymongo
 from pymongo.errors import OperationFailure
 
+from app.cli.stage.ports import free_port
 from tests.servers.container import run_container
 from tests.servers.images import IMAGES
-from tests.servers.process import Process, Program, ask, free_port
+from tests.servers.process import Process, Program, ask
 from tests.servers.remains import Unavailable, scratch
 from tests.servers.server import Server, lifecycle, place
 

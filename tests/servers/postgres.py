@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
+from app.cli.stage.ports import free_port
 from tests.servers.container import run_container
 from tests.servers.images import IMAGES
-from tests.servers.process import Process, Program, free_port
+from tests.servers.process import Process, Program
 from tests.servers.remains import MADE_S_MAX, Owner, Unavailable, as_owner, scratch, unprivileged
 from tests.servers.server import Server, fresh_name, lifecycle, place
 from tests.servers.wishes import wish

@@ -8,7 +8,6 @@ with itself.
 
 import contextlib
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -24,21 +23,6 @@ from tests.servers.remains import Owner, Unavailable
 ASK_EVERY_S: Final = 0.01
 # A reason stands in one line, and the last words of a log are the ones that say why.
 SAID_CHARACTERS: Final = 300
-PORTS: Final = 12_000
-# Linux's own first port for clients, where we cannot ask for this machine's.
-LENT_FROM: Final = 32_768
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on, below those that the kernel lends to clients."""
-    lent = proc.PROC / "sys/net/ipv4/ip_local_port_range"
-    below = int(lent.read_text().split()[0]) if lent.exists() else LENT_FROM
-    while True:
-        port = random.randrange(max(below - PORTS, 1024), max(below, 1024 + PORTS))
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def ask(port: int) -> None:

@@ -11,9 +11,10 @@ from typing import Final
 
 import redis
 
+from app.cli.stage.ports import free_port
 from tests.servers.container import run_container
 from tests.servers.images import IMAGES
-from tests.servers.process import Process, Program, free_port
+from tests.servers.process import Process, Program
 from tests.servers.remains import Unavailable, scratch
 from tests.servers.server import Server, lifecycle, place
 

@@ -9,34 +9,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from secrets import randbelow
-from socket import create_server
 from threading import Timer
 from time import monotonic
 from typing import Any, AnyStr, Final
 
 from app.cli.asking.client import Client
+from app.cli.stage.ports import free_port
 from app.cli.stage.simulated import Simulated, start
 
 STOP_S_MAX: Final = 60.0
 # One that says nothing for so long says nothing any more, and its pipe would be read for ever.
 START_S_MAX: Final = 180.0
-# Below what Linux (from 32,768) and others (from 49,152) give to outgoing connections.
-PORTS: Final = range(20_000, 30_000)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now, and that no outgoing connection is given.
-
-    A gateway that is killed comes back to its port: one that the system hands out to whoever
-    connects somewhere may be taken meanwhile.
-    """
-    while True:
-        port = PORTS[randbelow(len(PORTS))]
-        with suppress(OSError), create_server(("127.0.0.1", port)):
-            return port
 
 
 def ready_line(process: "subprocess.Popen[AnyStr]", within_s: float = START_S_MAX) -> AnyStr:
